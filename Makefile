@@ -1,0 +1,66 @@
+# `make demo`, `make test`, `make lint`, `make notebooks`, `make benchmarks`, `make clean`.
+# Needs python3 (3.11 or later), make and a package index; everything else goes into .venv.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+WORKERS ?= 2
+
+export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
+
+.PHONY: demo test test-oldest lint notebooks benchmarks clean
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+demo: $(VENV)/installed-base
+	$(BIN)/python -m mfsym demo --out demo_out
+
+test: $(VENV)/installed-test
+	JAX_ENABLE_X64=1 $(BIN)/python -m pytest -n $(WORKERS)
+	JAX_ENABLE_X64=0 $(BIN)/python -m pytest -n $(WORKERS) -m float32
+
+test-oldest: $(VENV)-oldest/installed
+	JAX_ENABLE_X64=1 $(VENV)-oldest/bin/python -m pytest -n $(WORKERS)
+	JAX_ENABLE_X64=0 $(VENV)-oldest/bin/python -m pytest -n $(WORKERS) -m float32
+
+lint: $(VENV)/installed-dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+# Executes copies: the notebooks in the repository keep the outputs they were committed with.
+notebooks: $(VENV)/installed-notebooks
+	@set -e; out=$$(mktemp -d); trap 'rm -rf "$$out"' EXIT; \
+	for notebook in $(sort $(wildcard notebooks/*.ipynb)); do \
+		echo "executing $$notebook"; \
+		$(BIN)/python -m nbconvert --log-level=ERROR --to notebook --execute \
+			--ExecutePreprocessor.timeout=1200 --output-dir "$$out" "$$notebook"; \
+	done
+
+benchmarks: $(VENV)/installed-base
+	@set -e; for script in $(sort $(filter-out benchmarks/_%,$(wildcard benchmarks/*.py))); do \
+		echo "== $$script"; $(BIN)/python "$$script"; \
+	done
+
+clean:
+	rm -rf $(VENV) $(VENV)-oldest demo_out build dist .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# One environment, editable; each set of extras is added when a target first needs it, and again when
+# pyproject.toml changes. The stamps live in the environment, so that they disappear with it.
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed-base: pyproject.toml | $(BIN)/python
+	$(BIN)/python $(PIP_INSTALL) --editable .
+	@touch $@
+
+$(VENV)/installed-%: pyproject.toml | $(BIN)/python
+	$(BIN)/python $(PIP_INSTALL) --editable '.[$*]'
+	@touch $@
+
+$(VENV)-oldest/installed: pyproject.toml requirements/oldest.txt
+	$(PYTHON) -m venv $(VENV)-oldest
+	$(VENV)-oldest/bin/python $(PIP_INSTALL) --requirement requirements/oldest.txt --editable '.[test]'
+	@touch $@

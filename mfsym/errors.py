@@ -1,0 +1,119 @@
+"""Every message a user can meet: the argument, what was expected, what came, and the way out."""
+
+import numbers
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+class ArgumentError(ValueError):
+    """A wrong argument, reported before anything is compiled."""
+
+
+class NoReductionError(ArgumentError):
+    """The problem has no reduced equation that the library can solve; the message says why."""
+
+
+class SolveError(RuntimeError):
+    """A run that ended early. `solution` holds what was computed up to there."""
+
+    def __init__(self, message: str, solution: Any):
+        RuntimeError.__init__(self, message)
+        self.solution = solution
+
+
+def argument_error(argument: str, expected: str, got: Any, remedy: str) -> ArgumentError:
+    """The one form of every message about a wrong argument."""
+    return ArgumentError(_sentence(argument, expected, got, remedy))
+
+
+def no_reduction(reason: str, remedy: str = "Use `solve_particles`, which needs no symmetry.") -> NoReductionError:
+    """The one form of every refusal to reduce."""
+    return NoReductionError(f"This problem has no reduced equation here: {reason}. {remedy}")
+
+
+def _sentence(argument: str, expected: str, got: Any, remedy: str) -> str:
+    return f"Argument `{argument}` must be {expected}, but is {describe(got)}. {remedy}"
+
+
+def describe(value: Any) -> str:
+    """A value as a reader wants to see it: small ones whole, arrays by shape and dtype."""
+    if is_traced(value):
+        return f"a traced array of shape {value.shape}"
+    if hasattr(value, "shape") and hasattr(value, "dtype") and np.size(value) > 8:
+        return f"an array of shape {tuple(value.shape)} and dtype {value.dtype}"
+    if hasattr(value, "tolist"):
+        return repr(value.tolist())
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def is_traced(value: Any) -> bool:
+    """Whether a value is known only inside a JAX transformation, so that it cannot be inspected."""
+    return isinstance(value, jax.core.Tracer)
+
+
+def check_integer(argument: str, value: Any, minimum: int, remedy: str = "Pass a plain integer.") -> int:
+    """A static integer of at least `minimum`."""
+    is_integer = isinstance(value, numbers.Integral) and not isinstance(value, (bool, np.bool_))
+    if not is_integer or int(value) < minimum:
+        raise argument_error(argument, f"an integer of at least {minimum}", value, remedy)
+    return int(value)
+
+
+def check_choice(argument: str, value: Any, choices: tuple[str, ...]) -> str:
+    """One of a few words."""
+    if value not in choices:
+        words = ", ".join(repr(choice) for choice in choices)
+        raise argument_error(argument, f"one of {words}", value, "Choose one of these.")
+    return value
+
+
+def check_instance(argument: str, value: Any, kind: type | tuple[type, ...], remedy: str) -> Any:
+    """An object of the library's own types."""
+    if not isinstance(value, kind):
+        names = " or ".join(k.__name__ for k in (kind if isinstance(kind, tuple) else (kind,)))
+        raise argument_error(argument, f"of type {names}", f"of type {type(value).__name__}", remedy)
+    return value
+
+
+def float_array(argument: str, value: Any, ndim: int | None, remedy: str = "Pass finite real numbers.") -> jax.Array:
+    """A real floating array with `ndim` axes; entries are checked where they are concrete."""
+    expected = "a real array" if ndim is None else ("a real number" if ndim == 0 else f"a real array with {ndim} axes")
+    try:
+        array = value if isinstance(value, jax.Array) else np.asarray(value)
+    except Exception:
+        raise argument_error(argument, expected, value, remedy) from None
+    if array.dtype.kind not in "fiub" and not jnp.issubdtype(array.dtype, jnp.floating):
+        raise argument_error(argument, expected, value, remedy)
+    if array.dtype.kind == "b" or (ndim is not None and array.ndim != ndim):
+        raise argument_error(argument, expected, value, remedy)
+    if not is_traced(array) and not np.all(np.isfinite(np.asarray(array, dtype=float))):
+        raise argument_error(argument, f"{expected} with finite entries", value, remedy)
+    if jnp.issubdtype(array.dtype, jnp.floating) and isinstance(array, jax.Array):
+        return array
+    return jnp.asarray(array, dtype=jnp.result_type(float))
+
+
+def positive_number(argument: str, value: Any, remedy: str, strict: bool = True) -> jax.Array:
+    """A real number, positive (or non-negative), as a floating array."""
+    number = float_array(argument, value, 0, remedy)
+    if not is_traced(number) and (number < 0 or (strict and number == 0)):
+        expected = "a positive number" if strict else "a non-negative number"
+        raise argument_error(argument, expected, value, remedy)
+    return number
+
+
+def check_times(ts: Any) -> jax.Array:
+    """Flow times [T]: they start at 0 and increase."""
+    remedy = "Pass for example jnp.linspace(0.0, 10.0, 101)."
+    times = float_array("ts", ts, 1, remedy)
+    if times.shape[0] < 2:
+        raise argument_error("ts", "at least two times", ts, remedy)
+    if not is_traced(times):
+        values = np.asarray(times)
+        if values[0] != 0.0 or np.any(np.diff(values) <= 0.0):
+            raise argument_error("ts", "strictly increasing times that start at 0", ts, remedy)
+    return times

@@ -1,0 +1,71 @@
+"""Clouds of neurons: any pytree with a leading particle axis, and the standard one, `Particles`."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from .errors import argument_error, check_instance, float_array
+from .groups import FiniteGroup, Symmetry
+
+
+class Particles(eqx.Module):
+    """A finite cloud of neurons z_j = (a_j, b_j): outer weights a [m] and inner weights b [m, d].
+
+    It stands for the empirical law (1/m) Σ_j δ_{z_j}, whose network is f(x) = (1/m) Σ_j a_j σ(b_j·x).
+    """
+
+    a: Float[Array, " m"]
+    b: Float[Array, "m d"]
+
+    def __init__(self, a: Any, b: Any):
+        a, b = float_array("a", a, 1), float_array("b", b, 2)
+        if a.shape[0] != b.shape[0] or a.shape[0] == 0 or b.shape[1] == 0:
+            raise argument_error(
+                "b", f"an array [m, d] with m = {a.shape[0]} ≥ 1 rows and d ≥ 1", b.shape, "One row per neuron."
+            )
+        if a.dtype != b.dtype:
+            raise argument_error("b", f"of the dtype of a, {a.dtype}", str(b.dtype), "Cast one to the other.")
+        self.a, self.b = a, b
+
+    @property
+    def width(self) -> int:
+        """Number of neurons m."""
+        return self.a.shape[0]
+
+    @property
+    def dim(self) -> int:
+        """Dimension d of the inputs."""
+        return self.b.shape[1]
+
+    @property
+    def dtype(self):
+        """Floating type of the cloud; solvers keep it."""
+        return self.a.dtype
+
+
+def neuron_masses(cloud: Particles) -> Float[Array, " m"]:
+    """Mass c_j = |a_j| ‖b_j‖ of every neuron of a 1-homogeneous unit, [m]."""
+    return jnp.abs(cloud.a) * jnp.linalg.norm(cloud.b, axis=1)
+
+
+def act(symmetry: Symmetry, cloud: Particles) -> Particles:
+    """The image of a cloud under S: (a, b) ↦ (s a, T b)."""
+    check_instance("cloud", cloud, Particles, "Build one with mf.Particles(a, b).")
+    if symmetry.dim != cloud.dim:
+        raise argument_error("symmetry", f"of dimension {cloud.dim}, the cloud's", symmetry.dim, "Match them.")
+    sign, matrix = symmetry.sign.astype(cloud.dtype), symmetry.matrix.astype(cloud.dtype)
+    image = jnp.matmul(cloud.b, matrix.T, precision=jax.lax.Precision.HIGHEST)
+    return Particles(sign * cloud.a, image)
+
+
+def orbit_cloud(cloud: Particles, group: FiniteGroup) -> Particles:
+    """The union of the images of a cloud under every element of a finite group: |group|·m neurons.
+
+    Such a cloud is invariant under the group, and the flow keeps it so at every finite width
+    (Hajjar & Chizat 2022, general class of symmetries).
+    """
+    images = [act(group[i], cloud) for i in range(len(group))]
+    return Particles(jnp.concatenate([c.a for c in images]), jnp.concatenate([c.b for c in images]))

@@ -1,0 +1,99 @@
+"""Single-index targets f* = g(x_1) against one ReLU: two functions of one angle, by quadrature in one variable.
+
+With x = L ω, L the scale of the Gaussian or the radius of the sphere, u = b/‖b‖, x_1 = e·x, cos θ = u·e, s = sin θ:
+    ∇_b E[g(x_1) max(b·x, 0)] = E[g(x_1) 1(b·x > 0) x] = L (A(θ) e + C(s) (u − cos θ e)),
+    C(s) = ∫ g(L s t) P(t) dt,   D(s) = ∫ g(L s t) t² p(t) dt,   A(θ) = ½ E[g(x_1) ω_1] + ∫_θ^{π/2} D(sin t) sin t dt,
+where p(|(ω_1, ω_2)|) is the density of two coordinates of ω and P(t) = ∫_t^∞ r p(r) dr. For N(0, I): p(t) = P(t) =
+e^{−t²/2}/2π. For the unit sphere: P(t) = (1−t²)^{(d−2)/2}/2π. (Derived: A' is an integral over the line u·x = 0.)
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.special
+from jaxtyping import Array, Float
+
+from ...problem.inputs import AbstractInputs, Sphere
+from .chebyshev import chebyshev_points, coefficient_matrix, evaluate, primitive_matrix
+
+_TERMS = 128
+_PANELS = 24
+_NODES = 16
+_EXACT = jax.lax.Precision.HIGHEST
+
+
+class SingleIndexTable(eqx.Module):
+    """Chebyshev coefficients in 2θ/π − 1 of A and C, [2, terms], and the moments ½E[g x_1/L] (in A) and E[g²]."""
+
+    coefficients: Float[Array, "2 terms"]
+    energy: Float[Array, ""]
+
+    def at(self, theta: Float[Array, " m"]) -> tuple[Float[Array, " m"], Float[Array, " m"]]:
+        """A(θ) and C(sin θ), [m] each."""
+        values = evaluate(self.coefficients, 2 / np.pi * theta - 1)
+        return values[0], values[1]
+
+
+def single_index_table(
+    g: Callable[[Any], Any], kinks: tuple[float, ...], inputs: AbstractInputs, length: Float[Array, ""]
+) -> SingleIndexTable:
+    """The table of one g for N(0, length² I) or the uniform law on a sphere of radius `length`; dtype that of `length`."""
+    dtype = length.dtype
+    sines = jnp.asarray(np.sin(np.pi / 2 * (chebyshev_points(_TERMS) + 1)), dtype)
+    rule = _sphere_rule if isinstance(inputs, Sphere) else _gaussian_rule
+
+    def integrate(s):
+        t, weights = rule(inputs.dim, jnp.asarray(kinks, dtype) / (length * s))
+        values = jax.vmap(g)(length * s * t).astype(dtype)
+        return values, t, weights
+
+    values, t, weights = jax.vmap(integrate)(sines)
+    c_values, d_values = jnp.sum(values * weights[:, 1], axis=1), jnp.sum(values * weights[:, 2], axis=1)
+    values, t, weights = integrate(jnp.ones((), dtype))
+    half_mean, energy = jnp.sum(values * t * weights[0]) / 2, jnp.sum(values**2 * weights[0])
+
+    to_series = jnp.asarray(coefficient_matrix(_TERMS), dtype)
+    primitive = jnp.asarray(-np.pi / 2 * primitive_matrix(_TERMS) @ coefficient_matrix(_TERMS), dtype)
+    a_series = jnp.matmul(primitive, d_values * sines, precision=_EXACT).at[0].add(half_mean)
+    c_series = jnp.pad(jnp.matmul(to_series, c_values, precision=_EXACT), (0, 1))
+    return SingleIndexTable(jnp.stack([a_series, c_series]), energy)
+
+
+def _panel_rule(start: float, end: float, cuts: Float[Array, " k"]) -> tuple[Float[Array, " n"], Float[Array, " n"]]:
+    """Composite Gauss–Legendre nodes and weights on [start, end], split at even panels and at `cuts`, [n] each."""
+    points, weights = np.polynomial.legendre.leggauss(_NODES)
+    even = jnp.asarray(np.linspace(start, end, _PANELS + 1), cuts.dtype)
+    edges = jnp.sort(jnp.concatenate([even, jnp.clip(cuts, start, end)]))
+    middle, half = (edges[1:] + edges[:-1])[:, None] / 2, (edges[1:] - edges[:-1])[:, None] / 2
+    nodes = middle + half * jnp.asarray(points, cuts.dtype)[None, :]
+    return nodes.reshape(-1), (half * jnp.asarray(weights, cuts.dtype)[None, :]).reshape(-1)
+
+
+def _gaussian_rule(dim: int, cuts: Float[Array, " k"]) -> tuple[Float[Array, " n"], Float[Array, "3 n"]]:
+    """Nodes t and weights for the law of one coordinate, for P(t) dt and for t² p(t) dt; N(0, 1)."""
+    t, weights = _panel_rule(-10.0, 10.0, cuts)
+    law = weights * jnp.exp(-(t**2) / 2) / np.sqrt(2 * np.pi)
+    return t, jnp.stack([law, law / np.sqrt(2 * np.pi), t**2 * law / np.sqrt(2 * np.pi)])
+
+
+def _sphere_rule(dim: int, cuts: Float[Array, " k"]) -> tuple[Float[Array, " n"], Float[Array, "3 n"]]:
+    """The same for the unit sphere of R^d, d ≥ 3, in the variable φ with t = sin φ.
+
+    The law is c cos^{d−2}φ dφ, c = Γ(d/2)/(√π Γ((d−1)/2)); P dt = cos^{d−1}φ dφ/2π; t² p dt = (d−2) sin²φ cos^{d−3}φ dφ/2π.
+    """
+    reach = min(np.pi / 2, 12.0 / np.sqrt(dim))  # beyond, cos^{d−3} is below rounding
+    inside = jnp.where(jnp.abs(cuts) < 1, cuts, 0)
+    angles = jnp.where(jnp.abs(cuts) < 1, jnp.arcsin(inside), jnp.sign(cuts) * (np.pi / 2))
+    phi, weights = _panel_rule(-reach, reach, angles)
+    constant = np.exp(scipy.special.gammaln(dim / 2) - scipy.special.gammaln((dim - 1) / 2)) / np.sqrt(np.pi)
+    log_cosine = jnp.log(jnp.cos(phi))
+
+    def power(exponent):
+        return weights * jnp.exp(exponent * log_cosine)
+
+    t = jnp.sin(phi)
+    return t, jnp.stack([constant * power(dim - 2), power(dim - 1) / (2 * np.pi), (dim - 2) * t**2 * power(dim - 3) / (2 * np.pi)])

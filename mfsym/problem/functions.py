@@ -1,0 +1,41 @@
+"""User functions as pytrees: arrays inside them are leaves, everything else is static."""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+from jaxtyping import PyTree
+
+from ..errors import argument_error
+
+
+class Function(eqx.Module):
+    """A callable whose arrays are leaves and whose rest is static, so that problems jit, vmap and differentiate.
+
+    A plain function is all static; an `eqx.Module`, or a `jax.tree_util.Partial`, keeps its arrays as leaves.
+    """
+
+    arrays: PyTree
+    rest: PyTree = eqx.field(static=True)
+
+    def __init__(self, name: str, function: Callable[..., Any]):
+        if not callable(function):
+            raise argument_error(name, "a function of one input", function, "Pass for example jnp.tanh.")
+        self.arrays, self.rest = eqx.partition(function, eqx.is_array)
+
+    def __call__(self, x: Any) -> Any:
+        return eqx.combine(self.arrays, self.rest)(x)
+
+
+def check_scalar_function(name: str, function: Function, example: jax.ShapeDtypeStruct) -> None:
+    """A function that maps one input of the given shape to a real scalar; found out without running it."""
+    shape = "a scalar" if not example.shape else f"an input of shape {example.shape}"
+    expected = f"a function of {shape} that returns a real scalar"
+    remedy = "Functions are written for one input and vmapped by the library."
+    try:
+        out = jax.eval_shape(function, example)
+    except Exception as error:
+        raise argument_error(name, expected, f"one that fails with {type(error).__name__}: {error}", remedy) from error
+    if getattr(out, "shape", None) != () or out.dtype.kind not in "fiu":
+        raise argument_error(name, expected, f"one that returns {out}", remedy)

@@ -1,0 +1,155 @@
+"""Laws of the inputs x: how to sample them, their moments, and what leaves them invariant."""
+
+import abc
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from ..errors import check_integer, float_array, positive_number
+from ..groups import is_orthogonal
+
+
+class AbstractInputs(eqx.Module):
+    """A law ρ of the inputs x ∈ R^d."""
+
+    dim: eqx.AbstractVar[int]
+
+    @abc.abstractmethod
+    def sample(self, key: PRNGKeyArray, count: int, dtype: Any = None) -> Float[Array, "count d"]:
+        """Independent inputs, [count, d]."""
+
+    @property
+    @abc.abstractmethod
+    def second_moment(self) -> Float[Array, ""]:
+        """E‖x‖²."""
+
+    @property
+    @abc.abstractmethod
+    def covariance(self) -> Float[Array, "d d"]:
+        """Σ = E[x xᵀ], [d, d]."""
+
+    @abc.abstractmethod
+    def is_invariant(self, matrix: Float[Array, "d d"]) -> bool:
+        """Whether the law of T x is the law of x."""
+
+    @property
+    @abc.abstractmethod
+    def rotation_invariant(self) -> bool:
+        """Whether every rotation and reflection leaves the law as it is; reductions need this."""
+
+
+class Gaussian(AbstractInputs):
+    """x ~ N(0, scale² I_d). E‖x‖² = scale² d. Invariant under O(d)."""
+
+    dim: int = eqx.field(static=True)
+    scale: Float[Array, ""]
+
+    def __init__(self, dim: int, scale: Any = 1.0):
+        self.dim = check_integer("dim", dim, 1, "It is the dimension d of the inputs.")
+        self.scale = positive_number("scale", scale, "It is the standard deviation of one coordinate.")
+
+    def sample(self, key, count, dtype=None):
+        """Independent inputs, [count, d]."""
+        dtype = self.scale.dtype if dtype is None else dtype
+        return self.scale.astype(dtype) * jax.random.normal(key, (count, self.dim), dtype)
+
+    @property
+    def second_moment(self):
+        """E‖x‖² = scale² d."""
+        return self.scale**2 * self.dim
+
+    @property
+    def covariance(self):
+        """Σ = scale² I."""
+        return self.scale**2 * jnp.eye(self.dim, dtype=self.scale.dtype)
+
+    def is_invariant(self, matrix):
+        """Every orthogonal matrix leaves the law as it is."""
+        return is_orthogonal(matrix)
+
+    @property
+    def rotation_invariant(self):
+        """True."""
+        return True
+
+
+class Sphere(AbstractInputs):
+    """x uniform on the sphere of a radius. E‖x‖² = radius². Invariant under O(d)."""
+
+    dim: int = eqx.field(static=True)
+    radius: Float[Array, ""]
+
+    def __init__(self, dim: int, radius: Any = 1.0):
+        self.dim = check_integer("dim", dim, 1, "It is the dimension d of the inputs.")
+        self.radius = positive_number("radius", radius, "It is the norm of every input.")
+
+    def sample(self, key, count, dtype=None):
+        """Independent inputs, [count, d]."""
+        dtype = self.radius.dtype if dtype is None else dtype
+        x = jax.random.normal(key, (count, self.dim), dtype)
+        return self.radius.astype(dtype) * x / jnp.linalg.norm(x, axis=1, keepdims=True)
+
+    @property
+    def second_moment(self):
+        """E‖x‖² = radius²."""
+        return self.radius**2
+
+    @property
+    def covariance(self):
+        """Σ = (radius²/d) I."""
+        return self.radius**2 / self.dim * jnp.eye(self.dim, dtype=self.radius.dtype)
+
+    def is_invariant(self, matrix):
+        """Every orthogonal matrix leaves the law as it is."""
+        return is_orthogonal(matrix)
+
+    @property
+    def rotation_invariant(self):
+        """True."""
+        return True
+
+
+class Empirical(AbstractInputs):
+    """The uniform law on the rows of a data set x [n, d]; the population risk is then the training risk."""
+
+    dim: int = eqx.field(static=True)
+    x: Float[Array, "n d"]
+
+    def __init__(self, x: Any):
+        self.x = float_array("x", x, 2, "One row per input.")
+        check_integer("x", self.x.shape[0], 1, "A data set has at least one row.")
+        self.dim = check_integer("x.shape[1]", self.x.shape[1], 1, "Inputs have at least one coordinate.")
+
+    def sample(self, key, count, dtype=None):
+        """Independent draws with replacement, [count, d]."""
+        rows = jax.random.randint(key, (count,), 0, self.x.shape[0])
+        return self.x[rows].astype(self.x.dtype if dtype is None else dtype)
+
+    @property
+    def second_moment(self):
+        """Mean of ‖x‖² over the rows."""
+        return jnp.mean(jnp.sum(self.x**2, axis=1))
+
+    @property
+    def covariance(self):
+        """Mean of x xᵀ over the rows."""
+        return jnp.matmul(self.x.T, self.x, precision=jax.lax.Precision.HIGHEST) / self.x.shape[0]
+
+    def is_invariant(self, matrix):
+        """Whether T maps the set of rows to itself."""
+        if not is_orthogonal(matrix):
+            return False
+        rows = np.asarray(self.x, dtype=float)
+        images = rows @ np.asarray(matrix, dtype=float).T
+        digits = 6 - int(np.ceil(np.log10(max(np.abs(rows).max(), 1e-300))))
+        order = [np.lexsort(np.round(z, digits).T[::-1]) for z in (rows, images)]
+        return bool(np.allclose(rows[order[0]], images[order[1]], atol=10.0 ** (1 - digits)))
+
+    @property
+    def rotation_invariant(self):
+        """False: no finite data set has this symmetry."""
+        return False

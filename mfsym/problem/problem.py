@@ -1,0 +1,74 @@
+"""The problem: inputs, target, unit, loss and start. It holds mathematics only: no tolerance, no grid, no key."""
+
+import equinox as eqx
+import jax
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from ..errors import argument_error, check_instance
+from .inputs import AbstractInputs
+from .losses import AbstractLoss, SquareLoss
+from .start import AbstractStart, SphereStart
+from .targets import AbstractTarget, SubspaceNorm
+from .units import AbstractUnit, ReLU
+
+
+class Problem(eqx.Module):
+    """Learn f* by a wide two-layer network: minimise F(μ) = E_{x~ρ} ℓ(f(x; μ), f*(x)), f = ∫ σ*(x; z) dμ(z).
+
+    Arguments: `inputs` the law ρ; `target` f*; `unit` σ* (default a·ReLU(b·x)); `loss` ℓ (default ½(f−f*)²);
+    `start` the law of the neurons at time 0 (default |a| = ‖b‖ = 1, uniform directions, equal signs).
+    Raises ArgumentError if the target does not fit the dimension of the inputs.
+    (Hajjar & Chizat 2022, arXiv:2211.08771.)
+    """
+
+    inputs: AbstractInputs
+    target: AbstractTarget
+    unit: AbstractUnit
+    loss: AbstractLoss
+    start: AbstractStart
+
+    def __init__(
+        self,
+        inputs: AbstractInputs,
+        target: AbstractTarget,
+        unit: AbstractUnit | None = None,
+        loss: AbstractLoss | None = None,
+        start: AbstractStart | None = None,
+    ):
+        unit = ReLU() if unit is None else unit
+        loss = SquareLoss() if loss is None else loss
+        start = SphereStart() if start is None else start
+        self.inputs = check_instance("inputs", inputs, AbstractInputs, "Use mf.Gaussian, mf.Sphere or mf.Empirical.")
+        self.target = check_instance("target", target, AbstractTarget, "Wrap a function in mf.FunctionTarget(fn).")
+        self.unit = check_instance("unit", unit, AbstractUnit, "Use mf.ReLU(), mf.LeakyReLU(s) or mf.Identity().")
+        self.loss = check_instance("loss", loss, AbstractLoss, "Use mf.SquareLoss().")
+        self.start = check_instance("start", start, AbstractStart, "Use mf.SphereStart().")
+        target.check(inputs.dim)
+
+    @property
+    def dim(self) -> int:
+        """Dimension d of the inputs."""
+        return self.inputs.dim
+
+    def values(self, x: Float[Array, "n d"]) -> Float[Array, " n"]:
+        """f*(x) for every row, [n], in the dtype of x."""
+        return jax.vmap(self.target)(x).astype(x.dtype)
+
+    def subspace(self) -> Float[Array, "dim_h d"] | None:
+        """Orthonormal basis [d_H, d] of the declared subspace H, or None."""
+        return self.target.subspace(self.dim)
+
+    def radial_subspace(self) -> bool:
+        """Whether f* is a function of ‖x_H‖ alone, so that angles to H lie in [0, π/2]."""
+        return isinstance(self.target, SubspaceNorm)
+
+    def sample(self, key: PRNGKeyArray, count: int, dtype=None) -> tuple[Float[Array, "count d"], Float[Array, " count"]]:
+        """Independent pairs (x, f*(x)): [count, d] and [count]."""
+        x = self.inputs.sample(key, count, dtype)
+        return x, self.values(x)
+
+
+def check_cloud_dimension(problem: Problem, dim: int) -> None:
+    """Raise ArgumentError if a cloud and the problem differ in dimension."""
+    if dim != problem.dim:
+        raise argument_error("cloud", f"of dimension {problem.dim}, that of the inputs", dim, "Draw it from the problem.")

@@ -1,0 +1,94 @@
+"""Laws of the neurons at time 0."""
+
+import abc
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from ..errors import argument_error, is_traced, positive_number
+from .functions import Function, check_scalar_function
+
+_MASS = "It is the mass ∫|a|‖b‖ of the neurons of one sign."
+
+
+class AbstractStart(eqx.Module):
+    """A law of (a, b) at time 0."""
+
+
+class AbstractBalancedStart(AbstractStart):
+    """A start with |a| = ‖b‖, described by the masses of the two signs and the law of the directions."""
+
+    mass_plus: eqx.AbstractVar[Float[Array, ""]]
+    mass_minus: eqx.AbstractVar[Float[Array, ""]]
+
+    @abc.abstractmethod
+    def density(self, theta: Float[Array, " n"]) -> Float[Array, " n"]:
+        """Density of the angle to H relative to the uniform law on the sphere, not normalised, [n]."""
+
+
+class SphereStart(AbstractBalancedStart):
+    """b/‖b‖ uniform on the sphere, half of the neurons with a > 0, |a| = ‖b‖ = √(2 mass of the sign).
+
+    The default, masses ½ and ½, is |a| = ‖b‖ = 1 (Hajjar & Chizat 2022).
+    """
+
+    mass_plus: Float[Array, ""]
+    mass_minus: Float[Array, ""]
+
+    def __init__(self, mass_plus: Any = 0.5, mass_minus: Any = 0.5):
+        self.mass_plus = positive_number("mass_plus", mass_plus, _MASS, strict=False)
+        self.mass_minus = positive_number("mass_minus", mass_minus, _MASS, strict=False)
+        _check_some_mass(self.mass_plus, self.mass_minus)
+
+    def density(self, theta):
+        """1: uniform."""
+        return jnp.ones_like(theta)
+
+
+class AngularStart(AbstractBalancedStart):
+    """Directions whose angle to H has a given density relative to the uniform law, |a| = ‖b‖ as in `SphereStart`.
+
+    `density_of_angle` takes the angle θ (cos θ = ‖b_H‖/‖b‖, or cos θ = b_1/‖b‖ for a single index) and returns a
+    non-negative scalar; it is normalised by the library. Its arrays can be differentiated.
+    """
+
+    density_of_angle: Function
+    mass_plus: Float[Array, ""]
+    mass_minus: Float[Array, ""]
+
+    def __init__(self, density_of_angle: Callable[[Any], Any], mass_plus: Any = 0.5, mass_minus: Any = 0.5):
+        self.density_of_angle = Function("density_of_angle", density_of_angle)
+        scalar = jax.ShapeDtypeStruct((), jnp.result_type(float))
+        check_scalar_function("density_of_angle", self.density_of_angle, scalar)
+        self.mass_plus = positive_number("mass_plus", mass_plus, _MASS, strict=False)
+        self.mass_minus = positive_number("mass_minus", mass_minus, _MASS, strict=False)
+        _check_some_mass(self.mass_plus, self.mass_minus)
+
+    def density(self, theta):
+        """The user's density at every angle, [n]."""
+        values = jax.vmap(self.density_of_angle)(theta)
+        if not is_traced(values) and not bool(jnp.all(jnp.isfinite(values) & (values >= 0))):
+            raise argument_error(
+                "density_of_angle", "finite and non-negative on the whole interval", values, "Check its formula."
+            )
+        return values
+
+
+class GaussianStart(AbstractStart):
+    """a ~ N(0, scale_a²) and b ~ N(0, scale_b² I_d / d), independent: not balanced, so that no angle alone follows it."""
+
+    scale_a: Float[Array, ""]
+    scale_b: Float[Array, ""]
+
+    def __init__(self, scale_a: Any = 1.0, scale_b: Any = 1.0):
+        self.scale_a = positive_number("scale_a", scale_a, "It is the standard deviation of a.")
+        self.scale_b = positive_number("scale_b", scale_b, "It is the root mean square of ‖b‖.")
+
+
+def _check_some_mass(mass_plus: Float[Array, ""], mass_minus: Float[Array, ""]) -> None:
+    if not is_traced(mass_plus) and not is_traced(mass_minus) and mass_plus + mass_minus == 0:
+        raise argument_error("mass_plus", "positive where mass_minus is 0", 0.0, "A start without neurons learns nothing.")

@@ -1,0 +1,161 @@
+"""Targets f*: what is learnt. A target is one class that works on both routes."""
+
+import abc
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from ..errors import argument_error, check_instance, check_integer, float_array
+from ..neurons import Particles
+from .functions import Function, check_scalar_function
+from .units import AbstractHomogeneousUnit, ReLU
+
+
+class AbstractTarget(eqx.Module):
+    """A target f*: R^d → R, written for one input."""
+
+    @abc.abstractmethod
+    def __call__(self, x: Float[Array, " d"]) -> Float[Array, ""]:
+        """f*(x) for one input [d]."""
+
+    @abc.abstractmethod
+    def subspace(self, dim: int) -> Float[Array, "dim_h d"] | None:
+        """Orthonormal basis [d_H, d] of the subspace H that f* depends on, or None if none is declared."""
+
+    @abc.abstractmethod
+    def check(self, dim: int) -> None:
+        """Raise ArgumentError if the target is not a function on R^dim."""
+
+
+def _first_axes(count: int, dim: int) -> Float[Array, "count d"]:
+    return jnp.eye(count, dim)
+
+
+class SubspaceNorm(AbstractTarget):
+    """f*(x) = scale · ‖x_H‖ with H spanned by the first dim_h coordinates (Hajjar & Chizat 2022)."""
+
+    dim_h: int = eqx.field(static=True)
+    scale: Float[Array, ""]
+
+    def __init__(self, dim_h: int, scale: Any = 1.0):
+        self.dim_h = check_integer("dim_h", dim_h, 1, "It is the dimension of the subspace H.")
+        self.scale = float_array("scale", scale, 0)
+
+    def __call__(self, x):
+        """scale · ‖x_H‖."""
+        return self.scale.astype(x.dtype) * jnp.linalg.norm(x[: self.dim_h])
+
+    def subspace(self, dim):
+        """The first dim_h axes."""
+        return _first_axes(self.dim_h, dim)
+
+    def check(self, dim):
+        """dim_h ≤ dim."""
+        if self.dim_h > dim:
+            raise argument_error(
+                "target.dim_h", f"at most {dim}, the dimension of the inputs", self.dim_h, "H lies in R^d."
+            )
+
+
+class SingleIndex(AbstractTarget):
+    """f*(x) = g(x_1). `g` takes and returns a scalar; `kinks` are the points where g is not smooth.
+
+    Quadratures are split at the kinks; a kink that is not declared costs accuracy, a needless one nothing.
+    Arrays inside `g` (an `eqx.Module` or a `jax.tree_util.Partial`) can be differentiated.
+    """
+
+    g: Function
+    kinks: tuple[float, ...] = eqx.field(static=True)
+
+    def __init__(self, g: Callable[[Any], Any], kinks: tuple[float, ...] = (0.0,)):
+        self.g = Function("g", g)
+        check_scalar_function("g", self.g, jax.ShapeDtypeStruct((), jnp.result_type(float)))
+        self.kinks = tuple(float(float_array("kinks", kink, 0)) for kink in kinks)
+
+    def __call__(self, x):
+        """g(x_1)."""
+        return self.g(x[0])
+
+    def subspace(self, dim):
+        """The first axis."""
+        return _first_axes(1, dim)
+
+    def check(self, dim):
+        """Every dimension has a first coordinate."""
+
+
+class LinearTarget(AbstractTarget):
+    """f*(x) = w·x."""
+
+    w: Float[Array, " d"]
+
+    def __init__(self, w: Any):
+        self.w = float_array("w", w, 1)
+
+    def __call__(self, x):
+        """w·x."""
+        return jnp.sum(self.w.astype(x.dtype) * x)
+
+    def subspace(self, dim):
+        """The direction of w."""
+        return (self.w / jnp.linalg.norm(self.w))[None, :]
+
+    def check(self, dim):
+        """w has one entry for every coordinate."""
+        if self.w.shape[0] != dim:
+            raise argument_error("target.w", f"of length {dim}, the dimension of the inputs", self.w.shape, "Match them.")
+
+
+class Teacher(AbstractTarget):
+    """f*(x) = (1/M) Σ_j a_j σ(b_j·x): another network of the same form."""
+
+    cloud: Particles
+    unit: AbstractHomogeneousUnit
+
+    def __init__(self, cloud: Particles, unit: AbstractHomogeneousUnit | None = None):
+        self.cloud = check_instance("cloud", cloud, Particles, "Build one with mf.Particles(a, b).")
+        unit = ReLU() if unit is None else unit
+        self.unit = check_instance("unit", unit, AbstractHomogeneousUnit, "Use ReLU(), LeakyReLU(s) or Identity().")
+
+    def __call__(self, x):
+        """Mean of the teacher's neurons at x."""
+        cloud = jax.tree.map(lambda leaf: leaf.astype(x.dtype), self.cloud)
+        return jnp.mean(jax.vmap(self.unit, in_axes=(0, None))(cloud, x))
+
+    def subspace(self, dim):
+        """None: a teacher declares no subspace."""
+        return None
+
+    def check(self, dim):
+        """The teacher's neurons live in the space of the inputs."""
+        if self.cloud.dim != dim:
+            raise argument_error("target.cloud", f"of dimension {dim}, that of the inputs", self.cloud.dim, "Match them.")
+
+
+class FunctionTarget(AbstractTarget):
+    """f*(x) = fn(x) for any function of one input [d]; `parity` may declare it "even" or "odd"."""
+
+    fn: Function
+    parity: str | None = eqx.field(static=True)
+
+    def __init__(self, fn: Callable[[Any], Any], parity: str | None = None):
+        self.fn = Function("fn", fn)
+        if parity not in (None, "even", "odd"):
+            raise argument_error("parity", "None, 'even' or 'odd'", parity, "Leave it out if it is not known.")
+        self.parity = parity
+
+    def __call__(self, x):
+        """fn(x)."""
+        return self.fn(x)
+
+    def subspace(self, dim):
+        """None: nothing is declared about fn."""
+        return None
+
+    def check(self, dim):
+        """fn maps one input [dim] to a scalar."""
+        check_scalar_function("fn", self.fn, jax.ShapeDtypeStruct((dim,), jnp.result_type(float)))

@@ -1,0 +1,134 @@
+"""Units σ*(x; z) for one neuron z and one input x, and what the homogeneous ones have besides."""
+
+import abc
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from ..errors import float_array
+from ..neurons import Particles
+
+
+class AbstractUnit(eqx.Module):
+    """A unit: a function of one neuron (any pytree without its particle axis) and one input [d]."""
+
+    @abc.abstractmethod
+    def __call__(self, neuron: Any, x: Float[Array, " d"]) -> Float[Array, ""]:
+        """Output of one neuron at one input."""
+
+
+class AbstractHomogeneousUnit(AbstractUnit):
+    """A unit a σ(b·x) with σ(z) = odd·z + even·|z|, the general 1-homogeneous activation of one variable.
+
+    Its arc-cosine kernel and its Funk–Hecke coefficients are closed forms of the two slopes, and a neuron
+    has a mass |a|‖b‖ and a sign.
+    """
+
+    @property
+    @abc.abstractmethod
+    def odd_slope(self) -> Float[Array, ""]:
+        """Slope of the odd part of σ."""
+
+    @property
+    @abc.abstractmethod
+    def even_slope(self) -> Float[Array, ""]:
+        """Slope of the even part of σ, that of |z|."""
+
+    @abc.abstractmethod
+    def activation(self, z: Float[Array, "..."]) -> Float[Array, "..."]:
+        """σ(z), elementwise."""
+
+    @abc.abstractmethod
+    def derivative(self, z: Float[Array, "..."]) -> Float[Array, "..."]:
+        """σ'(z), elementwise, with the mean of both sides at z = 0."""
+
+
+def _neuron_output(unit: AbstractHomogeneousUnit, neuron: Particles, x: Float[Array, " d"]) -> Float[Array, ""]:
+    return neuron.a * unit.activation(jnp.sum(neuron.b * x))
+
+
+class ReLU(AbstractHomogeneousUnit):
+    """a max(b·x, 0): odd slope ½, even slope ½."""
+
+    def __call__(self, neuron, x):
+        """Output of one neuron (a, b) at one input."""
+        return _neuron_output(self, neuron, x)
+
+    @property
+    def odd_slope(self):
+        """½."""
+        return jnp.asarray(0.5)
+
+    @property
+    def even_slope(self):
+        """½."""
+        return jnp.asarray(0.5)
+
+    def activation(self, z):
+        """max(z, 0)."""
+        return jnp.maximum(z, jnp.zeros((), z.dtype))
+
+    def derivative(self, z):
+        """1 for z > 0, ½ at 0, 0 for z < 0."""
+        return jnp.heaviside(z, jnp.asarray(0.5, z.dtype))
+
+
+class LeakyReLU(AbstractHomogeneousUnit):
+    """a σ(b·x) with σ(z) = z for z > 0 and slope·z for z < 0: odd slope (1+slope)/2, even slope (1−slope)/2."""
+
+    slope: Float[Array, ""]
+
+    def __init__(self, slope: Any):
+        self.slope = float_array("slope", slope, 0, "It is the slope of σ on the negative half line.")
+
+    def __call__(self, neuron, x):
+        """Output of one neuron (a, b) at one input."""
+        return _neuron_output(self, neuron, x)
+
+    @property
+    def odd_slope(self):
+        """(1 + slope)/2."""
+        return (1 + self.slope) / 2
+
+    @property
+    def even_slope(self):
+        """(1 − slope)/2."""
+        return (1 - self.slope) / 2
+
+    def activation(self, z):
+        """z for z > 0, slope·z for z < 0."""
+        return jnp.where(z > 0, z, self.slope.astype(z.dtype) * z)
+
+    def derivative(self, z):
+        """1 for z > 0, slope for z < 0, their mean at 0."""
+        step = jnp.heaviside(z, jnp.asarray(0.5, z.dtype))
+        slope = self.slope.astype(z.dtype)
+        return slope + (1 - slope) * step
+
+
+class Identity(AbstractHomogeneousUnit):
+    """a b·x, the two-layer linear network: odd slope 1, even slope 0."""
+
+    def __call__(self, neuron, x):
+        """Output of one neuron (a, b) at one input."""
+        return _neuron_output(self, neuron, x)
+
+    @property
+    def odd_slope(self):
+        """1."""
+        return jnp.asarray(1.0)
+
+    @property
+    def even_slope(self):
+        """0."""
+        return jnp.asarray(0.0)
+
+    def activation(self, z):
+        """z."""
+        return z
+
+    def derivative(self, z):
+        """1."""
+        return jnp.ones_like(z)

@@ -1,0 +1,37 @@
+"""`mf.reduce`: from a problem to the smallest equation that its declared structure leaves."""
+
+from typing import Any
+
+from .errors import check_instance
+from .integrate import check_floating
+from .problem.problem import Problem
+from .reduced.build import build_reduction
+from .reduced.point import PointReduction
+from .reduced.quotient import AngleReduction
+
+
+def reduce(
+    problem: Problem,
+    *,
+    cells: int | None = None,
+    nodes: int | None = None,
+    modes: int | None = None,
+    dtype: Any = None,
+) -> AngleReduction | PointReduction:
+    """The reduced equation of a problem with a declared symmetry.
+
+    A target scale·‖x_H‖ leaves one angle θ ∈ [0, π/2], cos θ = ‖b_H‖/‖b‖; a target g(x_1) or w·x leaves the signed angle
+    θ ∈ [0, π] to its axis; with H the whole space no angle is left. (Hajjar & Chizat 2022, low-dimensional structure.)
+
+    Arguments:
+      cells: cells of the grid (default 200 on [0, π/2], 400 on [0, π]).
+      nodes: labels per sign for the method of characteristics, an odd number (default grows with √d).
+      modes: even harmonics in the dynamics (default: the fewest that leave out 1e-7 of K(0, 0), at most 128); twice as
+        many are kept for the risk and for the error estimate.
+      dtype: floating type of the reduction.
+
+    Returns a reduction whose arrays are leaves: `reduce` and `solve_reduced` are one function of the problem's arrays, to be
+    differentiated, vmapped and stacked. Raises NoReductionError, saying why, if the problem has no reduced equation here.
+    """
+    check_instance("problem", problem, Problem, "Build it with mf.Problem(inputs, target).")
+    return build_reduction(problem, cells, nodes, modes, check_floating(dtype))

@@ -1,0 +1,158 @@
+"""From a declared structure to the reduction: which angle, which features, which coefficients."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..errors import argument_error, check_integer, no_reduction
+from ..integrate import cast_floats
+from ..problem.losses import SquareLoss
+from ..problem.problem import Problem
+from ..problem.start import AbstractBalancedStart
+from ..problem.targets import LinearTarget, SingleIndex, SubspaceNorm
+from ..problem.units import AbstractHomogeneousUnit
+from .coefficients import target_coefficients
+from .harmonics import even_features, funk_hecke, norm_constant, truncated_share
+from .law import initial_measures
+from .point import PointReduction
+from .quotient import AngleFeatures, AngleReduction
+
+SMALLEST_GRID = 8
+_TRUNCATION = 1e-7  # share of K(0, 0) that the default number of modes may leave out
+_FEWEST_MODES, _MOST_MODES = 16, 128
+
+
+def build_reduction(
+    problem: Problem, cells: int | None, nodes: int | None, modes: int | None, dtype
+) -> AngleReduction | PointReduction:
+    """The reduced equation of a problem with a declared structure; raises NoReductionError, saying why, if there is none."""
+    _check_problem(problem)
+    target = problem.target
+    if isinstance(target, SubspaceNorm) and target.dim_h == problem.dim:
+        return cast_floats(_point_reduction(problem), dtype)
+    signed = not problem.radial_subspace()
+    dim, dim_h = problem.dim, 1 if signed else target.dim_h
+    if signed and dim == 1:
+        raise no_reduction("with d = 1 there is no angle to an axis", "Use `solve_particles` with a few neurons.")
+    cells = check_integer("cells", _default_cells(signed) if cells is None else cells, SMALLEST_GRID, _CELLS)
+    nodes = check_integer("nodes", _default_nodes(dim, signed) if nodes is None else nodes, 7, _NODES)
+    if nodes % 2 == 0:
+        raise argument_error("nodes", "odd", nodes, "The rule is nested, so that its error can be estimated.")
+    modes = check_integer("modes", default_modes(dim, dim_h) if modes is None else modes, 1, _MODES)
+    return cast_floats(_angle_reduction(problem, dim_h, signed, cells, nodes, modes), dtype)
+
+
+_CELLS = "The reconstruction needs that many cells."
+_NODES = "It is the number of labels per sign on the route of characteristics."
+_MODES = "It is the number of even harmonics in the dynamics."
+
+
+def default_modes(dim: int, dim_h: int) -> int:
+    """The fewest features that leave out a share of at most 1e-7 of K(0, 0), between 16 and 128.
+
+    With d_H = 1 the series converges like n^{-3}, and 128 features leave out between 1e-8 (d = 2) and 1e-5 (d = 1000).
+    """
+    shares = truncated_share(dim, dim_h, _MOST_MODES)
+    enough = np.nonzero(shares <= _TRUNCATION)[0]
+    return int(np.clip(enough[0] + 1 if enough.size else _MOST_MODES, _FEWEST_MODES, _MOST_MODES))
+
+
+def _default_cells(signed: bool) -> int:
+    return 400 if signed else 200
+
+
+def _default_nodes(dim: int, signed: bool) -> int:
+    # The law of the angle is 1/√d wide: keep about eight nodes in that width.
+    wanted = (2 if signed else 1) * max(128, 8 * np.pi / 2 * np.sqrt(dim))
+    return 2 ** int(np.ceil(np.log2(wanted))) - 1
+
+
+def _check_problem(problem: Problem) -> None:
+    if not isinstance(problem.target, (SubspaceNorm, SingleIndex, LinearTarget)):
+        raise no_reduction(
+            f"the target {type(problem.target).__name__} declares no structure",
+            "Declare it (SubspaceNorm, SingleIndex, LinearTarget), or use `solve_particles`, which needs none.",
+        )
+    if not problem.inputs.rotation_invariant:
+        raise no_reduction(f"inputs of type {type(problem.inputs).__name__} are not invariant under rotations")
+    if not isinstance(problem.loss, SquareLoss):
+        raise no_reduction(f"the spectral form needs the square loss, not {type(problem.loss).__name__}")
+    if not isinstance(problem.unit, AbstractHomogeneousUnit):
+        raise no_reduction(f"the unit {type(problem.unit).__name__} is not 1-homogeneous, so no angle alone follows it")
+    if not isinstance(problem.start, AbstractBalancedStart):
+        raise no_reduction(
+            f"the start {type(problem.start).__name__} is not balanced (|a| = ‖b‖), so the angle alone does not follow it",
+            "Use mf.SphereStart or mf.AngularStart, or `solve_particles`.",
+        )
+
+
+def _unit_factors(problem: Problem):
+    """Factors of the even and the linear features relative to ReLU: 2·even slope and 2·odd slope."""
+    unit = problem.unit
+    return 2 * unit.even_slope, 2 * unit.odd_slope
+
+
+def _angle_reduction(problem, dim_h, signed, cells, nodes, modes) -> AngleReduction:
+    inputs, dim = problem.inputs, problem.dim
+    dtype = jnp.result_type(float)
+    second_moment = inputs.second_moment
+    features = even_features(dim, dim_h, 2 * modes, second_moment)
+    target = target_coefficients(problem.target, inputs, features)
+    even, linear = _unit_factors(problem)
+    # A part of the target that the unit cannot represent is no coefficient but floor.
+    tail = target.even_energy - 0.5 * jnp.sum(target.even**2)
+    floor = target.unreachable_energy + jnp.where(even == 0, target.even_energy, 0.0)
+    tail = jnp.where(even == 0, 0.0, jnp.maximum(tail, 0.0))
+    coefficients = jnp.where(even == 0, 0.0, target.even)
+    factors = jnp.broadcast_to(even, coefficients.shape)
+    linear_feature = None
+    if signed:
+        floor = floor + jnp.where(linear == 0, target.linear_energy, 0.0)
+        coefficients = jnp.append(coefficients, jnp.where(linear == 0, 0.0, target.linear))
+        factors = jnp.append(factors, linear)
+        linear_feature = 0.5 * jnp.sqrt(second_moment / dim)
+    cell_masses, node_density = initial_measures(problem.start, dim_h, dim - dim_h, signed, cells, nodes, dtype)
+    left, right = (-1.0) ** (dim - dim_h - 1), (-1.0) ** ((dim - dim_h if signed else dim_h) - 1)
+    default_axes = isinstance(problem.target, (SubspaceNorm, SingleIndex))
+    return AngleReduction(
+        features=AngleFeatures(features, linear_feature),
+        coefficients=coefficients,
+        factors=factors,
+        cell_masses=cell_masses,
+        node_log_density=node_density,
+        parity=jnp.array([left, right]),
+        floor=floor,
+        tail=tail,
+        dim=jnp.asarray(float(dim)),
+        dim_h=jnp.asarray(float(dim_h)),
+        second_moment=second_moment,
+        unit_slopes=jnp.stack([problem.unit.odd_slope, problem.unit.even_slope]),
+        basis=None if default_axes else problem.subspace(),
+        modes=modes,
+    )
+
+
+def _point_reduction(problem: Problem) -> PointReduction:
+    dim, target, start = problem.dim, problem.target, problem.start
+    even, _ = _unit_factors(problem)
+    reachable = even != 0
+    kernel = problem.inputs.second_moment * (funk_hecke(0, dim) * even) ** 2
+    target_mass = jnp.where(reachable, target.scale * norm_constant(dim) / jnp.where(reachable, even, 1.0), 0.0)
+    energy = 0.5 * target.scale**2 * problem.inputs.second_moment
+    masses = jnp.stack([start.mass_plus, start.mass_minus])
+    return PointReduction(kernel, target_mass, masses, jnp.where(reachable, 0.0, energy))
+
+
+def stack(reductions: list) -> AngleReduction:
+    """Reductions of different problems as one, leaf by leaf, for `jax.vmap` over `solve_reduced`.
+
+    Dimensions, exponents and coefficients are leaves; only the numbers of cells, nodes and modes and the kind of angle
+    must agree. Raises ArgumentError, naming the differing sizes, if they do not.
+    """
+    if not reductions or not all(isinstance(r, AngleReduction) for r in reductions):
+        raise argument_error("reductions", "a non-empty list of one-angle reductions", reductions, "Use mf.reduce.")
+    kinds = {(r.signed, r.cells, r.nodes, r.modes, None if r.basis is None else r.basis.shape) for r in reductions}
+    if len(kinds) > 1:
+        remedy = "Pass the same cells=, nodes= and modes= to mf.reduce for all of them."
+        raise argument_error("reductions", "equal in (signed, cells, nodes, modes, axes)", sorted(map(str, kinds)), remedy)
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *reductions)

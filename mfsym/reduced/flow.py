@@ -1,0 +1,146 @@
+"""`solve_reduced`: the reduced equation from a reduction to a Solution, by two methods and in closed form without an angle."""
+
+import dataclasses
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PyTree
+
+from ..errors import argument_error, check_choice, check_instance, check_times
+from ..integrate import Stepping, cast_floats, check_floating, integrate, require_complete
+from ..problem.training import Training
+from ..solution import Solution, Status
+from .characteristics import CharacteristicDynamics, CharacteristicState
+from .point import PointReduction
+from .quotient import AngleReduction
+from .transport import GridDynamics
+
+METHODS = ("grid", "characteristics", "upwind")
+_POSITIONS = "distances to the ends of the interval are measured for targets of ‖x_H‖ only"
+
+
+def solve_reduced(
+    reduced: AngleReduction | PointReduction,
+    ts: Float[Array, " T"],
+    *,
+    training: Training | None = None,
+    method: str = "grid",
+    derivative: str = "reverse",
+    rtol: float | None = None,
+    atol: float | None = None,
+    max_steps: int = 65536,
+    throw: bool = True,
+    progress: bool = False,
+    initial: PyTree = None,
+    error: bool = False,
+    dtype: Any = None,
+) -> Solution:
+    """Solve the reduced equation ∂_t τ^± = ∓∂_θ(V τ^±) ± 2 G τ^± from its start.
+
+    Arguments:
+      reduced: from `mf.reduce`. With H the whole space no angle is left and the closed solution is returned.
+      ts: times [T] of the record, increasing from 0.
+      method: "grid" (fifth-order finite volumes, non-negative), "characteristics" (labels that move; spectrally accurate
+        while the flow map is smooth), or "upwind" (first order, a yardstick).
+      derivative: "reverse" (jax.grad, jax.vjp) or "forward" (jax.jvp, jax.jacfwd) mode of differentiation.
+      rtol, atol: tolerances of a time step; by default 1e-6 and 1e-8 on a grid, 1e-9 and 1e-10 for characteristics, and
+        1e-4 and 1e-6 in float32.
+      max_steps, throw, progress: bound on the steps; raise SolveError on an early end; show a progress bar on stderr.
+      initial: state to start from instead of the reduction's own, for example `solution.final` of an earlier run.
+      error: also run with half the cells (or labels), twice the modes and tighter steps, and report the sum of the three
+        differences of each observable in `solution.error`.
+      dtype: floating type of the run; default that of the reduction.
+
+    Returns a Solution whose `final` is the cell means [2, cells] or a CharacteristicState.
+    Raises ArgumentError on wrong arguments, SolveError on a run that ended early.
+    (Hajjar & Chizat 2022, low-dimensional structure; spectral form and scheme derived here.)
+    """
+    check_instance("training", Training() if training is None else training, Training, "Use mf.Training().")
+    check_instance("reduced", reduced, (AngleReduction, PointReduction), "Build it with mf.reduce(problem).")
+    check_choice("method", method, METHODS)
+    ts = check_times(ts)
+    if isinstance(reduced, PointReduction):
+        return _closed_solution(reduced, ts)
+    dtype = reduced.dtype if dtype is None else check_floating(dtype)
+    reduced, ts = cast_floats((reduced, ts), dtype)
+    dynamics = _dynamics(reduced, method)
+    state = dynamics.initial_state() if initial is None else _checked_initial(initial, dynamics.initial_state())
+    options = {"derivative": derivative, "max_steps": max_steps, "progress": progress}
+    stepping = _stepping(method, dtype, rtol, atol, options)
+    solution = integrate(dynamics, state, ts, stepping, model=reduced)
+    if reduced.signed:
+        absent = (("distance_plus", _POSITIONS), ("distance_minus", _POSITIONS))
+        solution = dataclasses.replace(solution, absent=absent)
+    solution = require_complete(solution, throw)
+    if error:
+        if initial is not None:
+            raise argument_error("error", "False for a run with `initial`", error, "Estimate the error of a whole run.")
+        estimate = _error_estimate(reduced, ts, method, stepping, solution, options)
+        solution = eqx.tree_at(lambda s: s.error, solution, estimate, is_leaf=lambda leaf: leaf is None)
+    return solution
+
+
+def _dynamics(reduced: AngleReduction, method: str):
+    if method == "characteristics":
+        return CharacteristicDynamics(reduced)
+    return GridDynamics(reduced, half_width=0 if method == "upwind" else 2)
+
+
+def _stepping(method, dtype, rtol, atol, options) -> Stepping:
+    fine = jnp.finfo(dtype).bits >= 64
+    loose = (1e-6, 1e-8) if method != "characteristics" else (1e-9, 1e-10)
+    default = loose if fine else (1e-4, 1e-6)
+    rtol, atol = (given if given is not None else usual for given, usual in zip((rtol, atol), default, strict=True))
+    scheme = "dopri8" if method == "characteristics" else "ssprk43"
+    return Stepping(scheme, rtol=rtol, atol=atol, **options)
+
+
+def _checked_initial(initial: Any, like: Any) -> Any:
+    expected = [leaf.shape for leaf in _leaves(like)]
+    if not isinstance(initial, type(like)) or [np.shape(leaf) for leaf in _leaves(initial)] != expected:
+        remedy = "Pass `solution.final` of a run with the same cells (or nodes) and method."
+        raise argument_error("initial", f"a state with arrays of shapes {expected}", initial, remedy)
+    return cast_floats(initial, like.dtype if hasattr(like, "dtype") else like.theta.dtype)
+
+
+def _leaves(state: Any) -> list:
+    return [state.theta, state.log_weight] if isinstance(state, CharacteristicState) else [state]
+
+
+def _error_estimate(reduced, ts, method, stepping, solution, options) -> dict[str, Array]:
+    """|difference| to the same run with half the resolution, with all stored modes, and with steps 10 times as exact."""
+    quiet = {**options, "progress": False}
+    tighter = _stepping(method, reduced.dtype, stepping.rtol / 10, stepping.atol / 10, quiet)
+    usual = _stepping(method, reduced.dtype, stepping.rtol, stepping.atol, quiet)
+    variants = [(coarsened(reduced), usual), (with_all_modes(reduced), usual), (reduced, tighter)]
+    total = {name: jnp.zeros_like(values) for name, values in solution.observables.items()}
+    for variant, steps in variants:
+        dynamics = _dynamics(variant, method)
+        other = integrate(dynamics, dynamics.initial_state(), ts, steps)
+        total = {name: total[name] + jnp.abs(solution.observables[name] - other.observables[name]) for name in total}
+    return total
+
+
+def coarsened(reduced: AngleReduction) -> AngleReduction:
+    """Half the cells (exact sums of pairs) and half the labels (the nested rule)."""
+    cells = reduced.cell_masses
+    if reduced.cells % 2:
+        raise argument_error("cells", "even where an error estimate is asked for", reduced.cells, "Pass one cell more.")
+    halves = (cells[:, ::2] + cells[:, 1::2], reduced.node_log_density[:, 1::2])
+    return eqx.tree_at(lambda r: (r.cell_masses, r.node_log_density), reduced, halves)
+
+
+def with_all_modes(reduced: AngleReduction) -> AngleReduction:
+    """The same reduction with all stored features in the dynamics: twice the modes."""
+    return dataclasses.replace(reduced, modes=len(reduced.features.even))
+
+
+def _closed_solution(reduced: PointReduction, ts: Float[Array, " T"]) -> Solution:
+    record = reduced.observe(ts)
+    final = jnp.stack([record["mass_plus"][-1], record["mass_minus"][-1]])
+    states = jnp.stack([record["mass_plus"], record["mass_minus"]], axis=1)
+    valid = jnp.isfinite(record["risk"])
+    stats = {"steps": jnp.asarray(0), "rejected": jnp.asarray(0)}
+    return Solution(ts, record, final, states, Status.complete, valid, stats, None, reduced)

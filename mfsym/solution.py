@@ -1,0 +1,94 @@
+"""What every solver returns."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import numpy as np
+from jaxtyping import Array, Bool, Float, PyTree
+
+from .errors import is_traced
+
+
+class Status(eqx.Enumeration):
+    """How a run ended, as a sentence."""
+
+    complete = "The run reached its last time."
+    max_steps = "The run stopped early: it used up `max_steps`. Raise `max_steps`, or loosen `rtol`."
+    step_too_small = "The run stopped early: the step size became too small. The dynamics may be singular there."
+    not_finite = "The run produced values that are not finite. Take smaller steps, or scale the problem."
+
+
+class Solution(eqx.Module):
+    """The result of a run, on either route.
+
+    - `ts` [T]: times of the record; flow time, unless `clock` is "steps".
+    - `observables`: dict of [T] arrays. Each is also an attribute, `solution.risk`.
+    - `final`: the state at the last time, from which a run can be restarted.
+    - `states`: the state at every time (leading axis T), or None where they were not asked for.
+    - `status`: how the run ended; print it to read the sentence.
+    - `valid` [T]: where the record was reached and is finite.
+    - `stats`: number of steps and other counts; `error`: the solver's own estimate per observable [T], on request.
+    - `model`: what is needed to evaluate the predictor besides the state (the reduction, or the unit).
+    """
+
+    ts: Float[Array, " T"]
+    observables: dict[str, Array]
+    final: PyTree
+    states: PyTree
+    status: Status
+    valid: Bool[Array, " T"]
+    stats: dict[str, Any]
+    error: dict[str, Array] | None
+    model: PyTree
+    clock: str = eqx.field(static=True, default="flow time")
+    absent: tuple[tuple[str, str], ...] = eqx.field(static=True, default=())
+
+    def __getattr__(self, name: str):
+        observables = self.__dict__.get("observables")
+        if observables is not None and name in observables:
+            return observables[name]
+        reason = dict(self.__dict__.get("absent", ())).get(name)
+        if reason is not None:
+            raise AttributeError(f"`{name}` has no meaning for this problem: {reason}.")
+        known = "" if observables is None else f" Its observables are {', '.join(sorted(observables))}."
+        raise AttributeError(f"A Solution has no attribute `{name}`.{known}")
+
+    @property
+    def succeeded(self) -> Bool[Array, ""]:
+        """Whether the run reached its last time with finite values."""
+        return self.status == Status.complete
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain lists for JSON: t, every observable, `valid`, the status; None for what has no meaning or is not finite."""
+        record: dict[str, Any] = {"t": np.asarray(self.ts).tolist()}
+        for name, values in self.observables.items():
+            record[name] = [v if np.isfinite(v) else None for v in np.asarray(values, dtype=float).tolist()]
+        record |= {name: None for name, _ in self.absent}
+        record |= {"valid": np.asarray(self.valid).tolist(), "status": self.sentence(), "clock": self.clock}
+        record["stats"] = {name: np.asarray(value).tolist() for name, value in self.stats.items()}
+        if self.error is not None:
+            record["error"] = {name: np.asarray(value).tolist() for name, value in self.error.items()}
+        return record
+
+    def sentence(self) -> str:
+        """The status as a sentence, with the time at which a run ended early."""
+        if any(is_traced(leaf) for leaf in jax.tree.leaves(self.status)) or np.ndim(self.valid) != 1:
+            return "A batch or a traced run: see `status` and `valid`."
+        text = Status[self.status]
+        if bool(self.succeeded):
+            return text
+        reached = np.asarray(self.ts)[np.asarray(self.valid)]
+        return f"{text} Last valid time: {reached[-1] if reached.size else 'none'}."
+
+    def __repr__(self) -> str:
+        leaves = jax.tree.leaves((self.ts, self.observables))
+        if any(is_traced(leaf) for leaf in leaves) or np.ndim(self.ts) != 1:
+            return f"Solution(observables={sorted(self.observables)}, traced or batched)"
+        names = [n for n in self.observables if np.ndim(self.observables[n]) == 1]
+        rows = [f"{'t':>12} " + " ".join(f"{name:>15}" for name in names)]
+        count = len(self.ts)
+        for i in sorted({0, count // 4, count // 2, 3 * count // 4, count - 1}):
+            values = " ".join(f"{float(self.observables[name][i]):15.6g}" for name in names)
+            rows.append(f"{float(self.ts[i]):12.6g} {values}")
+        return "\n".join([f"Solution ({self.clock}): {self.sentence()}", *rows])
