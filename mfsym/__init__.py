@@ -1,0 +1,36 @@
+"""mfsym: the infinite-width limit of two-layer networks, exactly where symmetry allows it."""
+
+from .errors import ArgumentError as ArgumentError
+from .errors import NoReductionError as NoReductionError
+from .errors import SolveError as SolveError
+from .groups import FiniteGroup as FiniteGroup
+from .groups import Symmetry as Symmetry
+from .groups import generate as generate
+from .lift import project as project
+from .lift import sample_cloud as sample_cloud
+from .neurons import Particles as Particles
+from .neurons import orbit_cloud as orbit_cloud
+from .problem.inputs import Empirical as Empirical
+from .problem.inputs import Gaussian as Gaussian
+from .problem.inputs import Sphere as Sphere
+from .problem.losses import SquareLoss as SquareLoss
+from .problem.problem import Problem as Problem
+from .problem.start import AngularStart as AngularStart
+from .problem.start import GaussianStart as GaussianStart
+from .problem.start import SphereStart as SphereStart
+from .problem.targets import FunctionTarget as FunctionTarget
+from .problem.targets import LinearTarget as LinearTarget
+from .problem.targets import SingleIndex as SingleIndex
+from .problem.targets import SubspaceNorm as SubspaceNorm
+from .problem.targets import Teacher as Teacher
+from .problem.training import Training as Training
+from .problem.units import Identity as Identity
+from .problem.units import LeakyReLU as LeakyReLU
+from .problem.units import ReLU as ReLU
+from .reduce import reduce as reduce
+from .reduced.build import stack as stack
+from .reduced.fields import density as density
+from .reduced.fields import drift as drift
+from .reduced.fields import potential as potential
+from .reduced.flow import solve_reduced as solve_reduced
+from .solution import Solution as Solution

@@ -117,3 +117,12 @@ def check_times(ts: Any) -> jax.Array:
         if values[0] != 0.0 or np.any(np.diff(values) <= 0.0):
             raise argument_error("ts", "strictly increasing times that start at 0", ts, remedy)
     return times
+
+
+def check_floating(dtype: Any) -> Any:
+    """A floating dtype that this JAX configuration can hold."""
+    dtype = jnp.dtype(jnp.result_type(float)) if dtype is None else jnp.dtype(dtype)
+    if not jnp.issubdtype(dtype, jnp.floating) or jax.dtypes.canonicalize_dtype(dtype) != dtype:
+        remedy = 'For float64 run jax.config.update("jax_enable_x64", True) first.'
+        raise argument_error("dtype", "a floating type that JAX is set up for", str(dtype), remedy)
+    return dtype

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
-from .errors import SolveError, argument_error, check_choice, check_integer, is_traced, positive_number
+from .errors import SolveError, check_choice, check_integer, is_traced, positive_number
 from .solution import Solution, Status
 
 
@@ -160,7 +160,10 @@ def _run(dynamics, state, ts, stepping):
             stepping.rtol, stepping.atol, dtmin=1e-13 * ts[-1], force_dtmin=False, factormax=5.0
         )
         controller, first_step = _LandingController(control, ts, ssp or 1.0), None
-    save = {"record": diffrax.SubSaveAt(ts=ts, fn=lambda t, y, args: args.observe(t, y)), "end": diffrax.SubSaveAt(t1=True)}
+    save = {
+        "record": diffrax.SubSaveAt(ts=ts, fn=lambda t, y, args: args.observe(t, y)),
+        "end": diffrax.SubSaveAt(t1=True),
+    }
     if stepping.save_states:
         save["states"] = diffrax.SubSaveAt(ts=ts)
     out = diffrax.diffeqsolve(
@@ -205,12 +208,3 @@ def require_complete(solution: Solution, throw: bool) -> Solution:
     if throw and not any(is_traced(leaf) for leaf in leaves) and not bool(jnp.all(solution.succeeded)):
         raise SolveError(f"{solution.sentence()} What was computed is in `.solution` of this error.", solution)
     return solution
-
-
-def check_floating(dtype: Any) -> Any:
-    """A floating dtype that this JAX configuration can hold."""
-    dtype = jnp.dtype(jnp.result_type(float)) if dtype is None else jnp.dtype(dtype)
-    if not jnp.issubdtype(dtype, jnp.floating) or jax.dtypes.canonicalize_dtype(dtype) != dtype:
-        remedy = 'For float64 run jax.config.update("jax_enable_x64", True) first.'
-        raise argument_error("dtype", "a floating type that JAX is set up for", str(dtype), remedy)
-    return dtype

@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from .errors import check_instance
-from .integrate import check_floating
+from .errors import check_floating, check_instance
 from .problem.problem import Problem
 from .reduced.build import build_reduction
 from .reduced.point import PointReduction

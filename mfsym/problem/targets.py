@@ -107,7 +107,9 @@ class LinearTarget(AbstractTarget):
     def check(self, dim):
         """w has one entry for every coordinate."""
         if self.w.shape[0] != dim:
-            raise argument_error("target.w", f"of length {dim}, the dimension of the inputs", self.w.shape, "Match them.")
+            raise argument_error(
+                "target.w", f"of length {dim}, the dimension of the inputs", self.w.shape, "Match them."
+            )
 
 
 class Teacher(AbstractTarget):
@@ -133,7 +135,9 @@ class Teacher(AbstractTarget):
     def check(self, dim):
         """The teacher's neurons live in the space of the inputs."""
         if self.cloud.dim != dim:
-            raise argument_error("target.cloud", f"of dimension {dim}, that of the inputs", self.cloud.dim, "Match them.")
+            raise argument_error(
+                "target.cloud", f"of dimension {dim}, that of the inputs", self.cloud.dim, "Match them."
+            )
 
 
 class FunctionTarget(AbstractTarget):

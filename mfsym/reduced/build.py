@@ -1,5 +1,6 @@
 """From a declared structure to the reduction: which angle, which features, which coefficients."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,7 +16,8 @@ from .coefficients import target_coefficients
 from .harmonics import even_features, funk_hecke, norm_constant, truncated_share
 from .law import initial_measures
 from .point import PointReduction
-from .quotient import AngleFeatures, AngleReduction
+from .predictor import average_table
+from .quotient import AngleFeatures, AngleReduction, interval_end
 
 SMALLEST_GRID = 8
 _TRUNCATION = 1e-7  # share of K(0, 0) that the default number of modes may leave out
@@ -39,6 +41,7 @@ def build_reduction(
     if nodes % 2 == 0:
         raise argument_error("nodes", "odd", nodes, "The rule is nested, so that its error can be estimated.")
     modes = check_integer("modes", default_modes(dim, dim_h) if modes is None else modes, 1, _MODES)
+    _check_start(problem.start, signed)
     return cast_floats(_angle_reduction(problem, dim_h, signed, cells, nodes, modes), dtype)
 
 
@@ -92,6 +95,11 @@ def _unit_factors(problem: Problem):
     return 2 * unit.even_slope, 2 * unit.odd_slope
 
 
+def _check_start(start: AbstractBalancedStart, signed: bool) -> None:
+    start.density(jnp.linspace(0.0, interval_end(signed), 257))  # raises on a density that is not finite or negative
+
+
+@eqx.filter_jit
 def _angle_reduction(problem, dim_h, signed, cells, nodes, modes) -> AngleReduction:
     inputs, dim = problem.inputs, problem.dim
     dtype = jnp.result_type(float)
@@ -127,6 +135,7 @@ def _angle_reduction(problem, dim_h, signed, cells, nodes, modes) -> AngleReduct
         dim_h=jnp.asarray(float(dim_h)),
         second_moment=second_moment,
         unit_slopes=jnp.stack([problem.unit.odd_slope, problem.unit.even_slope]),
+        average_table=jnp.asarray(average_table(dim_h, dim - dim_h)),
         basis=None if default_axes else problem.subspace(),
         modes=modes,
     )
@@ -140,7 +149,8 @@ def _point_reduction(problem: Problem) -> PointReduction:
     target_mass = jnp.where(reachable, target.scale * norm_constant(dim) / jnp.where(reachable, even, 1.0), 0.0)
     energy = 0.5 * target.scale**2 * problem.inputs.second_moment
     masses = jnp.stack([start.mass_plus, start.mass_minus])
-    return PointReduction(kernel, target_mass, masses, jnp.where(reachable, 0.0, energy))
+    feature = even / norm_constant(dim)
+    return PointReduction(kernel, target_mass, masses, jnp.where(reachable, 0.0, energy), feature)
 
 
 def stack(reductions: list) -> AngleReduction:
@@ -154,5 +164,7 @@ def stack(reductions: list) -> AngleReduction:
     kinds = {(r.signed, r.cells, r.nodes, r.modes, None if r.basis is None else r.basis.shape) for r in reductions}
     if len(kinds) > 1:
         remedy = "Pass the same cells=, nodes= and modes= to mf.reduce for all of them."
-        raise argument_error("reductions", "equal in (signed, cells, nodes, modes, axes)", sorted(map(str, kinds)), remedy)
+        raise argument_error(
+            "reductions", "equal in (signed, cells, nodes, modes, axes)", sorted(map(str, kinds)), remedy
+        )
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *reductions)

@@ -27,7 +27,9 @@ def cell_probabilities(cells: int, dim_h: int, dim_perp: int, signed: bool) -> n
     below = betaincc(dim_h / 2, dim_perp / 2, np.cos(folded) ** 2)  # law of the folded angle, from 0
     above = betainc(dim_h / 2, dim_perp / 2, np.cos(folded) ** 2)  # and from π/2
     if signed:
-        lower, upper = (np.where(faces > np.pi / 2, one, other) for one, other in ((above + 1, below), (below, above + 1)))
+        lower, upper = (
+            np.where(faces > np.pi / 2, one, other) for one, other in ((above + 1, below), (below, above + 1))
+        )
         lower, upper = lower / 2, upper / 2
     else:
         lower, upper = below, above

@@ -10,12 +10,16 @@ from jaxtyping import Array, Float
 
 
 class PointReduction(eqx.Module):
-    """A target scale·‖x‖ on the whole space: kernel K = E‖x‖² k, target mass α, initial masses [2], floor of the risk."""
+    """A target scale·‖x‖ on the whole space: kernel K = E‖x‖² k, target mass α, initial masses [2], floor of the risk.
+
+    A neuron of mass 1, averaged over its directions, is feature·‖x‖.
+    """
 
     kernel: Float[Array, ""]
     target_mass: Float[Array, ""]
     masses: Float[Array, " 2"]
     floor: Float[Array, ""]
+    feature: Float[Array, ""]
 
     def observe(self, t: Float[Array, " T"]) -> dict[str, Array]:
         """Risk, masses, alignments (1) and distances at times t [T], in closed form."""

@@ -48,6 +48,7 @@ class AngleReduction(eqx.Module):
     - `cell_masses` [2, cells]: initial masses of τ⁺, τ⁻ in equal cells of [0, end].
     - `node_log_density` [2, nodes]: log-density of τ⁺, τ⁻ at the nodes of `node_rule`.
     - `floor`: risk that no τ can remove; `tail`: energy of the target beyond the stored features.
+    - `average_table` [2, K]: the averaged feature, see `predictor.average_table`.
     - `parity` [2]: parity of the density about both ends of the interval.
     """
 
@@ -63,6 +64,7 @@ class AngleReduction(eqx.Module):
     dim_h: Float[Array, ""]
     second_moment: Float[Array, ""]
     unit_slopes: Float[Array, " 2"]
+    average_table: Float[Array, "2 K"]
     basis: Float[Array, "dim_h d"] | None
     modes: int = eqx.field(static=True)
 

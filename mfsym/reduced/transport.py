@@ -25,10 +25,21 @@ _HIGHEST = jax.lax.Precision.HIGHEST
 
 def reconstruction_stencil(half_width: int) -> np.ndarray:
     """Values at the four Lobatto points of the polynomial with given means in 2·half_width + 1 cells, [4, 2·half_width+1]."""
+    return _LOBATTO[:, None] ** np.arange(2 * half_width + 1) @ _polynomials(half_width)
+
+
+def _polynomials(half_width: int) -> np.ndarray:
+    """Coefficients (power, cell of the stencil) of the polynomial with given means; the centre cell is [−½, ½]."""
     offsets = np.arange(-half_width, half_width + 1)
     powers = np.arange(2 * half_width + 1)
-    edges = [(offsets[:, None] + side) ** (powers + 1.0) / (powers + 1) for side in (0.5, -0.5)]
-    return _LOBATTO[:, None] ** powers @ np.linalg.inv(edges[0] - edges[1])
+    upper, lower = ((offsets[:, None] + side) ** (powers + 1.0) / (powers + 1) for side in (0.5, -0.5))
+    return np.linalg.inv(upper - lower)
+
+
+def lobatto_points(cells: int, end: float) -> tuple[np.ndarray, np.ndarray]:
+    """Gauss–Lobatto points [4, cells] of equal cells of [0, end] and their weights [4] (host)."""
+    cell = end / cells
+    return grid(cells, end)[0] + cell * _LOBATTO[:, None], cell * _LOBATTO_WEIGHTS
 
 
 class _Tables(eqx.Module):
@@ -54,8 +65,8 @@ class GridDynamics(AbstractDynamics):
     def prepare(self):
         """Tables of features and functionals."""
         reduction, resolved = self.reduction, self.reduction.resolved()
-        centres, faces = grid(reduction.cells, reduction.end)
-        points = centres + self._cell * _LOBATTO[:, None]
+        points, _ = lobatto_points(reduction.cells, reduction.end)
+        faces = grid(reduction.cells, reduction.end)[1]
         inner, faces = (jnp.asarray(p, reduction.dtype) for p in (points[1:3], faces))
         at_faces, slopes = resolved.features(faces)
         slopes = slopes.at[:, (0, -1)].set(0.0)  # V = 0 at both ends by symmetry: no flux
@@ -64,7 +75,9 @@ class GridDynamics(AbstractDynamics):
         all_moments = self._functionals(every)
         squares = np.stack([np.cos(points) ** 2, points**2, (reduction.end - points) ** 2])
         averages = self._functionals(jnp.asarray(squares, reduction.dtype))
-        tables = _Tables(jnp.concatenate(columns, axis=1), all_moments[reduction.resolved_indices()], all_moments, averages)
+        tables = _Tables(
+            jnp.concatenate(columns, axis=1), all_moments[reduction.resolved_indices()], all_moments, averages
+        )
         return eqx.tree_at(lambda d: d.tables, self, tables, is_leaf=lambda leaf: leaf is None)
 
     def initial_state(self) -> Float[Array, "2 cells"]:
@@ -91,18 +104,25 @@ class GridDynamics(AbstractDynamics):
 
     def cell_values(self, state: Float[Array, "2 cells"]) -> Float[Array, "2 4 cells"]:
         """Density at the Lobatto points of every cell, limited so that nothing becomes negative."""
-        values = self._reconstruct(state)
-        if not self.limited:
-            return values
-        # What is left of the mean when both faces have given their share must stay positive as well.
-        rest = state - OUTFLOW_SHARE * (values[:, 0] + values[:, 3])
-        lowest = jnp.minimum(jnp.min(values, axis=1), rest)
-        mean_of_lowest = jnp.where(rest < jnp.min(values, axis=1), (1 - 2 * OUTFLOW_SHARE) * state, state)
-        room = mean_of_lowest - lowest
-        factor = jnp.where(lowest < 0, mean_of_lowest / jnp.where(room > 0, room, 1.0), 1.0)
-        # Held constant in differentiation: the switch between the two cases has no useful derivative.
-        factor = jax.lax.stop_gradient(jnp.clip(factor, 0.0, 1.0))
+        values = self.reconstruct(state)
+        factor = self.limiter_factor(state, values)
         return state[:, None] + factor[:, None] * (values - state[:, None])
+
+    def limiter_factor(
+        self, state: Float[Array, "2 cells"], values: Float[Array, "2 4 cells"]
+    ) -> Float[Array, "2 cells"]:
+        """How far each polynomial may keep its deviation from the cell mean: 1 where nothing is negative."""
+        if not self.limited:
+            return jnp.ones_like(state)
+        lowest = jnp.min(values, axis=1)
+        at_points = jnp.where(lowest < 0, state / jnp.where(lowest < 0, state - lowest, 1.0), 1.0)
+        # What is left of the mean when both faces have given their share must stay positive as well.
+        share = OUTFLOW_SHARE * (values[:, 0] + values[:, 3])
+        left_over = (1 - 2 * OUTFLOW_SHARE) * state
+        excess = share - 2 * OUTFLOW_SHARE * state
+        at_faces = jnp.where(share > state, left_over / jnp.where(share > state, excess, 1.0), 1.0)
+        # Held constant in differentiation: the switches have no useful derivative.
+        return jax.lax.stop_gradient(jnp.clip(jnp.minimum(at_points, at_faces), 0.0, 1.0))
 
     def transport(self, values: Float[Array, "2 4 cells"], slope: Float[Array, " faces"]) -> Float[Array, "2 cells"]:
         """−∂_θ(±V τ^±) in every cell from upwind values at the faces; conserves the mass of each sign."""
@@ -136,21 +156,27 @@ class GridDynamics(AbstractDynamics):
     def _cell(self) -> float:
         return self.reduction.end / self.reduction.cells
 
-    def _reconstruct(self, state: Float[Array, "2 cells"]) -> Float[Array, "2 4 cells"]:
+    def reconstruct(self, state: Float[Array, "2 cells"]) -> Float[Array, "2 4 cells"]:
+        """Values of the polynomials at the Lobatto points, before the limiter: linear in the cell means."""
+        shifted = self.neighbours(state)
         stencil = reconstruction_stencil(self.half_width)
+        rows = [sum(float(c) * s for c, s in zip(row, shifted, strict=True)) for row in stencil]
+        return jnp.stack(rows, axis=1)
+
+    def neighbours(self, state: Float[Array, "2 cells"]) -> list[Float[Array, "2 cells"]]:
+        """The means of the cells of the stencil, from left to right, continued by parity beyond both ends."""
         ghosts, cells = self.half_width, self.reduction.cells
         left, right = self.reduction.parity[0], self.reduction.parity[1]
         pieces = [left * state[:, :ghosts][:, ::-1], state, right * state[:, cells - ghosts :][:, ::-1]]
         padded = jnp.concatenate(pieces, axis=1)
-        shifted = [padded[:, shift : shift + cells] for shift in range(2 * ghosts + 1)]
-        rows = [sum(float(c) * s for c, s in zip(row, shifted, strict=True)) for row in stencil]
-        return jnp.stack(rows, axis=1)
+        return [padded[:, shift : shift + cells] for shift in range(2 * ghosts + 1)]
 
     def _functionals(self, weights: Float[Array, "K 4 cells"]) -> Float[Array, "K cells"]:
         # ∫ weight dτ as a linear function of the cell means: the transpose of the reconstruction.
         shape = jax.ShapeDtypeStruct((2, self.reduction.cells), weights.dtype)
-        transpose = jax.linear_transpose(self._reconstruct, shape)
-        rule = self._cell * jnp.asarray(_LOBATTO_WEIGHTS[:, None], weights.dtype)
+        transpose = jax.linear_transpose(self.reconstruct, shape)
+        _, rule = lobatto_points(self.reduction.cells, self.reduction.end)
+        rule = jnp.asarray(rule[:, None], weights.dtype)
         pairs = jnp.stack([weights * rule, jnp.zeros_like(weights)], axis=1)
         return jax.vmap(lambda w: transpose(w)[0][0])(pairs)
 
@@ -171,3 +197,19 @@ def observables(
     if not reduction.signed:
         record |= {"distance_plus": jnp.sqrt(mean[0, 1]), "distance_minus": jnp.sqrt(mean[1, 2])}
     return record
+
+
+def polynomial_values(
+    dynamics: GridDynamics, state: Float[Array, "2 cells"], theta: Float[Array, " n"]
+) -> Float[Array, "2 n"]:
+    """The limited polynomials of the cells at any angles, [2, n]."""
+    reduction = dynamics.reduction
+    position = theta / (reduction.end / reduction.cells)
+    index = jnp.clip(jnp.floor(position).astype(int), 0, reduction.cells - 1)
+    offset = position - index.astype(position.dtype) - 0.5
+    powers = offset ** jnp.arange(2 * dynamics.half_width + 1, dtype=position.dtype)[:, None]
+    means = jnp.stack(dynamics.neighbours(state))[:, :, index]
+    coefficients = jnp.asarray(_polynomials(dynamics.half_width), state.dtype)
+    values = jnp.einsum("pn,ps,skn->kn", powers, coefficients, means, precision=_HIGHEST)
+    factor = dynamics.limiter_factor(state, dynamics.reconstruct(state))[:, index]
+    return state[:, index] + factor * (values - state[:, index])

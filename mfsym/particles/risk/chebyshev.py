@@ -34,5 +34,5 @@ def evaluate(coefficients: Float[Array, "series count"], y: Float[Array, " m"]) 
 
     zeros = jnp.zeros((coefficients.shape[0], y.shape[0]), y.dtype)
     y = jnp.broadcast_to(y, zeros.shape)
-    (first, second), _ = jax.lax.scan(step, (zeros, zeros), coefficients[:, :0:-1].T, unroll=16)
+    (first, second), _ = jax.lax.scan(step, (zeros, zeros), coefficients[:, :0:-1].T, unroll=4)
     return y * first - second + coefficients[:, :1]

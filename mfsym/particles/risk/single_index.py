@@ -27,9 +27,10 @@ _EXACT = jax.lax.Precision.HIGHEST
 
 
 class SingleIndexTable(eqx.Module):
-    """Chebyshev coefficients in 2θ/π − 1 of A and C, [2, terms], and the moments ½E[g x_1/L] (in A) and E[g²]."""
+    """A and C as Chebyshev series in 2θ/π − 1, coefficients [2, terms]; A(π/2) = ½ E[g(x_1) ω_1]; E[g(x_1)²]."""
 
     coefficients: Float[Array, "2 terms"]
+    half_mean: Float[Array, ""]
     energy: Float[Array, ""]
 
     def at(self, theta: Float[Array, " m"]) -> tuple[Float[Array, " m"], Float[Array, " m"]]:
@@ -60,7 +61,7 @@ def single_index_table(
     primitive = jnp.asarray(-np.pi / 2 * primitive_matrix(_TERMS) @ coefficient_matrix(_TERMS), dtype)
     a_series = jnp.matmul(primitive, d_values * sines, precision=_EXACT).at[0].add(half_mean)
     c_series = jnp.pad(jnp.matmul(to_series, c_values, precision=_EXACT), (0, 1))
-    return SingleIndexTable(jnp.stack([a_series, c_series]), energy)
+    return SingleIndexTable(jnp.stack([a_series, c_series]), half_mean, energy)
 
 
 def _panel_rule(start: float, end: float, cuts: Float[Array, " k"]) -> tuple[Float[Array, " n"], Float[Array, " n"]]:
@@ -96,4 +97,5 @@ def _sphere_rule(dim: int, cuts: Float[Array, " k"]) -> tuple[Float[Array, " n"]
         return weights * jnp.exp(exponent * log_cosine)
 
     t = jnp.sin(phi)
-    return t, jnp.stack([constant * power(dim - 2), power(dim - 1) / (2 * np.pi), (dim - 2) * t**2 * power(dim - 3) / (2 * np.pi)])
+    last = (dim - 2) * t**2 * power(dim - 3) / (2 * np.pi)
+    return t, jnp.stack([constant * power(dim - 2), power(dim - 1) / (2 * np.pi), last])

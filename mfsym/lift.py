@@ -1,0 +1,76 @@
+"""Between the routes: a cloud pushed forward to the angles of a reduction, and clouds drawn from a reduced solution."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from .errors import argument_error, check_instance, check_integer
+from .neurons import Particles, neuron_masses
+from .reduced.predictor import coordinates, weighted_angles
+from .reduced.quotient import AngleReduction
+from .solution import Solution
+
+
+class Projection(NamedTuple):
+    """A cloud on the angles of a reduction: angles θ_j [m] and signed weights ε_j c_j / m [m]."""
+
+    theta: Float[Array, " m"]
+    weight: Float[Array, " m"]
+
+
+def project(cloud: Particles, reduced: AngleReduction) -> Projection:
+    """Push the law of a cloud forward to the angle: atoms at θ_j with weights sign(a_j)|a_j|‖b_j‖/m."""
+    check_instance("cloud", cloud, Particles, "Build one with mf.sphere_cloud.")
+    check_instance("reduced", reduced, AngleReduction, "Build it with mf.reduce(problem).")
+    along, across = coordinates(reduced, cloud.b.astype(reduced.dtype))
+    theta = jnp.arctan2(across, along)
+    return Projection(theta, (jnp.sign(cloud.a) * neuron_masses(cloud) / cloud.width).astype(theta.dtype))
+
+
+def sample_cloud(solution: Solution, t: Any, *, width: int, key: PRNGKeyArray) -> Particles:
+    """Draw a cloud of neurons from a reduced solution at a recorded time (the lift of τ^± to R^{1+d}).
+
+    Half of the neurons have a > 0. Angles are independent draws from τ^±, directions in H and H^⊥ are uniform, and
+    |a| = ‖b‖ = √(2 mass of the sign). Raises ArgumentError if `t` was not recorded, or if `width` is odd.
+    """
+    check_instance("solution", solution, Solution, "Pass what mf.solve_reduced returned.")
+    reduction = check_instance("solution.model", solution.model, AngleReduction, "It needs an angle.")
+    width = check_integer("width", width, 2)
+    if width % 2:
+        raise argument_error("width", "even", width, "Half of the neurons have a > 0.")
+    index = np.flatnonzero(np.isclose(np.asarray(solution.ts), float(t)))
+    if index.size == 0:
+        raise argument_error("t", "one of the recorded times `solution.ts`", t, "Record it with ts=.")
+    state = jax.tree.map(lambda leaf: leaf[index[0]], solution.states)
+    atoms, weights = weighted_angles(reduction, state)
+    keys = jax.random.split(key, 3)
+    half = width // 2
+    theta = jnp.concatenate([_draw(k, a, w, half) for k, a, w in zip(keys[:2], atoms, weights, strict=True)])
+    radius = jnp.sqrt(2 * jnp.repeat(jnp.sum(weights, axis=1), half, total_repeat_length=width))
+    a = radius * jnp.repeat(jnp.asarray([1.0, -1.0], radius.dtype), half, total_repeat_length=width)
+    inside, outside = _directions(keys[2], reduction, width)
+    b = jnp.cos(theta)[:, None] * inside + jnp.sin(theta)[:, None] * outside
+    return Particles(a, radius[:, None] * b)
+
+
+def _draw(key, atoms, weights, count):
+    """Independent angles by inverting the cumulative weights, interpolated linearly between atoms."""
+    order = jnp.argsort(atoms)
+    cumulative = jnp.cumsum(weights[order])
+    uniform = jax.random.uniform(key, (count,), cumulative.dtype) * cumulative[-1]
+    return jnp.interp(uniform, cumulative - weights[order] / 2, atoms[order])
+
+
+def _directions(key, reduction: AngleReduction, count: int):
+    """Independent unit vectors of H (the axis itself where the angle is signed) and of H^⊥, each [count, d]."""
+    dim, dim_h = round(float(reduction.dim)), round(float(reduction.dim_h))
+    basis = jnp.eye(dim_h, dim, dtype=reduction.dtype) if reduction.basis is None else reduction.basis
+    gauss = jax.random.normal(key, (count, dim), reduction.dtype)
+    inside = (gauss @ basis.T) @ basis
+    outside = gauss - inside
+    if reduction.signed:
+        inside = jnp.broadcast_to(basis[0], inside.shape)
+    return tuple(v / jnp.linalg.norm(v, axis=1, keepdims=True) for v in (inside, outside))

@@ -1,0 +1,56 @@
+"""Checks of the arguments that the functions of this room share; all run before anything is compiled."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, PyTree
+
+from ..errors import argument_error, check_instance, is_traced
+from ..neurons import Particles
+from ..problem.problem import Problem, check_cloud_dimension
+from ..problem.units import AbstractHomogeneousUnit, AbstractUnit
+
+_PROBLEM = "Build one with mf.Problem(inputs=..., target=...)."
+
+
+def check_problem(problem: Any) -> Problem:
+    """A Problem."""
+    return check_instance("problem", problem, Problem, _PROBLEM)
+
+
+def check_key(key: Any) -> Array:
+    """A single JAX random key, new style or old."""
+    expected, remedy = "a JAX random key", "Pass for example jax.random.key(0)."
+    if not isinstance(key, jax.Array):
+        raise argument_error("key", expected, key, remedy)
+    is_new = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
+    if not (is_new and key.ndim == 0) and not (key.dtype == jnp.uint32 and key.ndim == 1):
+        raise argument_error("key", expected, f"an array of shape {key.shape} and dtype {key.dtype}", remedy)
+    return key
+
+
+def check_cloud(cloud: PyTree, unit: AbstractUnit, problem: Problem | None = None) -> Any:
+    """The floating type of a cloud that fits the unit and the problem.
+
+    A 1-homogeneous unit needs `Particles`; any other unit takes any pytree of floating arrays whose first axis is
+    the same.
+    """
+    if isinstance(unit, AbstractHomogeneousUnit):
+        check_instance("cloud", cloud, Particles, "Build one with mf.Particles(a, b), or mf.sphere_cloud(problem, width=m).")
+    remedy = "A cloud is a pytree of floating arrays with one first axis, that of the neurons."
+    leaves = jax.tree.leaves(cloud)
+    arrays = [leaf for leaf in leaves if isinstance(leaf, (jax.Array, np.ndarray))]
+    if not leaves or len(arrays) != len(leaves):
+        raise argument_error("cloud", "a pytree of arrays", cloud, remedy)
+    widths, dtypes = {leaf.shape[:1] for leaf in arrays}, {jnp.dtype(leaf.dtype) for leaf in arrays}
+    if len(widths) != 1 or widths & {(), (0,)}:
+        raise argument_error("cloud", "a pytree of arrays with the same first axis", sorted(widths), remedy)
+    if len(dtypes) != 1 or not jnp.issubdtype(next(iter(dtypes)), jnp.floating):
+        raise argument_error("cloud", "of one floating type", sorted(map(str, dtypes)), remedy)
+    if any(not is_traced(leaf) and not bool(jnp.all(jnp.isfinite(leaf))) for leaf in arrays):
+        raise argument_error("cloud", "a pytree of finite arrays", cloud, remedy)
+    if problem is not None and isinstance(cloud, Particles):
+        check_cloud_dimension(problem, cloud.dim)
+    return next(iter(dtypes))

@@ -1,0 +1,124 @@
+"""The flow of a cloud of neurons."""
+
+import dataclasses
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PyTree
+
+from ..errors import argument_error, check_floating, check_instance, check_times, is_traced, positive_number
+from ..integrate import AbstractDynamics, Stepping, cast_floats, integrate, require_complete
+from ..problem.problem import Problem
+from ..problem.training import Training
+from ..solution import Solution
+from .arguments import check_cloud, check_problem
+from .observables import Measurement, measurement
+from .risk import AbstractRisk, risk_of
+
+_MAX_STEPS = 65536
+
+
+class ParticleDynamics(AbstractDynamics):
+    """z_j' = −m ∇_{z_j} F of one risk, with the observables of the cloud."""
+
+    risk: AbstractRisk
+    measure: Measurement
+
+    def prepare(self):
+        """The same system with the tables of its risk."""
+        return ParticleDynamics(self.risk.prepare(), self.measure)
+
+    def velocity(self, t, state):
+        """z'."""
+        return self.risk.at_time(t).velocity(state)
+
+    def observe(self, t, state):
+        """The risk and what can be measured on the cloud."""
+        return {"risk": self.risk.at_time(t).value(state)} | self.measure(state)
+
+    def largest_step(self, state):
+        """No bound: every cloud is admissible."""
+        return jnp.asarray(jnp.inf)
+
+
+def solve_particles(
+    problem: Problem,
+    cloud: PyTree,
+    ts: Any,
+    *,
+    training: Training | None = None,
+    samples: int | None = None,
+    step: Any = None,
+    key: Any = None,
+    rtol: Any = None,
+    atol: Any = None,
+    max_steps: int | None = None,
+    derivative: str = "reverse",
+    throw: bool = True,
+    progress: bool = False,
+    save_states: bool = False,
+    dtype: Any = None,
+) -> Solution:
+    """Move a cloud along the Wasserstein gradient flow, z_j' = −m ∇_{z_j} F.
+
+    Arguments: `cloud` at time 0, any pytree with a leading particle axis; `ts` [T] flow times, starting at 0.
+    `samples` draws n fresh inputs per Euler step of length `step` from `key`; without it the risk is exact where a
+    closed form exists, and the training risk on a data set. `step` alone asks for Euler steps of that length, which
+    is gradient descent with this rate; otherwise steps are adaptive (Tsitouras 5(4)) with `rtol` and `atol`, by
+    default 1e-6 and 1e-9 in float64, 1e-4 and 1e-6 in float32. `derivative` is the mode of differentiation through
+    the run, "reverse" or "forward". `dtype` replaces the floating type of the cloud. `save_states` keeps every cloud.
+    Returns a Solution: `risk`, `mass_plus`, `mass_minus`, `alignment_plus`, `alignment_minus`, `distance_plus`,
+    `distance_minus`, each [T], and `final`, the last cloud, from which a run can be restarted.
+    Raises ArgumentError before anything is compiled, and SolveError if the run ends early and `throw`.
+    (Hajjar & Chizat 2022, §2.)
+    """
+    check_problem(problem)
+    check_training(training)
+    cloud = floating_cloud(cloud, problem, dtype)
+    times = check_times(ts)
+    check_sampling(samples, step, key)
+    risk = risk_of(problem, samples=samples, key=key, step=step)
+    step = None if step is None else positive_number("step", step, "It is the fixed step in flow time.")
+    single = jnp.finfo(jnp.result_type(*jax.tree.leaves(cloud))).bits < 64
+    stepping = Stepping(
+        "tsit5" if step is None else "euler",
+        rtol=(1e-4 if single else 1e-6) if rtol is None else rtol,
+        atol=(1e-6 if single else 1e-9) if atol is None else atol,
+        step=step,
+        derivative=derivative,
+        max_steps=_enough_steps(times, step) if max_steps is None else max_steps,
+        progress=progress,
+        save_states=save_states,
+    )
+    dynamics = ParticleDynamics(risk, measurement(problem, cloud))
+    solution = integrate(dynamics, cloud, times, stepping, model=problem.unit)
+    solution = dataclasses.replace(solution, absent=dynamics.measure.absent())
+    return require_complete(solution, throw)
+
+
+def floating_cloud(cloud: PyTree, problem: Problem, dtype: Any) -> PyTree:
+    """The cloud in its own floating type, or in `dtype`, once it has been checked."""
+    found = check_cloud(cloud, problem.unit, problem)
+    return cast_floats(jax.tree.map(jnp.asarray, cloud), found if dtype is None else check_floating(dtype))
+
+
+def check_training(training: Any) -> None:
+    """None or a Training."""
+    if training is not None:
+        check_instance("training", training, Training, "Leave it out for the gradient flow, or pass mf.Training().")
+
+
+def check_sampling(samples: Any, step: Any, key: Any) -> None:
+    """`samples`, `step` and `key` come together; `step` may come alone."""
+    if samples is None and key is not None:
+        raise argument_error("key", "left out where `samples` is", key, "Only fresh inputs need a key.")
+    if samples is not None and step is None:
+        raise argument_error("step", "a positive number where `samples` is given", step, "Pass for example step=0.01.")
+
+
+def _enough_steps(ts: Float[Array, " T"], step: Float[Array, ""] | None) -> int:
+    if step is None or is_traced(step) or is_traced(ts):
+        return _MAX_STEPS
+    return max(_MAX_STEPS, math.ceil(1.01 * float(ts[-1]) / float(step)) + 2)

@@ -1,0 +1,173 @@
+"""Clouds drawn from the law of the neurons at time 0."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.stats
+from jax.scipy.special import xlogy
+from jaxtyping import Array, Float
+
+from ..errors import argument_error, check_choice, check_floating, check_integer, is_traced
+from ..neurons import Particles
+from ..problem.problem import Problem
+from ..problem.start import AbstractBalancedStart, AngularStart, GaussianStart
+from .angles import safe_direction, split_by_subspace
+from .arguments import check_key, check_problem
+
+_GRID = 4097  # angles at which the law of an AngularStart is tabulated
+
+
+def initial_cloud(problem: Problem, *, width: int, key: Any, dtype: Any = None) -> Particles:
+    """A random cloud of `width` neurons from the start of the problem; balanced signs where it has masses."""
+    check_problem(problem)
+    if isinstance(problem.start, AbstractBalancedStart):
+        return sphere_cloud(problem, width=width, key=key, dtype=dtype)
+    return gaussian_cloud(problem, width=width, key=key, dtype=dtype)
+
+
+def gaussian_cloud(problem: Problem, *, width: int, key: Any, dtype: Any = None) -> Particles:
+    """a ~ N(0, scale_a²) and b ~ N(0, scale_b² I_d/d), independent, for a problem with a `GaussianStart`."""
+    check_problem(problem)
+    start, width, dtype = problem.start, check_integer("width", width, 1), check_floating(dtype)
+    if not isinstance(start, GaussianStart):
+        expected, remedy = "a GaussianStart", "Use initial_cloud, which follows the start of the problem."
+        raise argument_error("problem.start", expected, f"a {type(start).__name__}", remedy)
+    outer, inner = jax.random.split(check_key(key))
+    a = start.scale_a.astype(dtype) * jax.random.normal(outer, (width,), dtype)
+    b = start.scale_b.astype(dtype) / np.sqrt(problem.dim) * jax.random.normal(inner, (width, problem.dim), dtype)
+    return Particles(a, b)
+
+
+def sphere_cloud(
+    problem: Problem,
+    *,
+    width: int,
+    key: Any = None,
+    signs: str = "balanced",
+    directions: str = "random",
+    dtype: Any = None,
+) -> Particles:
+    """A cloud with |a| = ‖b‖ = √(2 mass of its sign), by default 1, and directions from the start of the problem.
+
+    Arguments: `width` m neurons. `signs`: "balanced", the first half a > 0 and the rest a < 0; "paired", also with
+    the same directions in both halves, so that f = 0 at time 0; "random", independent signs. `directions`: "random",
+    independent, which can be vmapped over `key`; "quasi", scrambled Sobol points, one set for each sign, drawn on
+    the host from `key`; "deterministic", one fixed set of these, without a key.
+    Returns Particles with a [m] and b [m, d]. Raises ArgumentError for an odd width with balanced or paired signs,
+    paired signs with different masses, a start without masses, or a missing key.
+    """
+    check_problem(problem)
+    width, dtype = check_integer("width", width, 1, "It is the number of neurons."), check_floating(dtype)
+    check_choice("signs", signs, ("balanced", "random", "paired"))
+    check_choice("directions", directions, ("random", "quasi", "deterministic"))
+    _check_start(problem, width, signs)
+    sign_key, plus_key, minus_key = _split_key(key, signs, directions)
+    half = width // 2
+    if signs == "balanced":
+        parts = [_directions(problem, half, k, directions, dtype) for k in (plus_key, minus_key)]
+    elif signs == "paired":
+        parts = [_directions(problem, half, plus_key, directions, dtype)] * 2
+    else:
+        parts = [_directions(problem, width, plus_key, directions, dtype)]
+    positive = jnp.arange(width) < half
+    if signs == "random":
+        positive = jax.random.bernoulli(sign_key, shape=(width,))
+    plus, minus = _amplitude(problem.start.mass_plus, dtype), _amplitude(problem.start.mass_minus, dtype)
+    b = jnp.where(positive, plus, minus)[:, None] * jnp.concatenate(parts)
+    return Particles(jnp.where(positive, plus, -minus), b)
+
+
+def _amplitude(mass: Float[Array, ""], dtype: Any) -> Float[Array, ""]:
+    """√(2 mass), with derivative 0 at 0."""
+    mass = mass.astype(dtype)
+    return jnp.where(mass > 0, jnp.sqrt(2 * jnp.where(mass > 0, mass, 1)), 0)
+
+
+def _check_start(problem: Problem, width: int, signs: str) -> None:
+    start = problem.start
+    if not isinstance(start, AbstractBalancedStart):
+        expected, remedy = "a start with |a| = ‖b‖ (SphereStart, AngularStart)", "Use gaussian_cloud or initial_cloud."
+        raise argument_error("problem.start", expected, f"a {type(start).__name__}", remedy)
+    if isinstance(start, AngularStart) and problem.subspace() is None:
+        expected = "one that needs no subspace, as the target declares none"
+        raise argument_error("problem.start", expected, "an AngularStart", "Use SphereStart.")
+    if signs != "random" and width % 2:
+        expected = f"even with {signs} signs, as many a > 0 as a < 0"
+        raise argument_error("width", expected, width, 'Use an even width, or signs="random".')
+    masses = start.mass_plus, start.mass_minus
+    if signs == "paired" and not any(map(is_traced, masses)) and float(masses[0]) != float(masses[1]):
+        given = [float(mass) for mass in masses]
+        raise argument_error("problem.start", "of equal masses with paired signs", given, 'Use signs="balanced".')
+
+
+def _split_key(key: Any, signs: str, directions: str) -> Any:
+    """Keys of the signs and of the directions of either sign; a fixed key for a deterministic cloud."""
+    if directions == "deterministic":
+        if signs == "random":
+            remedy = 'Use "balanced" or "paired".'
+            raise argument_error("signs", "balanced or paired for a deterministic cloud", signs, remedy)
+        key = jax.random.key(0)
+    if key is None:
+        raise argument_error("key", "a JAX random key", key, 'Pass jax.random.key(0), or directions="deterministic".')
+    if directions == "quasi" and is_traced(key):
+        remedy = 'Use directions="random" under jit or vmap.'
+        raise argument_error("key", "concrete where Sobol points are drawn on the host", key, remedy)
+    return jax.random.split(check_key(key), 3)
+
+
+def _directions(problem: Problem, count: int, key: Array, kind: str, dtype: Any) -> Float[Array, "m d"]:
+    """Unit vectors [count, d] from the law of the directions at time 0."""
+    if kind == "random":
+        normal_key, uniform_key = jax.random.split(key)
+        normals = jax.random.normal(normal_key, (count, problem.dim), dtype)
+        uniforms = jax.random.uniform(uniform_key, (count,), dtype)
+    else:
+        points = jnp.asarray(_sobol(count, problem.dim + 1, key), dtype)
+        normals, uniforms = points[:, 1:], points[:, 0]
+    if isinstance(problem.start, AngularStart):
+        return _place(problem, normals, uniforms)
+    return safe_direction(normals)
+
+
+def _sobol(count: int, dim: int, key: Array) -> np.ndarray:
+    """Scrambled Sobol points [count, dim]: the first column uniform, the others mapped to the normal law."""
+    data = key if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else jax.random.key_data(key)
+    generator = scipy.stats.qmc.Sobol(dim, rng=np.random.default_rng(np.asarray(data).tolist()))
+    points = generator.random_base2(max(0, (count - 1).bit_length()))[:count]
+    inside = np.clip(points, 2.0**-33, 1 - 2.0**-33)  # a scrambled point may be 0
+    return np.concatenate([points[:, :1], scipy.stats.norm.ppf(inside[:, 1:])], axis=1)
+
+
+def _place(problem: Problem, normals: Float[Array, "m d"], uniforms: Float[Array, " m"]) -> Float[Array, "m d"]:
+    """cos θ·h + sin θ·p with θ from the law of the start, h uniform in H (or its first axis), p uniform in H^⊥."""
+    basis = problem.subspace().astype(normals.dtype)
+    along, across = split_by_subspace(normals, basis)
+    theta = _angles(problem, uniforms, problem.dim - basis.shape[0])
+    if problem.radial_subspace():
+        along = safe_direction(along)
+    else:
+        along = jnp.ones_like(along[:, :1]) * jnp.eye(1, basis.shape[0], dtype=normals.dtype)
+    within = jnp.matmul(along, basis, precision=jax.lax.Precision.HIGHEST)
+    return jnp.cos(theta)[:, None] * within + jnp.sin(theta)[:, None] * safe_direction(across)
+
+
+def _angles(problem: Problem, uniforms: Float[Array, " m"], dim_perp: int) -> Float[Array, " m"]:
+    """Angles with the density of the start times the uniform law on the sphere, by its inverse distribution function.
+
+    The uniform law is cos^{d_H−1}θ sin^{d_⊥−1}θ on [0, π/2] for a radial target, sin^{d_⊥−1}θ on [0, π] otherwise.
+    """
+    dtype, radial = uniforms.dtype, problem.radial_subspace()
+    ends = np.array([0.0, np.pi / 2 if radial else np.pi])
+    if dim_perp == 0:  # no angle is left: H is everything, or one of two signs
+        shares = problem.start.density(jnp.asarray(ends, dtype)).astype(dtype)
+        first = True if radial else uniforms * jnp.sum(shares) < shares[0]
+        return jnp.where(first, jnp.zeros_like(uniforms), jnp.asarray(np.pi, dtype))
+    grid = jnp.asarray(np.linspace(*ends, _GRID), dtype)
+    logarithm = xlogy(dim_perp - 1.0, jnp.abs(jnp.sin(grid)))
+    if radial:
+        logarithm = logarithm + xlogy(problem.dim - dim_perp - 1.0, jnp.abs(jnp.cos(grid)))
+    weights = jnp.exp(logarithm - jnp.max(logarithm)) * problem.start.density(grid).astype(dtype)
+    pieces = jnp.concatenate([jnp.zeros(1, dtype), jnp.cumsum((weights[1:] + weights[:-1]) / 2)])
+    return jnp.interp(uniforms * pieces[-1], pieces, grid)

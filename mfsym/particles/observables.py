@@ -1,0 +1,86 @@
+"""What is measured on a cloud besides its risk: masses, alignments, distances to the limit angles."""
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PyTree
+
+from ..errors import argument_error
+from ..neurons import Particles
+from ..problem.problem import Problem
+from ..problem.units import AbstractHomogeneousUnit
+from .angles import angle_to_subspace, safe_norm, safe_ratio, split_by_subspace
+
+_MASSES = ("mass_plus", "mass_minus")
+_ALIGNMENTS = ("alignment_plus", "alignment_minus")
+_DISTANCES = ("distance_plus", "distance_minus")
+
+
+class Measurement(eqx.Module):
+    """Which observables of a cloud have a meaning, and what they need.
+
+    `mass_±` = (1/m) Σ |a_j|‖b_j‖ over the neurons with a_j ≷ 0; `alignment_±` the mean of ‖b_H‖²/‖b‖² and
+    `distance_±` the 2-Wasserstein distance of the angles to δ_0 (+) and δ_{π/2} (−), both weighted by the mass.
+    A sign without mass has alignment and distance nan.
+    """
+
+    basis: Float[Array, "dim_h d"] | None
+    masses: bool = eqx.field(static=True)
+    distances: bool = eqx.field(static=True)
+
+    def __call__(self, cloud: PyTree) -> dict[str, Array]:
+        """Observables of one cloud, scalars."""
+        if not self.masses:
+            return {}
+        masses = jnp.abs(cloud.a) * safe_norm(cloud.b)
+        shares = jnp.where(cloud.a > 0, masses, 0), jnp.where(cloud.a < 0, masses, 0)
+        found = dict(zip(_MASSES, [jnp.mean(share) for share in shares], strict=True))
+        if self.basis is not None:
+            along, _ = split_by_subspace(cloud.b, self.basis)
+            aligned = safe_ratio(safe_norm(along) ** 2, safe_norm(cloud.b) ** 2, 0.0)
+            found |= {name: _mean(aligned, share) for name, share in zip(_ALIGNMENTS, shares, strict=True)}
+        if self.distances:
+            theta = angle_to_subspace(cloud.b, self.basis)
+            squares = theta**2, (np.pi / 2 - theta) ** 2
+            for name, square, share in zip(_DISTANCES, squares, shares, strict=True):
+                found[name] = _root(_mean(square, share))
+        return found
+
+    def absent(self) -> tuple[tuple[str, str], ...]:
+        """Names of the observables without a meaning here, with the reason."""
+        reasons = []
+        if not self.masses:
+            reason = "only a 1-homogeneous unit on Particles gives its neurons a mass and a sign"
+            reasons += [(name, reason) for name in (*_MASSES, *_ALIGNMENTS, *_DISTANCES)]
+            return tuple(reasons)
+        if self.basis is None:
+            reasons += [(name, "its target declares no subspace") for name in _ALIGNMENTS]
+        if not self.distances:
+            reasons += [(name, "positions are measured for radial targets only") for name in _DISTANCES]
+        return tuple(reasons)
+
+
+def measurement(problem: Problem, cloud: PyTree) -> Measurement:
+    """The observables that have a meaning for a problem and a cloud."""
+    masses = isinstance(cloud, Particles) and isinstance(problem.unit, AbstractHomogeneousUnit)
+    return Measurement(problem.subspace() if masses else None, masses, masses and problem.radial_subspace())
+
+
+def measure_cloud(problem: Problem, cloud: Particles) -> dict[str, Array]:
+    """Masses, alignments and distances of one cloud, scalars; what has no meaning for the problem is left out.
+
+    Raises ArgumentError for a cloud or a unit without masses.
+    """
+    found = measurement(problem, cloud)
+    if not found.masses:
+        raise argument_error("cloud", "Particles of a 1-homogeneous unit", cloud, "Other neurons have no mass.")
+    return found(cloud)
+
+
+def _mean(values: Float[Array, " m"], weights: Float[Array, " m"]) -> Float[Array, ""]:
+    return safe_ratio(jnp.sum(weights * values), jnp.sum(weights), jnp.nan)
+
+
+def _root(square: Float[Array, ""]) -> Float[Array, ""]:
+    """The square root, with derivative 0 at 0."""
+    return jnp.where(square == 0, 0, jnp.sqrt(jnp.where(square == 0, 1, square)))

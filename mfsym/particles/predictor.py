@@ -1,0 +1,42 @@
+"""The predictor of a cloud, f(x) = (1/m) Σ_j σ*(x; z_j)."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PyTree
+
+from ..errors import argument_error, float_array
+from ..integrate import cast_floats
+from ..neurons import Particles
+from ..problem.units import AbstractHomogeneousUnit, AbstractUnit
+from .arguments import check_cloud
+from .blocks import map_blocks
+
+
+def predict_cloud(cloud: PyTree, unit: AbstractUnit, x: Any) -> Float[Array, " n"]:
+    """f(x_i) = (1/m) Σ_j σ*(x_i; z_j) for every row of x [n, d], [n], in the floating type of the cloud.
+
+    Blocks of rows bound the memory. Raises ArgumentError if the cloud and x differ in dimension.
+    """
+    x = float_array("x", x, 2, "One row per input.")
+    dtype = check_cloud(cloud, unit)
+    if isinstance(cloud, Particles) and x.shape[1] != cloud.dim:
+        raise argument_error("x", f"of shape [n, {cloud.dim}], as the cloud has this dimension", x.shape, "Match them.")
+    return _predict(cloud, cast_floats(unit, dtype), x.astype(dtype))
+
+
+@eqx.filter_jit
+def _predict(cloud: PyTree, unit: AbstractUnit, x: Float[Array, "n d"]) -> Float[Array, " n"]:
+    width = jax.tree.leaves(cloud)[0].shape[0]
+    return map_blocks(lambda rows: cloud_outputs(cloud, unit, rows), x, width)
+
+
+def cloud_outputs(cloud: PyTree, unit: AbstractUnit, x: Float[Array, "n d"]) -> Float[Array, " n"]:
+    """f at the rows of one block, [n]; cloud, unit and x share their floating type."""
+    if isinstance(unit, AbstractHomogeneousUnit) and isinstance(cloud, Particles):
+        before = jnp.matmul(x, cloud.b.T, precision=jax.lax.Precision.HIGHEST)
+        return jnp.matmul(unit.activation(before), cloud.a, precision=jax.lax.Precision.HIGHEST) / cloud.width
+    neurons = jax.vmap(unit, in_axes=(0, None))
+    return jax.vmap(lambda row: jnp.mean(neurons(cloud, row)))(x)

@@ -1,0 +1,56 @@
+"""The exact population risk of a cloud: no samples, in blocks of neurons."""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from ...integrate import cast_floats
+from ...neurons import Particles
+from ...problem.inputs import AbstractInputs
+from ...problem.targets import AbstractTarget
+from ...problem.units import AbstractHomogeneousUnit
+from .base import AbstractRisk
+from .kernel import pair_energy, pair_field
+from .targets import AbstractTargetTerm, mean_square, target_term, target_values
+
+
+class ExactRisk(AbstractRisk):
+    """F = ½E(f − f*)² for rotation-invariant inputs and 1-homogeneous units, by the arc-cosine kernel k:
+
+    F = ½E f*² − (1/m) Σ_i a_i g*(b_i) + (E‖x‖²/d)(1/2m²) Σ_ij a_i a_j k(b_i, b_j),
+    a_i' = b_i·h_i, b_i' = a_i h_i with h_i = ∇g*(b_i) − (E‖x‖²/d)(1/m) Σ_j a_j ∇₁k(b_i, b_j).
+    Both are correct where neurons coincide, in float32 too, and so are their derivatives. Time O(m²d), memory O(m).
+    (Cho & Saul 2009 for the kernel; the derivative is derived.)
+    """
+
+    inputs: AbstractInputs
+    target: AbstractTarget
+    unit: AbstractHomogeneousUnit
+    term: AbstractTargetTerm | None = None
+
+    def prepare(self):
+        """The risk with the closed form of its target."""
+        term = target_term(self.target, self.inputs, self.unit) if self.term is None else self.term
+        return ExactRisk(self.inputs, self.target, self.unit, term)
+
+    def at_time(self, t):
+        """The same risk at every time."""
+        return self
+
+    def value(self, cloud):
+        """F, as a difference of the three sums above."""
+        term, square, odd, even = self._parts(cloud)
+        fit = jnp.sum(cloud.a * target_values(term, cloud.b)) / cloud.width
+        return term.energy / 2 - fit + square / 2 * pair_energy(cloud, cloud, odd, even)
+
+    def velocity(self, cloud):
+        """(a', b') for every neuron."""
+        term, square, odd, even = self._parts(cloud)
+        field = term.field(cloud.b) - square * pair_field(cloud.b, cloud, odd, even)
+        return Particles(jnp.sum(cloud.b * field, axis=1), cloud.a[:, None] * field)
+
+    def _parts(
+        self, cloud: Particles
+    ) -> tuple[AbstractTargetTerm, Float[Array, ""], Float[Array, ""], Float[Array, ""]]:
+        risk = cast_floats(self, cloud.dtype).prepare()
+        odd, even = risk.unit.odd_slope.astype(cloud.dtype), risk.unit.even_slope.astype(cloud.dtype)
+        return risk.term, mean_square(risk.inputs, cloud.dtype), odd**2, even**2

@@ -1,0 +1,41 @@
+"""The risk on fresh inputs: n new ones for every step."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from ...problem.problem import Problem
+from .base import AbstractRisk
+from .empirical import EmpiricalRisk
+
+
+class SampledRisk(AbstractRisk):
+    """The mean loss on `samples` inputs that are drawn afresh for every step of length `step`.
+
+    The inputs of step k = round(t/step) come from `key` folded with k: the same key gives the same run. Value and
+    velocity at one time use the same inputs, which the cloud has not seen before: both are unbiased.
+    """
+
+    problem: Problem
+    key: PRNGKeyArray
+    step: Float[Array, ""]
+    samples: int = eqx.field(static=True)
+
+    def prepare(self):
+        """Nothing to prepare."""
+        return self
+
+    def at_time(self, t):
+        """The risk on the inputs of the step that begins at t."""
+        index = jnp.round(t / self.step.astype(t.dtype)).astype(jnp.int32)
+        x, y = self.problem.sample(jax.random.fold_in(self.key, index), self.samples, self.step.dtype)
+        return EmpiricalRisk(self.problem.target, self.problem.unit, self.problem.loss, x, y)
+
+    def value(self, cloud):
+        """The mean loss on the inputs of the first step."""
+        return self.at_time(jnp.zeros((), self.step.dtype)).value(cloud)
+
+    def velocity(self, cloud):
+        """The velocity on the inputs of the first step."""
+        return self.at_time(jnp.zeros((), self.step.dtype)).velocity(cloud)

@@ -1,0 +1,56 @@
+"""The fields of a reduced solution at any angle: densities τ^±, potential G and drift V."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from ..errors import argument_error, check_instance, float_array
+from ..solution import Solution
+from .characteristics import CharacteristicState
+from .predictor import weighted_angles
+from .quotient import AngleReduction
+from .transport import GridDynamics, polynomial_values
+
+_HIGHEST = jax.lax.Precision.HIGHEST
+
+
+def potential(solution: Solution, theta: Float[Array, " n"], index: int = -1) -> Float[Array, " n"]:
+    """G(θ) = E[R φ̃(θ; x)] at `solution.ts[index]`: neurons of sign ε grow like c' = 2εcG. [n]."""
+    values, _, forces = _features_and_forces(solution, theta, index)
+    return jnp.matmul(forces, values, precision=_HIGHEST)
+
+
+def drift(solution: Solution, theta: Float[Array, " n"], index: int = -1) -> Float[Array, " n"]:
+    """V(θ) = ∂_θ G at `solution.ts[index]`: neurons of sign ε turn like θ' = εV. [n]."""
+    _, slopes, forces = _features_and_forces(solution, theta, index)
+    return jnp.matmul(forces, slopes, precision=_HIGHEST)
+
+
+def density(solution: Solution, theta: Float[Array, " n"], index: int = -1) -> Float[Array, "2 n"]:
+    """Densities of τ⁺ and τ⁻ per unit of angle at `solution.ts[index]`, [2, n]; for solutions on a grid."""
+    reduction, theta = _checked(solution, theta)
+    state = _state(solution, index)
+    if isinstance(state, CharacteristicState):
+        raise argument_error("solution", "one on a grid", "one by characteristics", 'Solve with method="grid".')
+    return polynomial_values(GridDynamics(reduction, half_width=2), state, theta)
+
+
+def _features_and_forces(solution: Solution, theta: Float[Array, " n"], index: int):
+    reduction, theta = _checked(solution, theta)
+    angles, weights = weighted_angles(reduction, _state(solution, index))
+    reduction = reduction.resolved()
+    at_atoms, _ = reduction.features(angles)
+    signs = jnp.asarray([[1.0], [-1.0]], weights.dtype)
+    moments = jnp.tensordot(at_atoms, signs * weights, 2, precision=_HIGHEST)
+    values, slopes = reduction.features(theta)
+    return values, slopes, reduction.factors * reduction.residual(moments)
+
+
+def _checked(solution: Solution, theta) -> tuple[AngleReduction, Float[Array, " n"]]:
+    check_instance("solution", solution, Solution, "Pass what mf.solve_reduced returned.")
+    check_instance("solution.model", solution.model, AngleReduction, "Only a run with an angle has these fields.")
+    return solution.model, float_array("theta", theta, 1).astype(solution.model.dtype)
+
+
+def _state(solution: Solution, index: int):
+    return jax.tree.map(lambda leaf: leaf[index], solution.states)
