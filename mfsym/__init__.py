@@ -1,5 +1,9 @@
 """mfsym: the infinite-width limit of two-layer networks, exactly where symmetry allows it."""
 
+from . import plot as plot
+from .crosscheck import cross_check as cross_check
+from .crosscheck import judge as judge
+from .crosscheck import run_clouds as run_clouds
 from .errors import ArgumentError as ArgumentError
 from .errors import NoReductionError as NoReductionError
 from .errors import SolveError as SolveError
@@ -9,7 +13,16 @@ from .groups import generate as generate
 from .lift import project as project
 from .lift import sample_cloud as sample_cloud
 from .neurons import Particles as Particles
+from .neurons import act as act
 from .neurons import orbit_cloud as orbit_cloud
+from .particles.descent import descend as descend
+from .particles.flow import solve_particles as solve_particles
+from .particles.initial import gaussian_cloud as gaussian_cloud
+from .particles.initial import initial_cloud as initial_cloud
+from .particles.initial import sphere_cloud as sphere_cloud
+from .particles.observables import measure_cloud as measure_cloud
+from .particles.risk.choose import risk_of as risk_of
+from .predict import predict as predict
 from .problem.inputs import Empirical as Empirical
 from .problem.inputs import Gaussian as Gaussian
 from .problem.inputs import Sphere as Sphere

@@ -1,11 +1,34 @@
-"""Both routes on one problem, and a verdict on their difference."""
+"""Both routes on one problem, and a verdict on their difference.
 
-from typing import NamedTuple
+A cloud of m neurons is biased by O(1/m) and scattered by O(m^{-1/2}), so no single run is held against a tolerance: means
+over seeds are extrapolated to infinite width, and the difference to the reference is judged by its standard error.
+"""
+
+from typing import Any, NamedTuple
 
 import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
+from .errors import argument_error, check_instance, check_integer, check_times
+from .extrapolation import Comparison, compare
+from .lift import project
+from .neurons import Particles
+from .particles.flow import solve_particles
+from .particles.initial import initial_cloud
+from .particles.risk.kernel import pair_energy
+from .particles.risk.targets import mean_square
+from .problem.problem import Problem
+from .reduce import reduce
+from .reduced.flow import solve_reduced
+from .reduced.point import PointReduction
+from .reduced.predictor import weighted_angles
+from .reduced.quotient import AngleReduction
 from .solution import Solution
+
+_HIGHEST = jax.lax.Precision.HIGHEST
 
 
 class Runs(eqx.Module):
@@ -23,27 +46,6 @@ class Runs(eqx.Module):
     energy: list[Float[Array, "seeds T"]]
 
 
-class Comparison(NamedTuple):
-    """One observable of the clouds, extrapolated to infinite width, against a reference; arrays are [T] or [W, T].
-
-    mean_m = c_∞ + c_1/m (+ c_2/m²): `limit` is c_∞, `standard_error` that of limit − reference (it includes the
-    reference's own error), `excluded` the difference |limit − reference| that is excluded at 95 %, `p_value` two-sided.
-    `means` and `spreads` [W, T] are mean and standard deviation over seeds at every width, `spread_slope` the fitted
-    exponent of the spread in m (−½ expected).
-    """
-
-    observable: str
-    reference: Float[Array, " T"]
-    limit: Float[Array, " T"]
-    standard_error: Float[Array, " T"]
-    excluded: Float[Array, " T"]
-    p_value: Float[Array, " T"]
-    means: Float[Array, "W T"]
-    spreads: Float[Array, "W T"]
-    spread_slope: float
-    verdict: str
-
-
 class Judgement(NamedTuple):
     """The verdict on one reference: "agree", "disagree" or "undecided", a sentence, and every comparison behind it.
 
@@ -57,9 +59,235 @@ class Judgement(NamedTuple):
 
 
 class CrossCheckReport(NamedTuple):
-    """Both methods of the reduced route judged against the same clouds. `verdict` is the worst of both."""
+    """Both methods of the reduced route judged against the same clouds. `verdict` is the worst of both; print the report."""
 
     runs: Runs
     references: dict[str, Solution]
     judgements: dict[str, Judgement]
     verdict: str
+
+    def __str__(self) -> str:
+        """The sentence of every method, with the rates in m."""
+        lines = [f"Widths {', '.join(map(str, self.runs.widths))}, {self.runs.energy[0].shape[0]} seeds each."]
+        for method, judgement in self.judgements.items():
+            slopes = [f"{c.observable} {c.spread_slope:.2f}" for c in judgement.comparisons.values()]
+            constant = [f"{value:.3g}" for value in judgement.predictor_constant[:, -1]]
+            lines += [
+                f"{method}: {judgement.sentence}",
+                f"  spread over seeds ~ m^p, p: {', '.join(slopes)}",
+                f"  m·E(f_m − f)² at t = {float(self.runs.ts[-1]):g} for each width: {', '.join(constant)}",
+            ]
+        return "\n".join(lines)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain numbers for JSON: the verdicts, and for every observable its limit, reference and standard error."""
+        record: dict[str, Any] = {"verdict": self.verdict, "t": np.asarray(self.runs.ts).tolist()}
+        record |= {"widths": list(self.runs.widths), "seeds": int(self.runs.energy[0].shape[0])}
+        for method, judgement in self.judgements.items():
+            rows = {name: c.as_dict() for name, c in judgement.comparisons.items()}
+            constant = [[v if np.isfinite(v) else None for v in row] for row in judgement.predictor_constant.tolist()]
+            parts = {"verdict": judgement.verdict, "sentence": judgement.sentence, "observables": rows}
+            record[method] = parts | {"predictor_constant": constant}
+        return record
+
+
+def cross_check(
+    problem: Problem,
+    ts: Any,
+    *,
+    widths: tuple[int, ...] = (64, 256, 1024),
+    seeds: int = 8,
+    key: Any = None,
+    cells: int | None = None,
+    nodes: int | None = None,
+    modes: int | None = None,
+) -> CrossCheckReport:
+    """Solve a problem by both routes and judge their difference.
+
+    Arguments:
+      ts: times [T] of the comparison, increasing from 0.
+      widths: numbers of neurons, at least two of them; three allow for a bias of order 1/m².
+      seeds: independent clouds per width, at least 3; `key` makes them (default jax.random.key(0)).
+      cells, nodes, modes: as in `mf.reduce`.
+
+    Returns a CrossCheckReport: both methods of the reduced route against the same clouds. Print it for the verdict.
+    Raises NoReductionError if the problem has no reduced equation, ArgumentError on wrong arguments.
+    """
+    check_instance("problem", problem, Problem, "Build it with mf.Problem(inputs, target).")
+    ts = check_times(ts)
+    reduced = reduce(problem, cells=cells, nodes=nodes, modes=modes)
+    runs = run_clouds(problem, ts, reduced, widths=widths, seeds=seeds, key=key)
+    methods = ("grid",) if isinstance(reduced, PointReduction) else ("grid", "characteristics")
+    references = {
+        m: solve_reduced(reduced, ts, method=m, error=not isinstance(reduced, PointReduction)) for m in methods
+    }
+    judgements = {method: judge(reference, runs) for method, reference in references.items()}
+    verdicts = [judgement.verdict for judgement in judgements.values()]
+    worst = next(v for v in ("disagree", "undecided", "agree") if v in verdicts)
+    return CrossCheckReport(runs, references, judgements, worst)
+
+
+def run_clouds(
+    problem: Problem,
+    ts: Any,
+    reduced: AngleReduction | PointReduction,
+    *,
+    widths: tuple[int, ...],
+    seeds: int,
+    key: Any = None,
+) -> Runs:
+    """Independent clouds from the start of a problem, moved by the exact flow, for every width and seed."""
+    widths = tuple(check_integer("widths", width, 2, "Pass even integers such as (64, 256, 1024).") for width in widths)
+    if len(set(widths)) < 2 or list(widths) != sorted(widths):
+        raise argument_error("widths", "at least two increasing widths", widths, "One width cannot be extrapolated.")
+    seeds = check_integer("seeds", seeds, 3, "The scatter over seeds is the yardstick of the comparison.")
+    keys = jax.random.split(jax.random.key(0) if key is None else key, len(widths))
+    records = [
+        _run_width(problem, ts, reduced, width, jax.random.split(k, seeds))
+        for width, k in zip(widths, keys, strict=True)
+    ]
+    observables = {name: [r[0][name] for r in records] for name in records[0][0]}
+    theta, weight, energy = ([record[i] for record in records] for i in (1, 2, 3))
+    return Runs(ts, widths, observables, theta, weight, energy)
+
+
+@eqx.filter_jit
+def _run_width(problem, ts, reduced, width, keys):
+    """Observables, projections and E f_m² of one width for every key, in one compiled loop over seeds."""
+
+    def one(key):
+        cloud = initial_cloud(problem, width=width, key=key)
+        run = solve_particles(problem, cloud, ts, throw=False, save_states=True)
+        energy = jax.lax.map(lambda state: predictor_energy(problem, state), run.states)
+        if isinstance(reduced, PointReduction):
+            return run.observables, jnp.zeros((len(ts), 0)), jnp.zeros((len(ts), 0)), energy
+        theta, weight = jax.vmap(lambda state: project(state, reduced))(run.states)
+        return run.observables, theta, weight, energy
+
+    return jax.lax.map(one, keys, batch_size=max(1, min(len(keys), 512 // width)))
+
+
+def predictor_energy(problem: Problem, cloud: Particles) -> Float[Array, ""]:
+    """E f_m(x)² of a cloud with a 1-homogeneous unit, by the arc-cosine kernel."""
+    odd, even = (slope.astype(cloud.dtype) ** 2 for slope in (problem.unit.odd_slope, problem.unit.even_slope))
+    return mean_square(problem.inputs, cloud.dtype) * pair_energy(cloud, cloud, odd, even)
+
+
+def judge(reference: Solution, runs: Runs) -> Judgement:
+    """Compare clouds with a reduced solution: extrapolated means against the reference, at every recorded time.
+
+    The verdict is "disagree" if one of all differences is excluded as chance at a family-wise level of 0.1 % (Bonferroni,
+    Student), "agree" if none is and every difference above a tenth of the size of its observable is excluded at 95 %, and
+    "undecided" otherwise. Squared distances (Wasserstein between the laws of the angle, L² between the predictors) are
+    compared with zero.
+    """
+    check_instance("reference", reference, Solution, "Pass what mf.solve_reduced returned.")
+    check_instance("runs", runs, Runs, "Pass `report.runs`, or what mf.crosscheck.run_clouds returned.")
+    if reference.ts.shape != runs.ts.shape or not np.allclose(reference.ts, runs.ts):
+        raise argument_error("reference", "recorded at the times of the runs", reference.ts, "Solve it at runs.ts.")
+    names = [name for name in runs.observables if name in reference.observables]
+    total = len(runs.ts) * (len(names) + (3 if runs.theta[0].shape[-1] else 0))
+    comparisons = {}
+    for name in names:
+        error = 0 * reference.observables[name] if reference.error is None else reference.error[name]
+        scale = 1.0 if name.startswith("alignment") else float(np.max(np.abs(reference.observables[name])))
+        comparisons[name] = compare(
+            name, reference.observables[name], error, runs.observables[name], runs.widths, scale, total
+        )
+    constant = np.full((len(runs.widths), len(runs.ts)), np.nan)
+    if runs.theta[0].shape[-1]:
+        distances, sizes, errors = _squared_distances(reference, runs)
+        for name, samples in distances.items():
+            zero = np.zeros(len(runs.ts))
+            comparisons[name] = compare(
+                name, zero, errors[name], samples, runs.widths, sizes[name], total, squared=True
+            )
+        constant = np.stack(
+            [m * np.mean(d, axis=0) for m, d in zip(runs.widths, distances["predictor_distance"], strict=True)]
+        )
+    return _verdict(comparisons, np.asarray(runs.ts), constant)
+
+
+def _verdict(comparisons: dict[str, Comparison], ts, constant) -> Judgement:
+    verdicts = {c.verdict for c in comparisons.values()}
+    verdict = next(v for v in ("disagree", "undecided", "agree") if v in verdicts)
+    scores = {name: np.abs(c.limit - c.reference) / c.standard_error for name, c in comparisons.items()}
+    name = max(scores, key=lambda n: np.max(scores[n]))
+    index = int(np.argmax(scores[name]))
+    widest = max(comparisons.values(), key=lambda c: np.max(c.excluded) / c.scale)
+    share = float(np.max(widest.excluded) / widest.scale)
+    sentence = (
+        f"{verdict}: {len(comparisons)} observables at {len(ts)} times. Largest difference {scores[name][index]:.1f} "
+        f"standard errors ({name} at t = {ts[index]:g}). Excluded at 95 %: differences above {100 * share:.2g} % of the "
+        f"size of any observable (the widest is {widest.observable})."
+    )
+    return Judgement(verdict, sentence, comparisons, constant)
+
+
+def _squared_distances(reference: Solution, runs: Runs):
+    """W2² of the laws of both signs and E(f_m − f)² for every run, their sizes, and the resolution of the reference."""
+    reduction = reference.model
+    atoms, weights = jax.vmap(lambda state: weighted_angles(reduction, state))(reference.states)
+    collected = {"w2_squared_plus": [], "w2_squared_minus": [], "predictor_distance": []}
+    for theta, weight, energy in zip(runs.theta, runs.weight, runs.energy, strict=True):
+        record = _distances_of_width(reduction, atoms, weights, theta, weight, energy)
+        for name, values in zip(collected, record, strict=True):
+            collected[name].append(np.asarray(values))
+    predictor = np.asarray(_energy(reduction, atoms, weights))
+    angle, spacing = reduction.end**2, (reduction.end / reduction.cells) ** 2
+    sizes = {"w2_squared_plus": angle, "w2_squared_minus": angle, "predictor_distance": float(np.max(predictor))}
+    # Atoms of the reference are `spacing` apart; the risk's own error bounds that of the predictor.
+    risk_error = np.zeros(len(runs.ts)) if reference.error is None else np.asarray(reference.error["risk"])
+    errors = {"w2_squared_plus": spacing, "w2_squared_minus": spacing, "predictor_distance": 2 * risk_error}
+    return collected, sizes, {name: np.broadcast_to(e, len(runs.ts)) for name, e in errors.items()}
+
+
+@eqx.filter_jit
+def _distances_of_width(reduction, atoms, weights, theta, weight, energy):
+    positive = jnp.maximum(weight, 0), jnp.maximum(-weight, 0)
+    over_times = jax.vmap(wasserstein_squared)
+    squares = [
+        jax.lax.map(lambda run, i=i: over_times(run[0], run[1], atoms[:, i], weights[:, i]), (theta, share))
+        for i, share in enumerate(positive)
+    ]
+
+    def features_of(angles, shares):
+        return jnp.matmul(reduction.features(angles)[0], shares, precision=_HIGHEST)
+
+    signed = jnp.concatenate([weights[:, 0], -weights[:, 1]], axis=1)
+    flat = jnp.concatenate([atoms[:, 0], atoms[:, 1]], axis=1)
+    moments = reduction.factors * jax.vmap(features_of)(flat, signed)
+
+    def cross(run):
+        return jnp.sum(moments * reduction.factors * jax.vmap(features_of)(*run), axis=1)
+
+    products = jax.lax.map(cross, (theta, weight))
+    return squares[0], squares[1], energy - 2 * products + jnp.sum(moments**2, axis=1)
+
+
+@eqx.filter_jit
+def _energy(reduction, atoms, weights):
+    """E f² of the reference at every time, [T]."""
+
+    def one(angles, shares):
+        signed = shares * jnp.asarray([[1.0], [-1.0]], shares.dtype)
+        moments = jnp.tensordot(reduction.features(angles)[0], signed, 2, precision=_HIGHEST)
+        return jnp.sum((reduction.factors * moments) ** 2)
+
+    return jax.vmap(one)(atoms, weights)
+
+
+def wasserstein_squared(
+    x: Float[Array, " n"], p: Float[Array, " n"], y: Float[Array, " k"], q: Float[Array, " k"]
+) -> Float[Array, ""]:
+    """W2² between two laws of atoms on the line, each normalised to mass 1: ∫_0^1 (x(u) − y(u))² du over quantiles.
+
+    NaN if one of them has no mass.
+    """
+    (x, p), (y, q) = ((z[jnp.argsort(z)], w[jnp.argsort(z)]) for z, w in ((x, p), (y, q)))
+    levels_x, levels_y = jnp.cumsum(p) / jnp.sum(p), jnp.cumsum(q) / jnp.sum(q)
+    levels = jnp.sort(jnp.concatenate([jnp.zeros(1, p.dtype), levels_x, levels_y]))
+    middle, width = (levels[1:] + levels[:-1]) / 2, jnp.diff(levels)
+    at_x = x[jnp.minimum(jnp.searchsorted(levels_x, middle), len(x) - 1)]
+    at_y = y[jnp.minimum(jnp.searchsorted(levels_y, middle), len(y) - 1)]
+    return jnp.sum(width * (at_x - at_y) ** 2)

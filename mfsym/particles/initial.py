@@ -62,7 +62,7 @@ def sphere_cloud(
     width, dtype = check_integer("width", width, 1, "It is the number of neurons."), check_floating(dtype)
     check_choice("signs", signs, ("balanced", "random", "paired"))
     check_choice("directions", directions, ("random", "quasi", "deterministic"))
-    _check_start(problem, width, signs)
+    start = _check_start(problem, width, signs)
     sign_key, plus_key, minus_key = _split_key(key, signs, directions)
     half = width // 2
     if signs == "balanced":
@@ -74,7 +74,7 @@ def sphere_cloud(
     positive = jnp.arange(width) < half
     if signs == "random":
         positive = jax.random.bernoulli(sign_key, shape=(width,))
-    plus, minus = _amplitude(problem.start.mass_plus, dtype), _amplitude(problem.start.mass_minus, dtype)
+    plus, minus = _amplitude(start.mass_plus, dtype), _amplitude(start.mass_minus, dtype)
     b = jnp.where(positive, plus, minus)[:, None] * jnp.concatenate(parts)
     return Particles(jnp.where(positive, plus, -minus), b)
 
@@ -85,7 +85,7 @@ def _amplitude(mass: Float[Array, ""], dtype: Any) -> Float[Array, ""]:
     return jnp.where(mass > 0, jnp.sqrt(2 * jnp.where(mass > 0, mass, 1)), 0)
 
 
-def _check_start(problem: Problem, width: int, signs: str) -> None:
+def _check_start(problem: Problem, width: int, signs: str) -> AbstractBalancedStart:
     start = problem.start
     if not isinstance(start, AbstractBalancedStart):
         expected, remedy = "a start with |a| = ‖b‖ (SphereStart, AngularStart)", "Use gaussian_cloud or initial_cloud."
@@ -100,6 +100,7 @@ def _check_start(problem: Problem, width: int, signs: str) -> None:
     if signs == "paired" and not any(map(is_traced, masses)) and float(masses[0]) != float(masses[1]):
         given = [float(mass) for mass in masses]
         raise argument_error("problem.start", "of equal masses with paired signs", given, 'Use signs="balanced".')
+    return start
 
 
 def _split_key(key: Any, signs: str, directions: str) -> Any:
@@ -127,25 +128,29 @@ def _directions(problem: Problem, count: int, key: Array, kind: str, dtype: Any)
         points = jnp.asarray(_sobol(count, problem.dim + 1, key), dtype)
         normals, uniforms = points[:, 1:], points[:, 0]
     if isinstance(problem.start, AngularStart):
-        return _place(problem, normals, uniforms)
+        return _place(problem, problem.start, normals, uniforms)
     return safe_direction(normals)
 
 
 def _sobol(count: int, dim: int, key: Array) -> np.ndarray:
     """Scrambled Sobol points [count, dim]: the first column uniform, the others mapped to the normal law."""
     data = key if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else jax.random.key_data(key)
-    generator = scipy.stats.qmc.Sobol(dim, rng=np.random.default_rng(np.asarray(data).tolist()))
-    points = generator.random_base2(max(0, (count - 1).bit_length()))[:count]
+    generator = np.random.default_rng(np.asarray(data).tolist())
+    sequence = scipy.stats.qmc.Sobol(dim, seed=generator)  # pyright: ignore[reportCallIssue]  # rng= from scipy 1.15 on
+    points = sequence.random_base2(max(0, (count - 1).bit_length()))[:count]
     inside = np.clip(points, 2.0**-33, 1 - 2.0**-33)  # a scrambled point may be 0
     return np.concatenate([points[:, :1], scipy.stats.norm.ppf(inside[:, 1:])], axis=1)
 
 
-def _place(problem: Problem, normals: Float[Array, "m d"], uniforms: Float[Array, " m"]) -> Float[Array, "m d"]:
+def _place(
+    problem: Problem, start: AngularStart, normals: Float[Array, "m d"], uniforms: Float[Array, " m"]
+) -> Float[Array, "m d"]:
     """cos θ·h + sin θ·p with θ from the law of the start, h uniform in H (or its first axis), p uniform in H^⊥."""
-    basis = problem.subspace().astype(normals.dtype)
+    basis = jnp.asarray(problem.subspace(), normals.dtype)
     along, across = split_by_subspace(normals, basis)
-    theta = _angles(problem, uniforms, problem.dim - basis.shape[0])
-    if problem.radial_subspace():
+    radial = problem.radial_subspace()
+    theta = _angles(start, uniforms, basis.shape[0], problem.dim - basis.shape[0], radial)
+    if radial:
         along = safe_direction(along)
     else:
         along = jnp.ones_like(along[:, :1]) * jnp.eye(1, basis.shape[0], dtype=normals.dtype)
@@ -153,21 +158,22 @@ def _place(problem: Problem, normals: Float[Array, "m d"], uniforms: Float[Array
     return jnp.cos(theta)[:, None] * within + jnp.sin(theta)[:, None] * safe_direction(across)
 
 
-def _angles(problem: Problem, uniforms: Float[Array, " m"], dim_perp: int) -> Float[Array, " m"]:
+def _angles(
+    start: AngularStart, uniforms: Float[Array, " m"], dim_h: int, dim_perp: int, radial: bool
+) -> Float[Array, " m"]:
     """Angles with the density of the start times the uniform law on the sphere, by its inverse distribution function.
 
     The uniform law is cos^{d_H−1}θ sin^{d_⊥−1}θ on [0, π/2] for a radial target, sin^{d_⊥−1}θ on [0, π] otherwise.
     """
-    dtype, radial = uniforms.dtype, problem.radial_subspace()
-    ends = np.array([0.0, np.pi / 2 if radial else np.pi])
+    dtype, last = uniforms.dtype, np.pi / 2 if radial else np.pi
     if dim_perp == 0:  # no angle is left: H is everything, or one of two signs
-        shares = problem.start.density(jnp.asarray(ends, dtype)).astype(dtype)
+        shares = start.density(jnp.asarray([0.0, last], dtype)).astype(dtype)
         first = True if radial else uniforms * jnp.sum(shares) < shares[0]
         return jnp.where(first, jnp.zeros_like(uniforms), jnp.asarray(np.pi, dtype))
-    grid = jnp.asarray(np.linspace(*ends, _GRID), dtype)
+    grid = jnp.asarray(np.linspace(0.0, last, _GRID), dtype)
     logarithm = xlogy(dim_perp - 1.0, jnp.abs(jnp.sin(grid)))
     if radial:
-        logarithm = logarithm + xlogy(problem.dim - dim_perp - 1.0, jnp.abs(jnp.cos(grid)))
-    weights = jnp.exp(logarithm - jnp.max(logarithm)) * problem.start.density(grid).astype(dtype)
+        logarithm = logarithm + xlogy(dim_h - 1.0, jnp.abs(jnp.cos(grid)))
+    weights = jnp.exp(logarithm - jnp.max(logarithm)) * start.density(grid).astype(dtype)
     pieces = jnp.concatenate([jnp.zeros(1, dtype), jnp.cumsum((weights[1:] + weights[:-1]) / 2)])
     return jnp.interp(uniforms * pieces[-1], pieces, grid)

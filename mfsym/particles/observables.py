@@ -34,12 +34,12 @@ class Measurement(eqx.Module):
             return {}
         masses = jnp.abs(cloud.a) * safe_norm(cloud.b)
         shares = jnp.where(cloud.a > 0, masses, 0), jnp.where(cloud.a < 0, masses, 0)
-        found = dict(zip(_MASSES, [jnp.mean(share) for share in shares], strict=True))
+        found: dict[str, Array] = {name: jnp.mean(share) for name, share in zip(_MASSES, shares, strict=True)}
         if self.basis is not None:
             along, _ = split_by_subspace(cloud.b, self.basis)
             aligned = safe_ratio(safe_norm(along) ** 2, safe_norm(cloud.b) ** 2, 0.0)
             found |= {name: _mean(aligned, share) for name, share in zip(_ALIGNMENTS, shares, strict=True)}
-        if self.distances:
+        if self.distances and self.basis is not None:
             theta = angle_to_subspace(cloud.b, self.basis)
             squares = theta**2, (np.pi / 2 - theta) ** 2
             for name, square, share in zip(_DISTANCES, squares, shares, strict=True):

@@ -39,7 +39,7 @@ class CharacteristicDynamics(AbstractDynamics):
         """Labels at the nodes, with the weights of the rule times the initial density."""
         theta, weight = node_rule(self.reduction.nodes, self.reduction.end)
         theta = jnp.asarray(np.stack([theta, theta]), self.reduction.dtype)
-        return CharacteristicState(theta, self.reduction.node_log_density + jnp.asarray(np.log(weight), theta.dtype))
+        return CharacteristicState(theta, self.reduction.node_log_density + jnp.asarray(np.log(weight)[None], theta.dtype))
 
     def velocity(self, t, state):
         """(θ', (log weight)')."""

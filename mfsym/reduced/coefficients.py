@@ -66,7 +66,8 @@ def composite_rule(edges: Float[Array, " E"]) -> tuple[Float[Array, " N"], Float
     """Nodes and weights of 16-point Gauss–Legendre rules on consecutive panels; edges may be traced and may coincide."""
     half, middle = jnp.diff(edges) / 2, (edges[1:] + edges[:-1]) / 2
     nodes, weights = jnp.asarray(_GAUSS_NODES, edges.dtype), jnp.asarray(_GAUSS_WEIGHTS, edges.dtype)
-    return (middle[:, None] + half[:, None] * nodes).ravel(), (half[:, None] * weights).ravel()
+    half, middle = half[:, None], middle[:, None]
+    return (middle + half * nodes[None]).ravel(), (half * weights[None]).ravel()
 
 
 @target_coefficients.register

@@ -53,7 +53,7 @@ class EvenFeatures(eqx.Module):
         zero = jnp.zeros_like(x)
         start = (self.first * jnp.ones_like(x), zero, zero, zero)
         _, (values, slopes) = jax.lax.scan(step, start, (self.slope, self.shift, self.back), unroll=4)
-        return values, slopes * (-2 * jnp.sin(2 * theta))
+        return values, slopes * (-2 * jnp.sin(2 * theta))[None]
 
 
 def even_features(dim: int, dim_h: int, count: int, second_moment: Float[Array, ""]) -> EvenFeatures:

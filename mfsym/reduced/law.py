@@ -56,7 +56,7 @@ def initial_measures(
         node_density = node_density + jnp.log(relative / total)
         tilted = _cell_integrals(start, cells, dim_h, dim_perp, signed, dtype)
         probabilities = tilted / jnp.sum(tilted)
-    return masses * probabilities, jnp.log(masses) + node_density
+    return masses * probabilities[None], jnp.log(masses) + node_density[None]
 
 
 def _cell_integrals(start: AbstractBalancedStart, cells: int, dim_h: int, dim_perp: int, signed: bool, dtype):

@@ -38,7 +38,7 @@ def averaged_feature(
     a, b = jnp.cos(theta) * along, jnp.sin(theta) * across
     angle = jnp.arctan2(b, jnp.abs(a))
     folded = jnp.minimum(angle, jnp.pi / 2 - angle)  # the far table is written in the angle from π/2
-    coefficients = jnp.where(angle[:, None] <= jnp.pi / 4, reduction.average_table[0], reduction.average_table[1])
+    coefficients = jnp.where(angle[:, None] <= jnp.pi / 4, reduction.average_table[:1], reduction.average_table[1:])
     ratio = _chebyshev(coefficients, 8 * folded / jnp.pi - 1)
     odd, even = reduction.unit_slopes
     average = 2 * even * jnp.hypot(a, b) * ratio
@@ -58,7 +58,7 @@ def weighted_angles(reduction: AngleReduction, state) -> tuple[Float[Array, "2 n
         return state.theta, jnp.exp(state.log_weight)
     dynamics = GridDynamics(reduction, half_width=2)
     points, weights = lobatto_points(reduction.cells, reduction.end)
-    values = dynamics.cell_values(state) * jnp.asarray(weights[:, None], state.dtype)
+    values = dynamics.cell_values(state) * jnp.asarray(weights[None, :, None], state.dtype)
     theta = jnp.asarray(np.broadcast_to(points.ravel(), (2, points.size)), state.dtype)
     return theta, values.reshape(2, -1)
 
@@ -69,7 +69,7 @@ def coordinates(reduction: AngleReduction, x: Float[Array, "n d"]) -> tuple[Floa
     if reduction.basis is not None:
         inside = jnp.matmul(x, reduction.basis.T, precision=_HIGHEST)
     else:
-        inside = jnp.where(jnp.arange(x.shape[1]) < reduction.dim_h, x, 0.0)
+        inside = jnp.where((jnp.arange(x.shape[1]) < reduction.dim_h)[None], x, 0.0)
     along = jnp.sum(inside, axis=1) if reduction.signed else jnp.sqrt(jnp.sum(inside**2, axis=1))
     return along, jnp.sqrt(jnp.maximum(square - along**2, 0.0))
 

@@ -126,7 +126,7 @@ class GridDynamics(AbstractDynamics):
 
     def transport(self, values: Float[Array, "2 4 cells"], slope: Float[Array, " faces"]) -> Float[Array, "2 cells"]:
         """−∂_θ(±V τ^±) in every cell from upwind values at the faces; conserves the mass of each sign."""
-        speed = jnp.asarray(_SIGNS, slope.dtype) * slope
+        speed = jnp.asarray(_SIGNS, slope.dtype) * slope[None]
         zero = jnp.zeros_like(speed[:, :1])
         from_left = jnp.concatenate([zero, values[:, 3]], axis=1)
         from_right = jnp.concatenate([values[:, 0], zero], axis=1)
@@ -135,7 +135,7 @@ class GridDynamics(AbstractDynamics):
 
     def _reaction(self, values, potential):
         weighted = jnp.asarray(_LOBATTO_WEIGHTS[:, None], potential.dtype) * potential
-        return REACTION * jnp.asarray(_SIGNS, potential.dtype) * jnp.sum(weighted * values, axis=1)
+        return REACTION * jnp.asarray(_SIGNS, potential.dtype) * jnp.sum(weighted[None] * values, axis=1)
 
     def largest_step(self, state):
         """1 / max(|V|/(share·h) + 2|G|): with it, an Euler step takes at most what a limited cell holds."""
@@ -176,7 +176,7 @@ class GridDynamics(AbstractDynamics):
         shape = jax.ShapeDtypeStruct((2, self.reduction.cells), weights.dtype)
         transpose = jax.linear_transpose(self.reconstruct, shape)
         _, rule = lobatto_points(self.reduction.cells, self.reduction.end)
-        rule = jnp.asarray(rule[:, None], weights.dtype)
+        rule = jnp.asarray(rule[None, :, None], weights.dtype)
         pairs = jnp.stack([weights * rule, jnp.zeros_like(weights)], axis=1)
         return jax.vmap(lambda w: transpose(w)[0][0])(pairs)
 
@@ -207,7 +207,7 @@ def polynomial_values(
     position = theta / (reduction.end / reduction.cells)
     index = jnp.clip(jnp.floor(position).astype(int), 0, reduction.cells - 1)
     offset = position - index.astype(position.dtype) - 0.5
-    powers = offset ** jnp.arange(2 * dynamics.half_width + 1, dtype=position.dtype)[:, None]
+    powers = offset[None] ** jnp.arange(2 * dynamics.half_width + 1, dtype=position.dtype)[:, None]
     means = jnp.stack(dynamics.neighbours(state))[:, :, index]
     coefficients = jnp.asarray(_polynomials(dynamics.half_width), state.dtype)
     values = jnp.einsum("pn,ps,skn->kn", powers, coefficients, means, precision=_HIGHEST)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ...errors import argument_error, check_integer, positive_number
+from ...errors import ArgumentError, argument_error, check_integer, positive_number
 from ...problem.inputs import Empirical, Gaussian, Sphere
 from ...problem.losses import SquareLoss
 from ...problem.problem import Problem
@@ -29,18 +29,16 @@ def risk_of(problem: Problem, *, samples: int | None = None, key: Any = None, st
         return SampledRisk(problem, check_key(key), step, count)
     if isinstance(problem.inputs, Empirical):
         return EmpiricalRisk(problem.target, problem.unit, problem.loss, problem.inputs.x)
-    _check_exact(problem)
-    return ExactRisk(problem.inputs, problem.target, problem.unit)
+    inputs, unit = problem.inputs, problem.unit
+    if not isinstance(inputs, Gaussian | Sphere):
+        raise _no_exact_risk("problem.inputs", "Gaussian or Sphere", inputs)
+    if not isinstance(problem.loss, SquareLoss):
+        raise _no_exact_risk("problem.loss", "SquareLoss", problem.loss)
+    if not isinstance(unit, AbstractHomogeneousUnit):
+        raise _no_exact_risk("problem.unit", "1-homogeneous", unit)
+    check_closed_form(problem.target, inputs)
+    return ExactRisk(inputs, problem.target, unit)
 
 
-def _check_exact(problem: Problem) -> None:
-    """Raise ArgumentError naming what has no exact risk."""
-    wanted = (
-        ("problem.inputs", problem.inputs, (Gaussian, Sphere), "Gaussian or Sphere, as the exact risk needs"),
-        ("problem.loss", problem.loss, (SquareLoss,), "SquareLoss, as the exact risk needs"),
-        ("problem.unit", problem.unit, (AbstractHomogeneousUnit,), "1-homogeneous, as the exact risk needs"),
-    )
-    for name, value, kinds, expected in wanted:
-        if not isinstance(value, kinds):
-            raise argument_error(name, expected, f"a {type(value).__name__}", USE_SAMPLES)
-    check_closed_form(problem.target, problem.inputs)
+def _no_exact_risk(argument: str, expected: str, got: Any) -> ArgumentError:
+    return argument_error(argument, f"{expected}, as the exact risk needs", f"a {type(got).__name__}", USE_SAMPLES)

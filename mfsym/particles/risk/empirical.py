@@ -54,8 +54,9 @@ class EmpiricalRisk(AbstractRisk):
     def velocity(self, cloud):
         """−m∇F for every neuron."""
         risk, rows = self._rows(cloud)
-        if isinstance(risk.unit, AbstractHomogeneousUnit) and isinstance(cloud, Particles):
-            field = sum_blocks(lambda rows: _homogeneous_field(risk, cloud, rows), rows, cloud.width)
+        unit, loss = risk.unit, risk.loss
+        if isinstance(unit, AbstractHomogeneousUnit) and isinstance(cloud, Particles):
+            field = sum_blocks(lambda rows: _homogeneous_field(unit, loss, cloud, rows), rows, cloud.width)
             return Particles(jnp.sum(cloud.b * field, axis=1), cloud.a[:, None] * field)
         return sum_blocks(lambda rows: _general_velocity(risk, cloud, rows), rows, _width(cloud))
 
@@ -73,13 +74,15 @@ def _width(cloud: PyTree) -> int:
     return jax.tree.leaves(cloud)[0].shape[0]
 
 
-def _homogeneous_field(risk: EmpiricalRisk, cloud: Particles, rows: PyTree) -> Float[Array, "m d"]:
-    """Σ_i w_i R_i σ'(b_j·x_i) x_i over a block of samples, [m, d]; times a_j it is b_j', its product with b_j is a_j'."""
+def _homogeneous_field(
+    unit: AbstractHomogeneousUnit, loss: AbstractLoss, cloud: Particles, rows: PyTree
+) -> Float[Array, "m d"]:
+    """h_j = Σ_i w_i R_i σ'(b_j·x_i) x_i over a block of samples, [m, d]; then a_j' = b_j·h_j and b_j' = a_j h_j."""
     x, y, weights = rows
     before = jnp.matmul(x, cloud.b.T, precision=_EXACT)
-    outputs = jnp.matmul(risk.unit.activation(before), cloud.a, precision=_EXACT) / cloud.width
-    forces = weights * risk.loss.residual(outputs, y)
-    return jnp.matmul((forces[:, None] * risk.unit.derivative(before)).T, x, precision=_EXACT)
+    outputs = jnp.matmul(unit.activation(before), cloud.a, precision=_EXACT) / cloud.width
+    forces = weights * loss.residual(outputs, y)
+    return jnp.matmul((forces[:, None] * unit.derivative(before)).T, x, precision=_EXACT)
 
 
 def _general_velocity(risk: EmpiricalRisk, cloud: PyTree, rows: PyTree) -> PyTree:

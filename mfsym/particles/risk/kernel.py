@@ -106,11 +106,12 @@ def pair_energy(cloud: Particles, source: Particles, odd: Float[Array, ""], even
     """(1/mM) Σ_ij a_i a'_j k(b_i, b'_j) for two clouds, in blocks of rows; its gradient is that of `pair_field`."""
     others = safe_direction(source.b)
     sizes = source.a * safe_norm(source.b) / source.width
+    own_sizes = cloud.a * safe_norm(cloud.b) / cloud.width
 
     def block(directions):
         return jnp.matmul(arc_cosine(_cosines(directions, others)), sizes, precision=_EXACT)
 
-    curved = jnp.sum(cloud.a * safe_norm(cloud.b) / cloud.width * map_blocks(block, safe_direction(cloud.b), source.width))
+    curved = jnp.sum(own_sizes * map_blocks(block, safe_direction(cloud.b), source.width))
     straight = jnp.sum(mean_feature(cloud) * mean_feature(source))
     return odd * straight + even * (2 / np.pi) * curved
 

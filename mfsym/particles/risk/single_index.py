@@ -21,7 +21,7 @@ from ...problem.inputs import AbstractInputs, Sphere
 from .chebyshev import chebyshev_points, coefficient_matrix, evaluate, primitive_matrix
 
 _TERMS = 128
-_PANELS = 24
+_PANELS = 48
 _NODES = 16
 _EXACT = jax.lax.Precision.HIGHEST
 
@@ -42,7 +42,7 @@ class SingleIndexTable(eqx.Module):
 def single_index_table(
     g: Callable[[Any], Any], kinks: tuple[float, ...], inputs: AbstractInputs, length: Float[Array, ""]
 ) -> SingleIndexTable:
-    """The table of one g for N(0, length² I) or the uniform law on a sphere of radius `length`; dtype that of `length`."""
+    """The table of one g for N(0, length² I) or the sphere of radius `length`, in the floating type of `length`."""
     dtype = length.dtype
     sines = jnp.asarray(np.sin(np.pi / 2 * (chebyshev_points(_TERMS) + 1)), dtype)
     rule = _sphere_rule if isinstance(inputs, Sphere) else _gaussian_rule
@@ -84,7 +84,8 @@ def _gaussian_rule(dim: int, cuts: Float[Array, " k"]) -> tuple[Float[Array, " n
 def _sphere_rule(dim: int, cuts: Float[Array, " k"]) -> tuple[Float[Array, " n"], Float[Array, "3 n"]]:
     """The same for the unit sphere of R^d, d ≥ 3, in the variable φ with t = sin φ.
 
-    The law is c cos^{d−2}φ dφ, c = Γ(d/2)/(√π Γ((d−1)/2)); P dt = cos^{d−1}φ dφ/2π; t² p dt = (d−2) sin²φ cos^{d−3}φ dφ/2π.
+    The law is c cos^{d−2}φ dφ, c = Γ(d/2)/(√π Γ((d−1)/2)); P dt = cos^{d−1}φ dφ/2π;
+    t² p dt = (d−2) sin²φ cos^{d−3}φ dφ/2π.
     """
     reach = min(np.pi / 2, 12.0 / np.sqrt(dim))  # beyond, cos^{d−3} is below rounding
     inside = jnp.where(jnp.abs(cuts) < 1, cuts, 0)

@@ -10,7 +10,6 @@ import functools
 from typing import Any
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -105,12 +104,13 @@ class NormTerm(AbstractTargetTerm):
         relu = 2 * slope[:, None] * along + rest[:, None] * direction
         return 2 * self.even * self.scale * self.square * relu
 
+
 @target_term.register
 def _(target: SubspaceNorm, inputs, unit):
     dtype = target.scale.dtype
     square = mean_square(inputs, dtype)
-    energy = target.scale**2 * target.dim_h * square
-    return NormTerm(target.dim_h, target.scale, unit.even_slope.astype(dtype), square, energy)
+    energy, even = target.scale**2 * target.dim_h * square, unit.even_slope.astype(dtype)
+    return NormTerm(dim_h=target.dim_h, scale=target.scale, even=even, square=square, energy=energy)
 
 
 class SingleIndexTerm(AbstractTargetTerm):
@@ -130,13 +130,14 @@ class SingleIndexTerm(AbstractTargetTerm):
         rest = self.even * across[:, None] * safe_direction(b)[:, 1:]
         return 2 * self.length * jnp.concatenate([first[:, None], rest], axis=1)
 
+
 @target_term.register
 def _(target: SingleIndex, inputs, unit):
     length = inputs.radius if isinstance(inputs, Sphere) else inputs.scale
     dtype = length.dtype
     table = single_index_table(target.g, target.kinks, inputs, length)
     odd, even = unit.odd_slope.astype(dtype), unit.even_slope.astype(dtype)
-    return SingleIndexTerm(table, length, odd, even, table.energy)
+    return SingleIndexTerm(table=table, length=length, odd=odd, even=even, energy=table.energy)
 
 
 class LinearTerm(AbstractTargetTerm):
@@ -151,11 +152,12 @@ class LinearTerm(AbstractTargetTerm):
         """o (E‖x‖²/d) w, the same at every b."""
         return jnp.broadcast_to(self.odd * self.square * self.w, b.shape)
 
+
 @target_term.register
 def _(target: LinearTarget, inputs, unit):
     dtype = target.w.dtype
-    square = mean_square(inputs, dtype)
-    return LinearTerm(target.w, unit.odd_slope.astype(dtype), square, square * jnp.sum(target.w**2))
+    odd, square = unit.odd_slope.astype(dtype), mean_square(inputs, dtype)
+    return LinearTerm(w=target.w, odd=odd, square=square, energy=square * jnp.sum(target.w**2))
 
 
 class TeacherTerm(AbstractTargetTerm):
@@ -171,11 +173,12 @@ class TeacherTerm(AbstractTargetTerm):
         """(E‖x‖²/d) times the mean gradient of the kernel over the teacher's neurons."""
         return self.square * pair_field(b, self.cloud, self.odd, self.even)
 
+
 @target_term.register
 def _(target: Teacher, inputs, unit):
     dtype = target.cloud.dtype
     odd, even = target.unit.odd_slope.astype(dtype), target.unit.even_slope.astype(dtype)
     square = mean_square(inputs, dtype)
     energy = square * pair_energy(target.cloud, target.cloud, odd**2, even**2)
-    cross = (odd * unit.odd_slope.astype(dtype), even * unit.even_slope.astype(dtype))
-    return TeacherTerm(target.cloud, *cross, square, energy)
+    odd, even = odd * unit.odd_slope.astype(dtype), even * unit.even_slope.astype(dtype)
+    return TeacherTerm(cloud=target.cloud, odd=odd, even=even, square=square, energy=energy)

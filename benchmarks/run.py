@@ -1,0 +1,76 @@
+"""Run every benchmark, write `results.json` and renew the tables in README.md.
+
+    python benchmarks/run.py
+"""
+
+import datetime
+import importlib.metadata
+import json
+import os
+import platform
+import re
+import sys
+from pathlib import Path
+
+import jax
+import published_step
+
+FOLDER = Path(__file__).resolve().parent
+BENCHMARKS = {"published_step": published_step}
+PACKAGES = ("mfsym", "jax", "jaxlib", "equinox", "diffrax", "numpy")
+
+
+def environment() -> dict:
+    """Device, versions and date."""
+    device = jax.devices()[0]
+    name = _processor() if device.platform == "cpu" else device.device_kind
+    return {
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "platform": device.platform,
+        "device": name,
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "python": platform.python_version(),
+        "versions": {package: importlib.metadata.version(package) for package in PACKAGES},
+    }
+
+
+def _processor() -> str:
+    information = Path("/proc/cpuinfo")
+    found = re.search(r"^model name\s*:\s*(.+)$", information.read_text(), re.M) if information.exists() else None
+    return found.group(1) if found else platform.processor() or platform.machine()
+
+
+def described(where: dict) -> str:
+    """The environment as a sentence."""
+    versions = ", ".join(f"{package} {version}" for package, version in where["versions"].items())
+    return f"{where['date']}, {where['platform']} ({where['device']}, {where['cores']} cores), Python {where['python']}, {versions}."
+
+
+def renewed(readme: str, name: str, text: str) -> str:
+    """The page with what stands between the two markers of a benchmark replaced."""
+    start, end = f"<!-- {name}: written by run.py -->", f"<!-- end of {name} -->"
+    before, _, rest = readme.partition(start)
+    _, marker, after = rest.partition(end)
+    if not marker:
+        raise ValueError(f"README.md must contain {start!r} and, below it, {end!r}.")
+    return f"{before}{start}\n{text}\n{end}{after}"
+
+
+def main() -> None:
+    """Run, print, write."""
+    jax.config.update("jax_enable_x64", True)
+    where = environment()
+    results: dict = {"environment": where}
+    page = FOLDER / "README.md"
+    text = page.read_text(encoding="utf-8")
+    for name, benchmark in BENCHMARKS.items():
+        results[name] = benchmark.measure()
+        table = f"{benchmark.table(results[name])}\n- Measured {described(where)}"
+        sys.stdout.write(f"== {name}\n{table}\n")
+        text = renewed(text, name, table)
+    (FOLDER / "results.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    page.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+"""Extrapolation of finite-width means to infinite width, and the statistics of their difference to a reference."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Array, Float
+from scipy.special import stdtr, stdtrit
+
+_FAMILY_LEVEL = 1e-3  # probability that a right reference is called wrong in a whole comparison
+_RESOLUTION = 0.1  # "agree" needs differences above this share of an observable's size excluded at 95 %
+_SOLVER_TOLERANCE = 1e-5  # of the size of an observable: what both solvers' time steps leave open
+
+
+class Comparison(NamedTuple):
+    """One observable of the clouds, extrapolated to infinite width, against a reference; arrays are [T] or [W, T].
+
+    mean_m = c_∞ + c_1/m (+ c_2/m²): `limit` is c_∞, `standard_error` that of limit − reference (it includes the
+    reference's own error), `excluded` the difference |limit − reference| that is excluded at 95 %, `p_value` two-sided.
+    `means` and `spreads` [W, T] are mean and standard deviation over seeds at every width, `spread_slope` the fitted
+    exponent of the spread in m (−½ expected, −1 for squared distances), `scale` the size against which differences count.
+    """
+
+    observable: str
+    reference: Float[Array, " T"]
+    limit: Float[Array, " T"]
+    standard_error: Float[Array, " T"]
+    excluded: Float[Array, " T"]
+    p_value: Float[Array, " T"]
+    means: Float[Array, "W T"]
+    spreads: Float[Array, "W T"]
+    spread_slope: float
+    scale: float
+    verdict: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain numbers for JSON."""
+        names = ("reference", "limit", "standard_error", "excluded", "p_value")
+        record = {name: [v if np.isfinite(v) else None for v in getattr(self, name).tolist()] for name in names}
+        slope = self.spread_slope if np.isfinite(self.spread_slope) else None
+        return record | {"spread_slope": slope, "verdict": self.verdict}
+
+
+def compare(
+    name: str,
+    reference: Any,
+    error: Any,
+    samples: list[Any],
+    widths: tuple[int, ...],
+    scale: float,
+    total: int,
+    squared: bool = False,
+) -> Comparison:
+    """Judge one observable: samples[k] [seeds, T] of width widths[k] against a reference [T] with its own error [T].
+
+    `total` is the number of comparisons in the family. `squared` marks squared distances, whose roots are what counts.
+    """
+    reference, error = np.asarray(reference, float), np.asarray(error, float)
+    samples = [np.asarray(s, float) for s in samples]
+    means = np.stack([s.mean(axis=0) for s in samples])
+    spreads = np.stack([s.std(axis=0, ddof=1) for s in samples])
+    counts = np.array([len(s) for s in samples])[:, None]
+    floor = _SOLVER_TOLERANCE * scale
+    limit, variance, freedom = _extrapolate(means, spreads**2 / counts, counts, np.array(widths, float), floor)
+    standard_error = np.sqrt(variance + error**2 + floor**2)
+    score = np.abs(limit - reference) / standard_error
+    p_value = 2 * stdtr(freedom, -score)
+    excluded = np.abs(limit - reference) + stdtrit(freedom, 0.975) * standard_error
+    allowed = _RESOLUTION**2 if squared else _RESOLUTION
+    known = np.isfinite(score)
+    if np.any(p_value[known] * total < _FAMILY_LEVEL):
+        verdict = "disagree"
+    else:
+        verdict = "agree" if np.all(excluded[known] <= allowed * scale) else "undecided"
+    clean = [np.where(known, values, fill) for values, fill in ((limit, reference), (standard_error, np.inf))]
+    shown = np.where(known, excluded, 0.0), np.where(known, p_value, 1.0)
+    slope = spread_slope(widths, spreads)
+    return Comparison(name, np.where(known, reference, 0.0), *clean, *shown, means, spreads, slope, scale, verdict)
+
+
+def _extrapolate(means, variances, counts, widths, floor):
+    """c_∞ of mean_m = c_∞ + c_1/m (+ c_2/m² from three widths on), its variance and Student's degrees of freedom, each [T]."""
+    powers = np.arange(min(len(widths), 3))
+    design = (widths[0] / widths)[:, None] ** powers
+    weights = 1 / (variances + floor**2)  # [W, T]
+    normal = np.einsum("wp,wt,wq->tpq", design, weights, design)
+    rows = np.linalg.solve(normal, np.einsum("wp,wt->tpw", design, weights))[:, 0, :].T  # [W, T]
+    limit = np.sum(rows * means, axis=0)
+    parts = rows**2 * variances
+    variance = parts.sum(axis=0)
+    with np.errstate(divide="ignore", invalid="ignore"):  # Welch–Satterthwaite; without variance the law is normal
+        freedom = variance**2 / np.sum(parts**2 / (counts - 1), axis=0)
+    return limit, variance, np.where(variance > 0, freedom, 1e6)
+
+
+def spread_slope(widths: tuple[int, ...], spreads: Float[Array, "W T"]) -> float:
+    """Exponent of the standard deviation over seeds in m, fitted to the root mean square over times that have a spread."""
+    spreads = np.asarray(spreads)
+    useful = np.all(np.isfinite(spreads) & (spreads > 1e-12 * np.nanmax(spreads, initial=1e-300)), axis=0)
+    if not useful.any():
+        return float("nan")
+    relative = spreads[:, useful] / spreads[:1, useful]
+    return float(np.polyfit(np.log(widths), np.log(np.sqrt(np.mean(relative**2, axis=1))), 1)[0])

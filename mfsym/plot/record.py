@@ -1,0 +1,129 @@
+"""What both routes record, over time."""
+
+from typing import Any
+
+import numpy as np
+
+from ..crosscheck import CrossCheckReport
+from ..neurons import Particles
+from ..solution import Solution
+from .canvas import (
+    GREY,
+    INK,
+    REDUCED,
+    SHADE,
+    SIGNS,
+    caption,
+    check_reduced,
+    check_report,
+    check_solution,
+    finish,
+    line_key,
+    panels,
+    shade_key,
+    style,
+    time_axis,
+)
+
+_CLOUD = {"ls": "none", "marker": "o", "ms": 4, "mfc": "white", "mew": 1.0}
+
+
+def overview(pde: Any, full: Any = None, report: Any = None, *, axes: Any = None):
+    """Risk F, masses and alignments of τ^± over time: the reduced route as lines, clouds beside it.
+
+    Arguments:
+      pde: Solution of the reduced route.
+      full: Solution of the particle route in flow time, drawn as markers.
+      report: CrossCheckReport, drawn as bands around a dashed line, mean ± standard deviation over the seeds at the
+        largest width. Its verdict is the caption of a new figure.
+      axes: three matplotlib axes to draw on; by default those of a new figure.
+
+    The alignment is the mean of ‖b_H‖²/‖b‖² = cos²θ under τ^±. Times that are not evenly spaced and span more than a
+    decade get a logarithmic axis, linear up to the first positive time. Values that are not valid are left out.
+    Returns the Figure. Raises ArgumentError for a batch of runs or a run that does not count flow time.
+    """
+    check_reduced(pde)
+    if full is not None:
+        check_solution("full", full, "Pass what mf.solve_particles returned.")
+    if report is not None:
+        check_report(report)
+    with style(axes):
+        figure, grid = panels(axes, 1, 3, (9.6, 2.8))
+        risk, mass, alignment = row = grid.ravel()
+        draw_run(row, pde, "reduced", lw=1.5)
+        if full is not None:
+            draw_run(row, full, "cloud", **_CLOUD, markevery=0.06, zorder=3)
+        if report is not None:
+            _draw_bands(row, report)
+        label_risk(risk, pde)
+        _logarithmic(mass, least=10.0)
+        mass.set_ylabel(r"mass of $\tau^{\pm}$")
+        alignment.set_ylabel(r"alignment $\langle\cos^2\theta\rangle_{\tau^{\pm}}$")
+        alignment.set_ylim(-0.03, 1.03)
+        for ax in row:
+            time_axis(ax, np.asarray(pde.ts, float))
+        risk.legend(handles=_routes(full, report))
+        mass.legend(handles=[line_key(name, colour) for _, colour, name in SIGNS])
+        if report is not None and axes is None:
+            caption(figure, report)
+        return finish(figure, axes)
+
+
+def draw_run(row: Any, solution: Solution, route: str, **look: Any) -> None:
+    """Risk, masses and alignments of one run where they are valid, on as many axes as there are."""
+    valid = np.asarray(solution.valid)
+    times = np.asarray(solution.ts, float)[valid]
+    for ax, name, colour in _quantities(row):
+        if name in solution.observables:
+            values = np.asarray(solution.observables[name], float)[valid]
+            ax.plot(times, values, color=colour, gid=f"{route}:{name}", **look)
+
+
+def _draw_bands(row: Any, report: CrossCheckReport) -> None:
+    runs = report.runs
+    largest, times = int(np.argmax(runs.widths)), np.asarray(runs.ts, float)
+    for ax, name, colour in _quantities(row):
+        if name in runs.observables:
+            values = np.asarray(runs.observables[name][largest], float)
+            mean, spread = values.mean(axis=0), values.std(axis=0, ddof=1)
+            ax.plot(times, mean, color=colour, lw=0.9, ls=(0, (4, 2)), gid=f"mean:{name}")
+            ax.fill_between(times, mean - spread, mean + spread, color=colour, alpha=SHADE, lw=0, gid=f"band:{name}")
+
+
+def _quantities(row: Any) -> list[tuple[Any, str, str]]:
+    """Axes, name and colour of what is drawn over time."""
+    kinds = zip(row[1:], ("mass", "alignment"), strict=False)
+    signed = [(ax, f"{kind}_{sign}", colour) for ax, kind in kinds for sign, colour, _ in SIGNS]
+    return [(row[0], "risk", INK), *signed]
+
+
+def label_risk(ax: Any, pde: Solution) -> None:
+    """Logarithmic axis of the risk, with the floor that no τ can go below where there is one."""
+    floor, largest = float(pde.model.floor), float(np.nanmax(np.asarray(pde.risk)))
+    _logarithmic(ax)
+    ax.set_ylabel("risk $F$")
+    if floor > 1e-12 * largest:
+        ax.axhline(floor, color=GREY, lw=0.8, ls=":", gid="floor")
+        ax.set_ylim(min(ax.get_ylim()[0], 0.6 * floor), None)
+        place = {"xy": (1.0, floor), "xycoords": ("axes fraction", "data"), "xytext": (0, -2)}
+        ax.annotate("floor", **place, textcoords="offset points", ha="right", va="top", fontsize=8.5, color=GREY)
+
+
+def _logarithmic(ax: Any, least: float = 0.0) -> None:
+    """A logarithmic axis, if what is drawn is somewhere positive and spans at least the factor `least`."""
+    values = np.concatenate([np.asarray(line.get_ydata(), float) for line in ax.get_lines()])
+    positive = values[values > 0]
+    if positive.size and positive.max() >= least * positive.min():
+        ax.set_yscale("log")
+        ax.set_ylim(0.6 * positive.min(), 1.7 * positive.max())
+
+
+def _routes(full: Solution | None, report: CrossCheckReport | None) -> list[Any]:
+    keys = [line_key(REDUCED)]
+    if full is not None:
+        width = f", $m={full.final.width}$" if isinstance(full.final, Particles) else ""
+        keys.append(line_key(f"cloud{width}", **_CLOUD))
+    if report is not None:
+        seeds = len(report.runs.observables["risk"][0])
+        keys.append(shade_key(f"{seeds} clouds, $m={max(report.runs.widths)}$: mean ± s.d."))
+    return keys

@@ -1,0 +1,41 @@
+"""`mf.predict`: the network's output, from a solution of either route or from a cloud."""
+
+from typing import Any
+
+from jaxtyping import Array, Float
+
+from .errors import argument_error, check_instance, float_array
+from .neurons import Particles
+from .particles.predictor import predict_cloud
+from .problem.units import AbstractUnit, ReLU
+from .reduced.point import PointReduction
+from .reduced.predictor import predict_reduced
+from .reduced.quotient import AngleReduction
+from .solution import Solution
+
+
+def predict(network: Solution | Particles, x: Any, *, unit: AbstractUnit | None = None) -> Float[Array, " n"]:
+    """f(x) for inputs x [n, d]: of a solution at its last time, or of a cloud, (1/m) Σ_j a_j σ(b_j·x).
+
+    A reduced solution is the network of infinite width, f(x) = ∫ φ̃(θ; x) d(τ⁺ − τ⁻), with no sampling. `unit` is that of a
+    bare cloud (default ReLU); a solution knows its own. Returns [n].
+    """
+    x = float_array("x", x, 2, "Pass one input per row, [n, d].")
+    check_instance("network", network, (Solution, Particles), "Pass a Solution or mf.Particles(a, b).")
+    if isinstance(network, Particles):
+        _check_dimension(x, network.dim)
+        return predict_cloud(network, ReLU() if unit is None else unit, x)
+    if unit is not None:
+        raise argument_error("unit", "left out for a Solution", unit, "A solution knows its unit.")
+    if isinstance(network.model, (AngleReduction, PointReduction)):
+        if isinstance(network.model, AngleReduction):
+            _check_dimension(x, round(float(network.model.dim)))
+        return predict_reduced(network, x)
+    if isinstance(network.final, Particles):
+        _check_dimension(x, network.final.dim)
+    return predict_cloud(network.final, network.model, x)
+
+
+def _check_dimension(x: Float[Array, "n d"], dim: int) -> None:
+    if x.shape[1] != dim:
+        raise argument_error("x", f"an array [n, {dim}]", x.shape, "One input per row.")

@@ -1,0 +1,188 @@
+"""The exact risk: its velocity, coincident neurons, single precision, derivatives, memory."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import mfsym as mf
+import numpy as np
+import pytest
+from jax.flatten_util import ravel_pytree
+from mfsym.integrate import cast_floats
+from mfsym.particles.risk import risk_of
+from mfsym.particles.risk.kernel import arc_cosine, arcsine, sine
+from particle_problems import DIM, clustered_cloud, exact_problems, random_cloud, repeated
+
+PROBLEMS = exact_problems()
+
+
+def flat(cloud):
+    return np.asarray(ravel_pytree(cloud)[0], dtype=float)
+
+
+def as_dtype(cloud, dtype):
+    return cast_floats(cloud, dtype)
+
+
+@pytest.mark.float32
+def test_arcsine_against_numpy():
+    ends = 1 - np.logspace(-15, -1, 50)
+    q = jnp.asarray(np.concatenate([np.linspace(-1, 1, 4001), ends, -ends, np.logspace(-20, -1, 40)]))
+    tolerance = 4 * jnp.finfo(q.dtype).eps
+    exact = np.asarray(q, dtype=float)
+    np.testing.assert_allclose(arcsine(q), np.arcsin(exact), rtol=tolerance)
+    np.testing.assert_allclose(sine(q), np.sqrt((1 - exact) * (1 + exact)), rtol=tolerance)
+    np.testing.assert_allclose(jax.vmap(jax.grad(arc_cosine))(q), arcsine(q), rtol=0)
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_velocity_is_the_gradient(name):
+    """−⟨velocity, v⟩/m against central differences of the value along every coordinate, and against `jax.grad`."""
+    risk, cloud = risk_of(PROBLEMS[name]).prepare(), random_cloud(7)
+    z, back = ravel_pytree(cloud)
+    value = jax.jit(jax.vmap(lambda z: risk.value(back(z))))
+    step = 1e-5
+    moves = step * jnp.eye(z.size)
+    expected = -cloud.width * (value(z[None] + moves) - value(z[None] - moves)) / (2 * step)
+    found = flat(risk.velocity(cloud))
+    scale = np.max(np.abs(found))
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-8 * scale)
+    automatic = -cloud.width * flat(jax.grad(lambda cloud: risk.value(cloud))(cloud))
+    np.testing.assert_allclose(found, automatic, rtol=0, atol=1e-13 * scale)
+
+
+@pytest.mark.parametrize("name", ["norm", "absolute value", "teacher, sphere"])
+def test_coincident_neurons_move_as_one(name):
+    """A law does not change when its atoms are written several times: neither do value and velocity."""
+    risk, cloud = risk_of(PROBLEMS[name]).prepare(), random_cloud(50)
+    twice = repeated(cloud, 3)
+    np.testing.assert_allclose(risk.value(twice), risk.value(cloud), rtol=1e-14)
+    expected = flat(repeated(risk.velocity(cloud), 3))
+    np.testing.assert_allclose(flat(risk.velocity(twice)), expected, rtol=0, atol=1e-14 * np.max(np.abs(expected)))
+
+
+def test_velocity_at_the_poles_and_at_zero():
+    """b in H, in H^⊥ and b = 0: finite, and the limit of what is around, its mean over directions at 0."""
+    b = np.zeros((5, DIM))
+    b[0, 0], b[1, -1], b[2, 0], b[3, 0] = 1.0, 2.0, -1.5, 1.0
+    for name in ("norm", "absolute value", "tanh, leaky"):
+        risk = risk_of(PROBLEMS[name]).prepare()
+        cloud = mf.Particles(jnp.asarray([1.0, -1.0, 0.5, 1.0, -0.7]), jnp.asarray(b))
+        found = risk.velocity(cloud)
+        move = 1e-9 * np.random.default_rng(0).standard_normal(b.shape)
+        near = [risk.velocity(mf.Particles(cloud.a, jnp.asarray(b + sign * move))) for sign in (1, -1)]
+        mean = jax.tree.map(lambda plus, minus: (plus + minus) / 2, *near)
+        np.testing.assert_allclose(flat(found), flat(mean), rtol=0, atol=1e-7)
+        gradient = jax.grad(lambda cloud, risk=risk: risk.value(cloud))(cloud)
+        assert np.all(np.isfinite(flat(gradient)))
+        jacobian = jax.jacrev(lambda z, risk=risk: flat_jax(risk.velocity(mf.Particles(cloud.a, z))))(cloud.b)
+        assert np.all(np.isfinite(np.asarray(jacobian)))
+
+
+def flat_jax(cloud):
+    return ravel_pytree(cloud)[0]
+
+
+CLOUDS = {
+    "random": lambda: random_cloud(512, 30),
+    "clustered 0.1": lambda: clustered_cloud(500, 30, 1e-1),
+    "clustered 1e-3": lambda: clustered_cloud(500, 30, 1e-3),
+    "clustered 1e-5": lambda: clustered_cloud(500, 30, 1e-5),
+    "duplicated": lambda: repeated(random_cloud(128, 30), 4),
+}
+SINGLE = {
+    "norm": mf.Problem(mf.Gaussian(30), mf.SubspaceNorm(5)),
+    "absolute value": mf.Problem(mf.Gaussian(30), mf.SingleIndex(jnp.abs)),
+    "tanh": mf.Problem(mf.Gaussian(30), mf.SingleIndex(jnp.tanh), unit=mf.LeakyReLU(0.1)),
+}
+
+
+@pytest.mark.parametrize("cloud", CLOUDS)
+@pytest.mark.parametrize("name", SINGLE)
+def test_float32_against_float64(cloud, name):
+    risk, single = risk_of(SINGLE[name]), as_dtype(CLOUDS[cloud](), jnp.float32)
+    found = risk.velocity(single)
+    assert found.a.dtype == found.b.dtype == jnp.float32
+    assert risk.value(single).dtype == jnp.float32
+    expected = risk.velocity(as_dtype(single, jnp.float64))
+    for mine, right in ((found.a, expected.a), (found.b, expected.b)):
+        right = np.asarray(right)
+        np.testing.assert_allclose(np.asarray(mine, dtype=float), right, rtol=0, atol=5e-6 * np.max(np.abs(right)))
+
+
+@pytest.mark.float32
+def test_value_and_velocity_keep_the_type_of_the_cloud():
+    for problem in PROBLEMS.values():
+        risk, cloud = risk_of(problem), random_cloud(8)
+        assert risk.value(cloud).dtype == cloud.dtype
+        assert jax.tree.map(lambda leaf: leaf.dtype, risk.velocity(cloud)).a == cloud.dtype
+        assert np.all(np.isfinite(flat(risk.velocity(cloud))))
+
+
+@pytest.mark.parametrize("name", ["norm", "shifted kink, scaled", "teacher", "norm, leaky, sphere"])
+def test_derivative_of_the_velocity(name):
+    """Finite and right in forward and reverse mode, on the diagonal and where neurons coincide or are opposite."""
+    risk = risk_of(PROBLEMS[name]).prepare()
+    start = random_cloud(4, seed=3)
+    cloud = mf.Particles(jnp.tile(start.a, 3), jnp.concatenate([start.b, 2 * start.b, -start.b]))
+    z, back = ravel_pytree(cloud)
+
+    def velocity(z):
+        return flat_jax(risk.velocity(back(z)))
+
+    forward, reverse = jax.jit(jax.jacfwd(velocity))(z), jax.jit(jax.jacrev(velocity))(z)
+    scale = float(jnp.max(jnp.abs(forward)))
+    np.testing.assert_allclose(forward, reverse, rtol=0, atol=1e-12 * scale)
+    step = 1e-6
+    many = jax.jit(jax.vmap(velocity))
+    moves = step * jnp.eye(z.size)
+    expected = (many(z[None] + moves) - many(z[None] - moves)).T / (2 * step)
+    np.testing.assert_allclose(forward, expected, rtol=0, atol=1e-6 * scale)
+
+
+def test_hessian_limit_on_the_diagonal():
+    """The neuron's own kernel: −m ∂²F/∂b² tends to a²/2m for ReLU, besides the target's part. (Derived.)"""
+    cloud = mf.Particles(jnp.asarray([1.7]), jnp.asarray([[0.3, -0.5, 1.1]]))
+    linear = mf.Problem(mf.Gaussian(3), mf.LinearTarget(np.zeros(3)))
+    jacobian = jax.jacfwd(lambda b: risk_of(linear).velocity(mf.Particles(cloud.a, b)).b)(cloud.b)
+    np.testing.assert_allclose(jacobian[0, :, 0], -(1.7**2) / 2 * np.eye(3), atol=1e-13)
+
+
+def temporary_bytes(function, *arguments):
+    return jax.jit(function).lower(*arguments).compile().memory_analysis().temp_size_in_bytes
+
+
+@pytest.mark.parametrize("what", ["value", "velocity", "derivative"])
+def test_memory_grows_with_the_neurons_only(what):
+    risk = risk_of(SINGLE["norm"])
+    functions = {
+        "value": risk.value,
+        "velocity": risk.velocity,
+        "derivative": jax.grad(lambda cloud: jnp.sum(risk.velocity(cloud).b ** 2)),
+    }
+    function = functions[what]
+    sizes = [temporary_bytes(lambda cloud: function(cloud), random_cloud(width, 30)) for width in (512, 2048)]
+    print(f"temporary memory of the {what} at m = 512 and 2048: {sizes[0]} and {sizes[1]} bytes")
+    assert sizes[1] <= 5 * sizes[0]
+
+
+def test_parameters_of_a_problem_can_be_differentiated():
+    """g's own arrays, scales and slopes, against central differences."""
+
+    class Bump(eqx.Module):
+        centre: jax.Array
+
+        def __call__(self, z):
+            return jnp.tanh(z - self.centre)
+
+    def value(parameters):
+        centre, scale, slope = parameters
+        target = mf.SingleIndex(Bump(centre))
+        problem = mf.Problem(mf.Gaussian(DIM, scale), target, unit=mf.LeakyReLU(slope))
+        return risk_of(problem).value(random_cloud(9))
+
+    parameters = jnp.asarray([0.3, 1.2, 0.1])
+    step = 1e-5
+    expected = [
+        (value(parameters.at[i].add(step)) - value(parameters.at[i].add(-step))) / (2 * step) for i in range(3)
+    ]
+    np.testing.assert_allclose(jax.grad(value)(parameters), expected, rtol=1e-8)
