@@ -39,9 +39,7 @@ notebooks: $(VENV)/installed-notebooks
 	done
 
 benchmarks: $(VENV)/installed-base
-	@set -e; for script in $(sort $(filter-out benchmarks/_%,$(wildcard benchmarks/*.py))); do \
-		echo "== $$script"; $(BIN)/python "$$script"; \
-	done
+	$(BIN)/python benchmarks/run.py
 
 clean:
 	rm -rf $(VENV) $(VENV)-oldest demo_out build dist .pytest_cache .ruff_cache

@@ -4,15 +4,16 @@ d = 30, d_H = 5. Both advance the pair τ^± of Hajjar & Chizat (arXiv:2211.0877
 
     c' = 2 ε c G(θ),   θ' = ε V(θ),   G(θ) = d·E[(cos φ − f̃(φ)) σ(cos θ cos φ r + sin θ sin φ s)],   V = ∂_θ G,
 
-ε the sign of the neuron, φ the angle of an input to H, r ~ γ_{d_H}, s ~ γ_{d_⊥}; γ_n is the law of one coordinate of a
-uniform direction in R^n. The scheme that accompanies the paper carries 1024 angles with signed weights c and replaces the
-expectation in every Euler step of length 5e-3 by 1000 fresh samples of (φ, r, s, r', s'). The primed copies are for f̃
-alone, so that the estimate is unbiased. It runs as a jitted step in a Python loop that keeps every state. In favour of the
-scheme, the estimates of the risk at every step are left out and the signs at the start are balanced.
+with ε the sign of the neuron, φ the angle of an input to H, r ~ γ_{d_H}, s ~ γ_{d_⊥}; γ_n is the law of one coordinate
+of a uniform direction in R^n. The scheme that accompanies the paper carries 1024 angles with signed weights c and
+replaces the expectation, in every Euler step of length 5e-3, by 1000 fresh samples of (φ, r, s, r', s'). The primed
+copies are for f̃ alone, so that the estimate is unbiased. It runs as a jitted step in a Python loop that keeps every
+state. In its favour, the estimates of the risk at every step are left out here and the signs at the start are balanced.
 
 Two writings of the scheme are timed, equal in law. "published form" draws r and s through Beta variates and forms the
-matrices of features and of slopes, as one would write it. "rewritten" is the fastest form found: one coordinate of a
-Gaussian vector over its length gives r and s, and both fields come from one product with the 0-1 matrix of active pairs.
+matrices of features and of slopes, as one would write it. "rewritten" is the fastest form found: coordinates of
+Gaussian vectors over their lengths give r and s, and both fields come from one product with the 0-1 matrix of active
+pairs.
 
     python benchmarks/published_step.py [--steps 300] [--json] [--out results.json]
 """
@@ -72,12 +73,6 @@ def beta_coordinate(key: jax.Array, dim: int, shape: tuple[int, ...]) -> jax.Arr
     return sign if dim == 1 else sign * jnp.sqrt(squared_cosine(key, dim, 1, shape))
 
 
-def gaussian_coordinate(key: jax.Array, dim: int, shape: tuple[int, ...]) -> jax.Array:
-    """The same law as the first coordinate of a Gaussian vector over its length."""
-    z = random.normal(key, (*shape, dim), SINGLE)
-    return z[..., 0] / jnp.linalg.norm(z, axis=-1)
-
-
 def published_sample(key: jax.Array, dim: int, dim_h: int, count: int) -> Sample:
     """`count` samples of (φ, r, s, r', s') by Beta variates."""
     input_key, along_key, across_key = random.split(key, 3)
@@ -88,13 +83,14 @@ def published_sample(key: jax.Array, dim: int, dim_h: int, count: int) -> Sample
 
 
 def rewritten_sample(key: jax.Array, dim: int, dim_h: int, count: int) -> Sample:
-    """`count` samples of (φ, r, s, r', s') by Gaussian vectors."""
-    input_key, along_key, across_key = random.split(key, 3)
-    squares = random.normal(input_key, (count, dim), SINGLE) ** 2
-    along, across = jnp.sum(squares[:, :dim_h], axis=1), jnp.sum(squares[:, dim_h:], axis=1)
+    """`count` samples of (φ, r, s, r', s') from Gaussian vectors of R^d: coordinates over lengths of their blocks."""
+    inputs, pairs, copies = random.normal(key, (3, count, dim), SINGLE)
+    along, across = (jnp.sum(block**2, axis=1) for block in (inputs[:, :dim_h], inputs[:, dim_h:]))
+    (r, s), (r_copy, s_copy) = (
+        tuple(block[:, 0] / jnp.linalg.norm(block, axis=1) for block in (vectors[:, :dim_h], vectors[:, dim_h:]))
+        for vectors in (pairs, copies)
+    )
     total = along + across
-    r, r_copy = gaussian_coordinate(along_key, dim_h, (2, count))
-    s, s_copy = gaussian_coordinate(across_key, dim - dim_h, (2, count))
     return Sample(jnp.sqrt(along / total), jnp.sqrt(across / total), r, s, r_copy, s_copy)
 
 
@@ -264,17 +260,18 @@ def table(result: dict) -> str:
     """The rows as a Markdown table, aligned for the terminal, and what they were measured against."""
     lines = [HEADER, *(_cells(line) for line in result["rows"])]
     widths = [max(len(line[column]) for line in lines) for column in range(len(HEADER))]
-    padded = ["| " + " | ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)) + " |" for line in lines]
+    padded = ["| " + " | ".join(map(str.ljust, line, widths)) + " |" for line in lines]
     padded.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
     reference, difference = result["reference"], max(result["reference_difference"].values())
     setting, first = result["setting"], result["rows"][0]
-    medians = ", ".join(f"{line['times_faster_median']:,.0f}" for line in result["rows"][1:])
+    medians = " / ".join(f"{line['times_faster_median']:,.0f}" for line in result["rows"])
     notes = [
         f"Monte Carlo: {setting['timed_steps']} steps timed, {first['step_ms']:.1f} ms each in the published form "
         f"({result['rows'][1]['step_ms']:.1f} ms rewritten), times {setting['steps']:,}.",
-        f"Times are the least of {-(-setting['timed_steps'] // BLOCK)} turns; with medians, times faster: {medians}.",
+        f"Each time is the least of {-(-setting['timed_steps'] // BLOCK)} turns; with medians the column of ratios reads "
+        f"{medians}.",
         f"Errors at t = {CHECKED} against τ⁺ = {reference['mass_plus']:.7f}, τ⁻ = {reference['mass_minus']:.7f}, "
-        f"F = {reference['risk']:.7f}; two independent fine runs differ there by at most {difference:.0e}.",
+        f"F = {reference['risk']:.7f}; two fine runs, by characteristics and on a grid, differ by {difference:.0e} at most.",
         f"Load average at the start and at the end: {result['load_average'][0]:.1f}, {result['load_average'][1]:.1f}.",
     ]
     return "\n".join([*padded, "", *(f"- {note}" for note in notes)])
@@ -283,8 +280,8 @@ def table(result: dict) -> str:
 def _cells(line: dict) -> tuple[str, ...]:
     seconds, errors = line["seconds"], line["errors"]
     spent = f"{seconds:.0f} s" if seconds >= 10 else f"{1e3 * seconds:.0f} ms"
-    found = tuple(f"{errors[name]:.1e}" for name in ("mass_plus", "mass_minus", "risk"))
-    return line["name"], line["dtype"], spent, f"{line['times_faster']:,.0f}", f"{line['first_call_seconds']:.1f} s", *found
+    times = (spent, f"{line['times_faster']:,.0f}", f"{line['first_call_seconds']:.1f} s")
+    return line["name"], line["dtype"], *times, *(f"{error:.1e}" for error in errors.values())
 
 
 def main(run: Callable[[int], dict] = measure) -> None:

@@ -1,7 +1,4 @@
-"""Run every benchmark, write `results.json` and renew the tables in README.md.
-
-    python benchmarks/run.py
-"""
+"""Run every benchmark, write `results.json` and renew the tables in README.md: `python benchmarks/run.py`."""
 
 import datetime
 import importlib.metadata
@@ -43,7 +40,8 @@ def _processor() -> str:
 def described(where: dict) -> str:
     """The environment as a sentence."""
     versions = ", ".join(f"{package} {version}" for package, version in where["versions"].items())
-    return f"{where['date']}, {where['platform']} ({where['device']}, {where['cores']} cores), Python {where['python']}, {versions}."
+    device = f"{where['platform']} ({where['device']}, {where['cores']} cores)"
+    return f"{where['date']}, {device}, Python {where['python']}, {versions}."
 
 
 def renewed(readme: str, name: str, text: str) -> str:

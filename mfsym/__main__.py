@@ -44,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m mfsym",
-        description="Infinite-width dynamics of two-layer networks: the reduced equation, clouds of neurons, a verdict.",
+        description="Infinite-width dynamics of two-layer networks: reduced equation, clouds of neurons, verdict.",
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="{demo,solve}")
     demo = commands.add_parser(
@@ -74,9 +74,7 @@ def _problem_options(solve: argparse.ArgumentParser) -> None:
     group = solve.add_argument_group("problem")
     group.add_argument("--dim", type=int, default=30, help="dimension d of the inputs (default: 30)")
     group.add_argument("--inputs", choices=("gaussian", "sphere"), default="gaussian", help="law of the inputs")
-    group.add_argument(
-        "--scale", type=float, default=1.0, help="standard deviation, or radius of the sphere (default: 1)"
-    )
+    group.add_argument("--scale", type=float, default=1.0, help="standard deviation, or radius of the sphere (default: 1)")
     target = group.add_mutually_exclusive_group()
     target.add_argument("--dim-h", type=int, default=5, help="f*(x) = ‖x_H‖ with H of this dimension (default: 5)")
     target.add_argument("--single-index", choices=tuple(PROFILES), help="f*(x) = g(x_1) with this g, instead of ‖x_H‖")

@@ -1,7 +1,8 @@
 """Both routes on one problem, and a verdict on their difference.
 
-A cloud of m neurons is biased by O(1/m) and scattered by O(m^{-1/2}), so no single run is held against a tolerance: means
-over seeds are extrapolated to infinite width, and the difference to the reference is judged by its standard error.
+A cloud of m neurons is biased by O(1/m) and scattered by O(m^{-1/2}), so no single run is held against a tolerance:
+means over seeds are extrapolated to infinite width, and their difference to the reference is judged by its standard
+error.
 """
 
 from typing import Any, NamedTuple
@@ -21,6 +22,7 @@ from .particles.initial import initial_cloud
 from .particles.risk.kernel import pair_energy
 from .particles.risk.targets import mean_square
 from .problem.problem import Problem
+from .problem.units import AbstractHomogeneousUnit
 from .reduce import reduce
 from .reduced.flow import solve_reduced
 from .reduced.point import PointReduction
@@ -55,11 +57,11 @@ class Judgement(NamedTuple):
     verdict: str
     sentence: str
     comparisons: dict[str, Comparison]
-    predictor_constant: Float[Array, "W T"]
+    predictor_constant: Float[np.ndarray, "W T"]
 
 
 class CrossCheckReport(NamedTuple):
-    """Both methods of the reduced route judged against the same clouds. `verdict` is the worst of both; print the report."""
+    """Both methods of the reduced route judged against the same clouds. `verdict` is the worst of both."""
 
     runs: Runs
     references: dict[str, Solution]
@@ -118,9 +120,7 @@ def cross_check(
     reduced = reduce(problem, cells=cells, nodes=nodes, modes=modes)
     runs = run_clouds(problem, ts, reduced, widths=widths, seeds=seeds, key=key)
     methods = ("grid",) if isinstance(reduced, PointReduction) else ("grid", "characteristics")
-    references = {
-        m: solve_reduced(reduced, ts, method=m, error=not isinstance(reduced, PointReduction)) for m in methods
-    }
+    references = {m: solve_reduced(reduced, ts, method=m, error=not isinstance(reduced, PointReduction)) for m in methods}
     judgements = {method: judge(reference, runs) for method, reference in references.items()}
     verdicts = [judgement.verdict for judgement in judgements.values()]
     worst = next(v for v in ("disagree", "undecided", "agree") if v in verdicts)
@@ -143,8 +143,7 @@ def run_clouds(
     seeds = check_integer("seeds", seeds, 3, "The scatter over seeds is the yardstick of the comparison.")
     keys = jax.random.split(jax.random.key(0) if key is None else key, len(widths))
     records = [
-        _run_width(problem, ts, reduced, width, jax.random.split(k, seeds))
-        for width, k in zip(widths, keys, strict=True)
+        _run_width(problem, ts, reduced, width, jax.random.split(k, seeds)) for width, k in zip(widths, keys, strict=True)
     ]
     observables = {name: [r[0][name] for r in records] for name in records[0][0]}
     theta, weight, energy = ([record[i] for record in records] for i in (1, 2, 3))
@@ -169,17 +168,18 @@ def _run_width(problem, ts, reduced, width, keys):
 
 def predictor_energy(problem: Problem, cloud: Particles) -> Float[Array, ""]:
     """E f_m(x)² of a cloud with a 1-homogeneous unit, by the arc-cosine kernel."""
-    odd, even = (slope.astype(cloud.dtype) ** 2 for slope in (problem.unit.odd_slope, problem.unit.even_slope))
+    unit = check_instance("problem.unit", problem.unit, AbstractHomogeneousUnit, "Use ReLU, LeakyReLU or Identity.")
+    odd, even = (slope.astype(cloud.dtype) ** 2 for slope in (unit.odd_slope, unit.even_slope))
     return mean_square(problem.inputs, cloud.dtype) * pair_energy(cloud, cloud, odd, even)
 
 
 def judge(reference: Solution, runs: Runs) -> Judgement:
     """Compare clouds with a reduced solution: extrapolated means against the reference, at every recorded time.
 
-    The verdict is "disagree" if one of all differences is excluded as chance at a family-wise level of 0.1 % (Bonferroni,
-    Student), "agree" if none is and every difference above a tenth of the size of its observable is excluded at 95 %, and
-    "undecided" otherwise. Squared distances (Wasserstein between the laws of the angle, L² between the predictors) are
-    compared with zero.
+    The verdict is "disagree" if one of all differences is excluded as chance at a family-wise level of 0.1 %
+    (Bonferroni, Student), "agree" if none is and every difference above a tenth of the size of its observable is
+    excluded at 95 %, and "undecided" otherwise. Squared distances (Wasserstein between the laws of the angle, L²
+    between the predictors) are compared with zero.
     """
     check_instance("reference", reference, Solution, "Pass what mf.solve_reduced returned.")
     check_instance("runs", runs, Runs, "Pass `report.runs`, or what mf.crosscheck.run_clouds returned.")
@@ -199,9 +199,7 @@ def judge(reference: Solution, runs: Runs) -> Judgement:
         distances, sizes, errors = _squared_distances(reference, runs)
         for name, samples in distances.items():
             zero = np.zeros(len(runs.ts))
-            comparisons[name] = compare(
-                name, zero, errors[name], samples, runs.widths, sizes[name], total, squared=True
-            )
+            comparisons[name] = compare(name, zero, errors[name], samples, runs.widths, sizes[name], total, squared=True)
         constant = np.stack(
             [m * np.mean(d, axis=0) for m, d in zip(runs.widths, distances["predictor_distance"], strict=True)]
         )
@@ -218,8 +216,8 @@ def _verdict(comparisons: dict[str, Comparison], ts, constant) -> Judgement:
     share = float(np.max(widest.excluded) / widest.scale)
     sentence = (
         f"{verdict}: {len(comparisons)} observables at {len(ts)} times. Largest difference {scores[name][index]:.1f} "
-        f"standard errors ({name} at t = {ts[index]:g}). Excluded at 95 %: differences above {100 * share:.2g} % of the "
-        f"size of any observable (the widest is {widest.observable})."
+        f"standard errors ({name} at t = {ts[index]:g}). Excluded at 95 %: differences above {100 * share:.2g} % of "
+        f"the size of any observable (the widest is {widest.observable})."
     )
     return Judgement(verdict, sentence, comparisons, constant)
 

@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 
 class ArgumentError(ValueError):
@@ -52,7 +53,7 @@ def describe(value: Any) -> str:
 
 def is_traced(value: Any) -> bool:
     """Whether a value is known only inside a JAX transformation, so that it cannot be inspected."""
-    return isinstance(value, jax.core.Tracer)
+    return isinstance(value, Tracer)
 
 
 def check_integer(argument: str, value: Any, minimum: int, remedy: str = "Pass a plain integer.") -> int:

@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
 from scipy.special import stdtr, stdtrit
 
 _FAMILY_LEVEL = 1e-3  # probability that a right reference is called wrong in a whole comparison
@@ -17,17 +17,18 @@ class Comparison(NamedTuple):
     mean_m = c_∞ + c_1/m (+ c_2/m²): `limit` is c_∞, `standard_error` that of limit − reference (it includes the
     reference's own error), `excluded` the difference |limit − reference| that is excluded at 95 %, `p_value` two-sided.
     `means` and `spreads` [W, T] are mean and standard deviation over seeds at every width, `spread_slope` the fitted
-    exponent of the spread in m (−½ expected, −1 for squared distances), `scale` the size against which differences count.
+    exponent of the spread in m (−½ expected, −1 for squared distances), `scale` the size of
+    the observable, against which differences count.
     """
 
     observable: str
-    reference: Float[Array, " T"]
-    limit: Float[Array, " T"]
-    standard_error: Float[Array, " T"]
-    excluded: Float[Array, " T"]
-    p_value: Float[Array, " T"]
-    means: Float[Array, "W T"]
-    spreads: Float[Array, "W T"]
+    reference: Float[np.ndarray, " T"]
+    limit: Float[np.ndarray, " T"]
+    standard_error: Float[np.ndarray, " T"]
+    excluded: Float[np.ndarray, " T"]
+    p_value: Float[np.ndarray, " T"]
+    means: Float[np.ndarray, "W T"]
+    spreads: Float[np.ndarray, "W T"]
     spread_slope: float
     scale: float
     verdict: str
@@ -71,14 +72,23 @@ def compare(
         verdict = "disagree"
     else:
         verdict = "agree" if np.all(excluded[known] <= allowed * scale) else "undecided"
-    clean = [np.where(known, values, fill) for values, fill in ((limit, reference), (standard_error, np.inf))]
-    shown = np.where(known, excluded, 0.0), np.where(known, p_value, 1.0)
-    slope = spread_slope(widths, spreads)
-    return Comparison(name, np.where(known, reference, 0.0), *clean, *shown, means, spreads, slope, scale, verdict)
+    return Comparison(
+        observable=name,
+        reference=np.where(known, reference, 0.0),
+        limit=np.where(known, limit, 0.0),
+        standard_error=np.where(known, standard_error, np.inf),
+        excluded=np.where(known, excluded, 0.0),
+        p_value=np.where(known, p_value, 1.0),
+        means=means,
+        spreads=spreads,
+        spread_slope=spread_slope(widths, spreads),
+        scale=scale,
+        verdict=verdict,
+    )
 
 
 def _extrapolate(means, variances, counts, widths, floor):
-    """c_∞ of mean_m = c_∞ + c_1/m (+ c_2/m² from three widths on), its variance and Student's degrees of freedom, each [T]."""
+    """c_∞ of mean_m = c_∞ + c_1/m (+ c_2/m² from three widths on), its variance and degrees of freedom, each [T]."""
     powers = np.arange(min(len(widths), 3))
     design = (widths[0] / widths)[:, None] ** powers
     weights = 1 / (variances + floor**2)  # [W, T]
@@ -92,9 +102,8 @@ def _extrapolate(means, variances, counts, widths, floor):
     return limit, variance, np.where(variance > 0, freedom, 1e6)
 
 
-def spread_slope(widths: tuple[int, ...], spreads: Float[Array, "W T"]) -> float:
-    """Exponent of the standard deviation over seeds in m, fitted to the root mean square over times that have a spread."""
-    spreads = np.asarray(spreads)
+def spread_slope(widths: tuple[int, ...], spreads: Float[np.ndarray, "W T"]) -> float:
+    """Exponent in m of the standard deviation over seeds, fitted to its root mean square over times."""
     useful = np.all(np.isfinite(spreads) & (spreads > 1e-12 * np.nanmax(spreads, initial=1e-300)), axis=0)
     if not useful.any():
         return float("nan")

@@ -1,4 +1,4 @@
-"""Time stepping, the only file that calls diffrax: any pytree velocity, saving, step control, progress, the jit boundary."""
+"""Time stepping, the only file that calls diffrax: pytree velocities, saving, step control, the jit boundary."""
 
 import abc
 from collections.abc import Callable
@@ -20,7 +20,7 @@ class AbstractDynamics(eqx.Module):
 
     @abc.abstractmethod
     def prepare(self) -> "AbstractDynamics":
-        """The same system with every table that the velocity needs; called once per run, inside the compiled function."""
+        """The same system with every table that the velocity needs; called once per run, compiled with it."""
 
     @abc.abstractmethod
     def velocity(self, t: Float[Array, ""], state: PyTree) -> PyTree:
@@ -64,13 +64,16 @@ _ADJOINTS = {"reverse": diffrax.RecursiveCheckpointAdjoint, "forward": diffrax.F
 class _LandingController(diffrax.AbstractAdaptiveStepSizeController):
     """Error control that lands on every save time and never exceeds the admissible step.
 
-    The way to the next save time is divided evenly, so that no tiny step is left over; interpolation, which could make a
-    density negative, is never used.
+    The way to the next save time is divided evenly, so that no tiny step is left over; interpolation, which could
+    make a density negative, is never used.
     """
 
     error_control: diffrax.PIDController
     save_times: Float[Array, " T"]
     ssp_coefficient: float = eqx.field(static=True)
+
+    def __init__(self, error_control: diffrax.PIDController, save_times: Array, ssp_coefficient: float):
+        self.error_control, self.save_times, self.ssp_coefficient = error_control, save_times, ssp_coefficient
 
     @property
     def rtol(self):
@@ -136,8 +139,8 @@ def integrate(
 ) -> Solution:
     """Run a system from ts[0] to ts[-1] in one compiled loop and record it at `ts` [T].
 
-    The floating type is the state's: times, tables and leaves are cast to it. The returned Solution may have ended early;
-    `require_complete` raises in that case.
+    The floating type is the state's: times, tables and leaves are cast to it. The returned Solution may have ended
+    early; `require_complete` raises in that case.
     """
     dtype = jnp.result_type(*jax.tree.leaves(state))
     dynamics, state, ts, stepping = cast_floats((dynamics, state, ts, stepping), dtype)
@@ -156,16 +159,13 @@ def _run(dynamics, state, ts, stepping):
     if stepping.step is not None:
         controller, first_step = diffrax.ConstantStepSize(), stepping.step
     else:
-        control = diffrax.PIDController(
-            stepping.rtol, stepping.atol, dtmin=1e-13 * ts[-1], force_dtmin=False, factormax=5.0
-        )
+        control = diffrax.PIDController(stepping.rtol, stepping.atol, dtmin=1e-13 * ts[-1], force_dtmin=False, factormax=5.0)
         controller, first_step = _LandingController(control, ts, ssp or 1.0), None
-    save = {
-        "record": diffrax.SubSaveAt(ts=ts, fn=lambda t, y, args: args.observe(t, y)),
-        "end": diffrax.SubSaveAt(t1=True),
-    }
-    if stepping.save_states:
-        save["states"] = diffrax.SubSaveAt(ts=ts)
+
+    def record(t, y, dynamics):
+        return dynamics.observe(t, y), y if stepping.save_states else None
+
+    save = {"record": diffrax.SubSaveAt(ts=ts, fn=record), "end": diffrax.SubSaveAt(t1=True)}
     out = diffrax.diffeqsolve(
         diffrax.ODETerm(lambda t, y, args: args.velocity(t, y)),
         _SOLVERS[stepping.method](),
@@ -182,9 +182,11 @@ def _run(dynamics, state, ts, stepping):
         progress_meter=diffrax.TqdmProgressMeter() if stepping.progress else diffrax.NoProgressMeter(),
     )
     dtype = jnp.result_type(*jax.tree.leaves(state))
-    record, end, states = cast_floats((out.ys["record"], out.ys["end"], out.ys.get("states")), dtype)
-    final = jax.tree.map(lambda leaf: leaf[-1], end)
-    return record, states, final, out.stats["num_accepted_steps"], out.stats["num_rejected_steps"], _status(out.result)
+    saved = cast_floats(dict(out.ys or {}), dtype)
+    observables, states = saved["record"]
+    final = jax.tree.map(lambda leaf: leaf[-1], saved["end"])
+    counts = out.stats["num_accepted_steps"], out.stats["num_rejected_steps"]
+    return observables, states, final, *counts, _status(out.result)
 
 
 def _status(result):
@@ -203,7 +205,7 @@ def cast_floats(tree: PyTree, dtype: Any) -> PyTree:
 
 
 def require_complete(solution: Solution, throw: bool) -> Solution:
-    """The solution itself, or SolveError carrying it, if it ended early and can be inspected (not under jit, vmap, grad)."""
+    """The solution, or SolveError carrying it if it ended early and can be inspected (not under jit, vmap, grad)."""
     leaves = jax.tree.leaves((solution.status, solution.valid))
     if throw and not any(is_traced(leaf) for leaf in leaves) and not bool(jnp.all(solution.succeeded)):
         raise SolveError(f"{solution.sentence()} What was computed is in `.solution` of this error.", solution)

@@ -17,8 +17,8 @@ from .solution import Solution
 def predict(network: Solution | Particles, x: Any, *, unit: AbstractUnit | None = None) -> Float[Array, " n"]:
     """f(x) for inputs x [n, d]: of a solution at its last time, or of a cloud, (1/m) Σ_j a_j σ(b_j·x).
 
-    A reduced solution is the network of infinite width, f(x) = ∫ φ̃(θ; x) d(τ⁺ − τ⁻), with no sampling. `unit` is that of a
-    bare cloud (default ReLU); a solution knows its own. Returns [n].
+    A reduced solution is the network of infinite width, f(x) = ∫ φ̃(θ; x) d(τ⁺ − τ⁻), with no sampling. `unit` is that
+    of a bare cloud (default ReLU); a solution knows its own. Returns [n].
     """
     x = float_array("x", x, 2, "Pass one input per row, [n, d].")
     check_instance("network", network, (Solution, Particles), "Pass a Solution or mf.Particles(a, b).")

@@ -19,8 +19,8 @@ def reduce(
 ) -> AngleReduction | PointReduction:
     """The reduced equation of a problem with a declared symmetry.
 
-    A target scale·‖x_H‖ leaves one angle θ ∈ [0, π/2], cos θ = ‖b_H‖/‖b‖; a target g(x_1) or w·x leaves the signed angle
-    θ ∈ [0, π] to its axis; with H the whole space no angle is left. (Hajjar & Chizat 2022, low-dimensional structure.)
+    A target scale·‖x_H‖ leaves one angle θ ∈ [0, π/2], cos θ = ‖b_H‖/‖b‖; a target g(x_1) or w·x leaves the signed
+    angle θ ∈ [0, π] to its axis; with H the whole space no angle is left. (Hajjar & Chizat 2022.)
 
     Arguments:
       cells: cells of the grid (default 200 on [0, π/2], 400 on [0, π]).
@@ -29,8 +29,8 @@ def reduce(
         many are kept for the risk and for the error estimate.
       dtype: floating type of the reduction.
 
-    Returns a reduction whose arrays are leaves: `reduce` and `solve_reduced` are one function of the problem's arrays, to be
-    differentiated, vmapped and stacked. Raises NoReductionError, saying why, if the problem has no reduced equation here.
+    Returns a reduction whose arrays are leaves: `reduce` and `solve_reduced` are one function of the problem's arrays,
+    to be differentiated, vmapped and stacked. Raises NoReductionError, saying why, if there is no reduced equation.
     """
     check_instance("problem", problem, Problem, "Build it with mf.Problem(inputs, target).")
     return build_reduction(problem, cells, nodes, modes, check_floating(dtype))

@@ -19,6 +19,9 @@ class Status(eqx.Enumeration):
     not_finite = "The run produced values that are not finite. Take smaller steps, or scale the problem."
 
 
+_ORDER = ("risk", "mass_plus", "mass_minus", "alignment_plus", "alignment_minus", "distance_plus", "distance_minus")
+
+
 class Solution(eqx.Module):
     """The result of a run, on either route.
 
@@ -54,16 +57,22 @@ class Solution(eqx.Module):
         known = "" if observables is None else f" Its observables are {', '.join(sorted(observables))}."
         raise AttributeError(f"A Solution has no attribute `{name}`.{known}")
 
+    def names(self) -> list[str]:
+        """The observables in reading order: the usual ones first."""
+        usual = [name for name in _ORDER if name in self.observables]
+        return usual + sorted(set(self.observables) - set(usual))
+
     @property
     def succeeded(self) -> Bool[Array, ""]:
         """Whether the run reached its last time with finite values."""
         return self.status == Status.complete
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain lists for JSON: t, every observable, `valid`, the status; None for what has no meaning or is not finite."""
+        """Plain lists for JSON: t, every observable, `valid`, the status; None for what has no meaning."""
         record: dict[str, Any] = {"t": np.asarray(self.ts).tolist()}
-        for name, values in self.observables.items():
-            record[name] = [v if np.isfinite(v) else None for v in np.asarray(values, dtype=float).tolist()]
+        for name in self.names():
+            values = np.asarray(self.observables[name], dtype=float).tolist()
+            record[name] = [value if np.isfinite(value) else None for value in values]
         record |= {name: None for name, _ in self.absent}
         record |= {"valid": np.asarray(self.valid).tolist(), "status": self.sentence(), "clock": self.clock}
         record["stats"] = {name: np.asarray(value).tolist() for name, value in self.stats.items()}
@@ -85,7 +94,7 @@ class Solution(eqx.Module):
         leaves = jax.tree.leaves((self.ts, self.observables))
         if any(is_traced(leaf) for leaf in leaves) or np.ndim(self.ts) != 1:
             return f"Solution(observables={sorted(self.observables)}, traced or batched)"
-        names = [n for n in self.observables if np.ndim(self.observables[n]) == 1]
+        names = [name for name in self.names() if np.ndim(self.observables[name]) == 1]
         rows = [f"{'t':>12} " + " ".join(f"{name:>15}" for name in names)]
         count = len(self.ts)
         for i in sorted({0, count // 4, count // 2, 3 * count // 4, count - 1}):

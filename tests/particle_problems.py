@@ -30,8 +30,7 @@ def clustered_cloud(width, dim, spread, seed=0):
     return mf.Particles(jnp.asarray(generator.standard_normal(width)), jnp.asarray(b))
 
 
-def exact_problems():
-    """Name: problem, one for every closed form, with inputs and units in turn."""
+def _exact_problems():
     gaussian, scaled, sphere = mf.Gaussian(DIM), mf.Gaussian(DIM, 1.7), mf.Sphere(DIM, 2.0)
     leaky = mf.LeakyReLU(0.3)
     teacher = mf.Teacher(random_cloud(5, seed=9), mf.LeakyReLU(0.6))
@@ -44,10 +43,16 @@ def exact_problems():
         "absolute value": mf.Problem(gaussian, mf.SingleIndex(jnp.abs)),
         "square, scaled": mf.Problem(scaled, mf.SingleIndex(jnp.square)),
         "tanh, leaky": mf.Problem(gaussian, mf.SingleIndex(jnp.tanh), unit=leaky),
-        "shifted kink, scaled": mf.Problem(scaled, mf.SingleIndex(lambda z: jnp.abs(z - 0.5), kinks=(0.5,)), unit=leaky),
+        "shifted kink, scaled": mf.Problem(
+            scaled, mf.SingleIndex(lambda z: jnp.abs(z - 0.5), kinks=(0.5,)), unit=leaky
+        ),
         "sine, sphere": mf.Problem(sphere, mf.SingleIndex(jnp.sin), unit=leaky),
         "linear": mf.Problem(scaled, mf.LinearTarget(weights)),
         "linear, linear unit": mf.Problem(sphere, mf.LinearTarget(weights), unit=mf.Identity()),
         "teacher": mf.Problem(scaled, teacher),
         "teacher, sphere": mf.Problem(sphere, teacher, unit=leaky),
     }
+
+
+# Name: problem, one for every closed form, with inputs and units in turn. Shared, so that compiled code is too.
+EXACT = _exact_problems()

@@ -28,8 +28,11 @@ ROOMS: dict[str, set[str] | None] = {
     "reduced": {"problem", "groups", "integrate", "solution"},
     "symmetry": {"problem", "groups", "neurons"},
     "reduce": {"reduced", "symmetry", "problem"},
-    "crosscheck": {"particles", "reduced", "reduce", "problem", "neurons", "solution"},
-    "plot": {"solution", "crosscheck"},
+    "lift": {"reduced", "neurons", "solution"},
+    "predict": {"particles", "reduced", "problem", "neurons", "solution"},
+    "extrapolation": set(),
+    "crosscheck": {"particles", "reduced", "reduce", "lift", "extrapolation", "problem", "neurons", "solution"},
+    "plot": {"reduced", "lift", "neurons", "solution", "crosscheck"},
     "__main__": None,
     "__init__": None,
 }

@@ -3,24 +3,33 @@
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import mfsym as mf
 import numpy as np
 import pytest
 from jax.flatten_util import ravel_pytree
+from particle_problems import DIM, clustered_cloud, random_cloud, repeated
+from particle_problems import EXACT as PROBLEMS
+
+import mfsym as mf
 from mfsym.integrate import cast_floats
 from mfsym.particles.risk import risk_of
 from mfsym.particles.risk.kernel import arc_cosine, arcsine, sine
-from particle_problems import DIM, clustered_cloud, exact_problems, random_cloud, repeated
-
-PROBLEMS = exact_problems()
 
 
 def flat(cloud):
     return np.asarray(ravel_pytree(cloud)[0], dtype=float)
 
 
-def as_dtype(cloud, dtype):
-    return cast_floats(cloud, dtype)
+def central_differences(function, cloud, step):
+    """Derivative of a function of a cloud along every coordinate, as the last axis."""
+    z, back = ravel_pytree(cloud)
+    moves = step * np.eye(z.size)
+    return np.stack([(function(back(z + move)) - function(back(z - move))) / (2 * step) for move in moves], axis=-1)
+
+
+def coincident_cloud():
+    """Neurons that coincide in direction, and opposite ones."""
+    start = random_cloud(4, seed=3)
+    return mf.Particles(jnp.tile(start.a, 3), jnp.concatenate([start.b, 2 * start.b, -start.b]))
 
 
 @pytest.mark.float32
@@ -29,31 +38,33 @@ def test_arcsine_against_numpy():
     q = jnp.asarray(np.concatenate([np.linspace(-1, 1, 4001), ends, -ends, np.logspace(-20, -1, 40)]))
     tolerance = 4 * jnp.finfo(q.dtype).eps
     exact = np.asarray(q, dtype=float)
-    np.testing.assert_allclose(arcsine(q), np.arcsin(exact), rtol=tolerance)
+    np.testing.assert_allclose(jax.jit(arcsine)(q), np.arcsin(exact), rtol=tolerance)
     np.testing.assert_allclose(sine(q), np.sqrt((1 - exact) * (1 + exact)), rtol=tolerance)
-    np.testing.assert_allclose(jax.vmap(jax.grad(arc_cosine))(q), arcsine(q), rtol=0)
+    np.testing.assert_allclose(jax.jit(jax.vmap(jax.grad(arc_cosine)))(q), jax.jit(arcsine)(q), rtol=tolerance)
 
 
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_velocity_is_the_gradient(name):
-    """−⟨velocity, v⟩/m against central differences of the value along every coordinate, and against `jax.grad`."""
-    risk, cloud = risk_of(PROBLEMS[name]).prepare(), random_cloud(7)
-    z, back = ravel_pytree(cloud)
-    value = jax.jit(jax.vmap(lambda z: risk.value(back(z))))
-    step = 1e-5
-    moves = step * jnp.eye(z.size)
-    expected = -cloud.width * (value(z[None] + moves) - value(z[None] - moves)) / (2 * step)
+    """The velocity against −m times central differences of the value along every coordinate."""
+    risk, cloud = risk_of(PROBLEMS[name]), random_cloud(7)
     found = flat(risk.velocity(cloud))
-    scale = np.max(np.abs(found))
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-8 * scale)
+    expected = -cloud.width * central_differences(risk.value, cloud, 1e-5)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-8 * np.max(np.abs(found)))
+
+
+@pytest.mark.parametrize("name", ["norm", "tanh, leaky", "teacher, sphere"])
+def test_grad_of_the_value_is_the_velocity(name):
+    """To rounding, where neurons coincide too: the value has its own derivative."""
+    risk, cloud = risk_of(PROBLEMS[name]), coincident_cloud()
     automatic = -cloud.width * flat(jax.grad(lambda cloud: risk.value(cloud))(cloud))
-    np.testing.assert_allclose(found, automatic, rtol=0, atol=1e-13 * scale)
+    found = flat(risk.velocity(cloud))
+    np.testing.assert_allclose(found, automatic, rtol=0, atol=1e-13 * np.max(np.abs(found)))
 
 
-@pytest.mark.parametrize("name", ["norm", "absolute value", "teacher, sphere"])
+@pytest.mark.parametrize("name", ["norm", "absolute value"])
 def test_coincident_neurons_move_as_one(name):
     """A law does not change when its atoms are written several times: neither do value and velocity."""
-    risk, cloud = risk_of(PROBLEMS[name]).prepare(), random_cloud(50)
+    risk, cloud = risk_of(PROBLEMS[name]), random_cloud(4)
     twice = repeated(cloud, 3)
     np.testing.assert_allclose(risk.value(twice), risk.value(cloud), rtol=1e-14)
     expected = flat(repeated(risk.velocity(cloud), 3))
@@ -62,31 +73,25 @@ def test_coincident_neurons_move_as_one(name):
 
 def test_velocity_at_the_poles_and_at_zero():
     """b in H, in H^⊥ and b = 0: finite, and the limit of what is around, its mean over directions at 0."""
-    b = np.zeros((5, DIM))
-    b[0, 0], b[1, -1], b[2, 0], b[3, 0] = 1.0, 2.0, -1.5, 1.0
-    for name in ("norm", "absolute value", "tanh, leaky"):
-        risk = risk_of(PROBLEMS[name]).prepare()
-        cloud = mf.Particles(jnp.asarray([1.0, -1.0, 0.5, 1.0, -0.7]), jnp.asarray(b))
+    b = np.zeros((7, DIM))
+    b[0, 0], b[1, -1], b[2, 0], b[3, 0], b[4:6] = 1.0, 2.0, -1.5, 1.0, 0.3
+    cloud = mf.Particles(jnp.asarray([1.0, -1.0, 0.5, 1.0, -0.7, 0.2, 1.0]), jnp.asarray(b))
+    for name in ("norm", "tanh, leaky"):
+        risk = risk_of(PROBLEMS[name])
         found = risk.velocity(cloud)
         move = 1e-9 * np.random.default_rng(0).standard_normal(b.shape)
         near = [risk.velocity(mf.Particles(cloud.a, jnp.asarray(b + sign * move))) for sign in (1, -1)]
         mean = jax.tree.map(lambda plus, minus: (plus + minus) / 2, *near)
         np.testing.assert_allclose(flat(found), flat(mean), rtol=0, atol=1e-7)
-        gradient = jax.grad(lambda cloud, risk=risk: risk.value(cloud))(cloud)
-        assert np.all(np.isfinite(flat(gradient)))
-        jacobian = jax.jacrev(lambda z, risk=risk: flat_jax(risk.velocity(mf.Particles(cloud.a, z))))(cloud.b)
-        assert np.all(np.isfinite(np.asarray(jacobian)))
-
-
-def flat_jax(cloud):
-    return ravel_pytree(cloud)[0]
+        derivative = jax.grad(lambda cloud, risk=risk: jnp.sum(risk.velocity(cloud).b ** 2) + risk.value(cloud))
+        assert np.all(np.isfinite(flat(derivative(cloud))))
 
 
 CLOUDS = {
     "random": lambda: random_cloud(512, 30),
-    "clustered 0.1": lambda: clustered_cloud(500, 30, 1e-1),
-    "clustered 1e-3": lambda: clustered_cloud(500, 30, 1e-3),
-    "clustered 1e-5": lambda: clustered_cloud(500, 30, 1e-5),
+    "clustered 0.1": lambda: clustered_cloud(512, 30, 1e-1),
+    "clustered 1e-3": lambda: clustered_cloud(512, 30, 1e-3),
+    "clustered 1e-5": lambda: clustered_cloud(512, 30, 1e-5),
     "duplicated": lambda: repeated(random_cloud(128, 30), 4),
 }
 SINGLE = {
@@ -99,11 +104,11 @@ SINGLE = {
 @pytest.mark.parametrize("cloud", CLOUDS)
 @pytest.mark.parametrize("name", SINGLE)
 def test_float32_against_float64(cloud, name):
-    risk, single = risk_of(SINGLE[name]), as_dtype(CLOUDS[cloud](), jnp.float32)
+    risk, single = risk_of(SINGLE[name]), cast_floats(CLOUDS[cloud](), jnp.float32)
     found = risk.velocity(single)
     assert found.a.dtype == found.b.dtype == jnp.float32
     assert risk.value(single).dtype == jnp.float32
-    expected = risk.velocity(as_dtype(single, jnp.float64))
+    expected = risk.velocity(cast_floats(single, jnp.float64))
     for mine, right in ((found.a, expected.a), (found.b, expected.b)):
         right = np.asarray(right)
         np.testing.assert_allclose(np.asarray(mine, dtype=float), right, rtol=0, atol=5e-6 * np.max(np.abs(right)))
@@ -112,30 +117,25 @@ def test_float32_against_float64(cloud, name):
 @pytest.mark.float32
 def test_value_and_velocity_keep_the_type_of_the_cloud():
     for problem in PROBLEMS.values():
-        risk, cloud = risk_of(problem), random_cloud(8)
+        risk, cloud = risk_of(problem), random_cloud(7)
         assert risk.value(cloud).dtype == cloud.dtype
         assert jax.tree.map(lambda leaf: leaf.dtype, risk.velocity(cloud)).a == cloud.dtype
         assert np.all(np.isfinite(flat(risk.velocity(cloud))))
 
 
-@pytest.mark.parametrize("name", ["norm", "shifted kink, scaled", "teacher", "norm, leaky, sphere"])
+@pytest.mark.parametrize("name", ["norm", "shifted kink, scaled"])
 def test_derivative_of_the_velocity(name):
     """Finite and right in forward and reverse mode, on the diagonal and where neurons coincide or are opposite."""
-    risk = risk_of(PROBLEMS[name]).prepare()
-    start = random_cloud(4, seed=3)
-    cloud = mf.Particles(jnp.tile(start.a, 3), jnp.concatenate([start.b, 2 * start.b, -start.b]))
+    risk, cloud = risk_of(PROBLEMS[name]), coincident_cloud()
     z, back = ravel_pytree(cloud)
 
     def velocity(z):
-        return flat_jax(risk.velocity(back(z)))
+        return ravel_pytree(risk.velocity(back(z)))[0]
 
     forward, reverse = jax.jit(jax.jacfwd(velocity))(z), jax.jit(jax.jacrev(velocity))(z)
     scale = float(jnp.max(jnp.abs(forward)))
     np.testing.assert_allclose(forward, reverse, rtol=0, atol=1e-12 * scale)
-    step = 1e-6
-    many = jax.jit(jax.vmap(velocity))
-    moves = step * jnp.eye(z.size)
-    expected = (many(z[None] + moves) - many(z[None] - moves)).T / (2 * step)
+    expected = central_differences(lambda cloud: flat(risk.velocity(cloud)), cloud, 1e-6)
     np.testing.assert_allclose(forward, expected, rtol=0, atol=1e-6 * scale)
 
 
@@ -182,7 +182,5 @@ def test_parameters_of_a_problem_can_be_differentiated():
 
     parameters = jnp.asarray([0.3, 1.2, 0.1])
     step = 1e-5
-    expected = [
-        (value(parameters.at[i].add(step)) - value(parameters.at[i].add(-step))) / (2 * step) for i in range(3)
-    ]
+    expected = [(value(parameters.at[i].add(step)) - value(parameters.at[i].add(-step))) / (2 * step) for i in range(3)]
     np.testing.assert_allclose(jax.grad(value)(parameters), expected, rtol=1e-8)

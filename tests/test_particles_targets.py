@@ -1,16 +1,19 @@
 """Target terms of the exact risk against quadrature, and the risk itself against samples."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
-import mfsym as mf
+import mpmath
 import numpy as np
 import pytest
 import references
+from particle_problems import EXACT, random_cloud
+
+import mfsym as mf
 from mfsym.particles.predictor import predict_cloud
 from mfsym.particles.risk import risk_of
 from mfsym.particles.risk.norm_table import norm_profile
-from mfsym.particles.risk.targets import target_values
-from particle_problems import exact_problems, random_cloud
+from mfsym.particles.risk.targets import target_term, target_values
 
 GS = {
     "abs": (jnp.abs, abs, (0.0,)),
@@ -24,6 +27,11 @@ GS = {
 COSINES = np.array([0.0, 0.5, 0.999, 1.0, -0.3, -1.0, 1 - 1e-12])
 
 
+@eqx.filter_jit
+def target_term_of(problem):
+    return target_term(problem.target, problem.inputs, problem.unit)
+
+
 def directions(cosines, dim=3):
     rows = np.zeros((len(cosines), dim))
     rows[:, 0], rows[:, 1] = cosines, np.sqrt((1 - cosines) * (1 + cosines))
@@ -31,17 +39,17 @@ def directions(cosines, dim=3):
 
 
 @pytest.mark.parametrize("name", GS)
-@pytest.mark.parametrize("unit", [mf.ReLU(), mf.LeakyReLU(-0.4)])
-def test_single_index_against_adaptive_quadrature(name, unit):
+def test_single_index_against_adaptive_quadrature(name):
     g, reference_g, kinks = GS[name]
-    term = risk_of(mf.Problem(mf.Gaussian(3), mf.SingleIndex(g, kinks), unit=unit)).prepare().term
+    unit = mf.ReLU() if name in ("relu", "tanh") else mf.LeakyReLU(-0.4)
+    term = target_term_of(mf.Problem(mf.Gaussian(3), mf.SingleIndex(g, kinks), unit=unit))
     slopes = {"odd": float(unit.odd_slope), "even": float(unit.even_slope)}
     expected = [references.target_term_single_index(reference_g, c, kinks, **slopes) for c in COSINES]
     found = target_values(term, jnp.asarray(directions(COSINES)))
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-11)
 
 
-@pytest.mark.parametrize("dim", [3, 4, 7, 400])
+@pytest.mark.parametrize("dim", [3, 6, 400])
 def test_single_index_on_a_sphere_against_the_disk(dim):
     """E over the two coordinates (z, w) = ρ (cos φ, sin φ), with density (d−2)/2π (1−ρ²)^{(d−4)/2} on the disk."""
     radius, unit = 1.5, mf.LeakyReLU(0.2)
@@ -49,7 +57,7 @@ def test_single_index_on_a_sphere_against_the_disk(dim):
     psi, psi_weights = (points + 1) * np.pi / 4, weights * np.pi / 4  # ρ = sin ψ
     angular = (dim - 2) / (2 * np.pi) * np.sin(psi) * np.cos(psi) ** (dim - 3) * psi_weights
     problem = mf.Problem(mf.Sphere(dim, radius), mf.SingleIndex(lambda z: jnp.sin(z) + z**2), unit=unit)
-    term = risk_of(problem).prepare().term
+    term = target_term_of(problem)
     cosines = np.array([1.0, 0.7, 0.0, -0.4])
     expected = []
     for cosine in cosines:
@@ -66,22 +74,21 @@ def test_single_index_on_a_sphere_against_the_disk(dim):
     np.testing.assert_allclose(found, expected, rtol=1e-11)
 
 
-@pytest.mark.parametrize("dim_h", [1, 2, 3, 4, 5, 7, 15, 16, 17, 100, 5000])
+@pytest.mark.parametrize("dim_h", [1, 2, 3, 4, 5, 15, 16, 5000])
 def test_norm_profile_against_the_hypergeometric_function(dim_h):
     theta = np.concatenate([np.linspace(0, np.pi / 2, 23), [1e-8, 1e-3, np.pi / 2 - 1e-3]])
-    value, slope = norm_profile(dim_h, jnp.asarray(theta))
-    np.testing.assert_allclose(value, references.target_term_norm(theta, dim_h), rtol=3e-13)
-    change = references.mpmath.hyp2f1
-    expected = [
-        float(change(0.5, 0.5, references.mpmath.mpf(dim_h) / 2 + 1, references.mpmath.cos(t) ** 2)) for t in theta
-    ]
-    np.testing.assert_allclose(slope, references.alpha(dim_h) / (4 * np.pi * dim_h) * np.array(expected), rtol=3e-12)
+    value, slope = jax.jit(norm_profile, static_argnums=0)(dim_h, jnp.asarray(theta))
+    np.testing.assert_allclose(value, references.target_term_norm(theta, dim_h), rtol=3e-12)
+    with mpmath.workdps(40):
+        series = [mpmath.hyp2f1(0.5, 0.5, mpmath.mpf(dim_h) / 2 + 1, mpmath.cos(mpmath.mpf(t)) ** 2) for t in theta]
+    expected = references.alpha(dim_h) / (4 * np.pi * dim_h) * np.array([float(value) for value in series])
+    np.testing.assert_allclose(slope, expected, rtol=3e-12)
 
 
-@pytest.mark.parametrize("name", exact_problems())
+@pytest.mark.parametrize("name", EXACT)
 def test_value_against_samples(name):
     """Within 3 standard errors of 10⁶ samples; x and −x are used together, and count as one sample."""
-    problem, cloud = exact_problems()[name], random_cloud(20)
+    problem, cloud = EXACT[name], random_cloud(7)
     generator = np.random.default_rng(1)
     x = generator.standard_normal((500_000, problem.dim))
     scale = getattr(problem.inputs, "scale", None)

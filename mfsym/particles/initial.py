@@ -1,5 +1,6 @@
 """Clouds drawn from the law of the neurons at time 0."""
 
+import math
 from typing import Any
 
 import jax
@@ -36,7 +37,7 @@ def gaussian_cloud(problem: Problem, *, width: int, key: Any, dtype: Any = None)
         raise argument_error("problem.start", expected, f"a {type(start).__name__}", remedy)
     outer, inner = jax.random.split(check_key(key))
     a = start.scale_a.astype(dtype) * jax.random.normal(outer, (width,), dtype)
-    b = start.scale_b.astype(dtype) / np.sqrt(problem.dim) * jax.random.normal(inner, (width, problem.dim), dtype)
+    b = start.scale_b.astype(dtype) / math.sqrt(problem.dim) * jax.random.normal(inner, (width, problem.dim), dtype)
     return Particles(a, b)
 
 

@@ -6,6 +6,6 @@ Matplotlib is imported when a figure is drawn, not before.
 """
 
 from .angle import densities as densities
-from .angle import film as film
+from .film import film as film
 from .rates import rates as rates
 from .record import overview as overview

@@ -14,9 +14,10 @@ from ..solution import Solution
 INK, GREY, PLUS, MINUS = "#222222", "#767676", "#D55E00", "#0072B2"
 SIGNS = (("plus", PLUS, r"$\tau^{+}$"), ("minus", MINUS, r"$\tau^{-}$"))
 TIME, ANGLE, REDUCED = "flow time $t$", r"angle $\theta$", r"reduced, $m=\infty$"
+LINES = {INK: {"lw": 1.5}, PLUS: {"lw": 1.5}, MINUS: {"lw": 1.5, "ls": (0, (5, 1.2))}}  # both show where they coincide
 SHADE = 0.25  # opacity of bands and bars
 _LOG_SPAN = 10.0  # times that span more than this, and are not evenly spaced, get a logarithmic axis
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "font.family": "STIXGeneral",
     "mathtext.fontset": "stix",
     "text.color": INK,
@@ -29,6 +30,7 @@ _STYLE = {
     "axes.linewidth": 0.7,
     "axes.spines.right": False,
     "axes.spines.top": False,
+    "figure.dpi": 100,
     "figure.facecolor": "white",
     "figure.titlesize": 11,
     "legend.fontsize": 8.5,
@@ -66,7 +68,7 @@ def panels(axes: Any, rows: int, columns: int, size: tuple[float, float]):
 
 
 def finish(figure: Any, axes: Any):
-    """The figure, its ticks made in the present style if it is ours."""
+    """The figure, drawn once in the present style, which its ticks then keep, if it is ours."""
     if axes is None:
         figure.draw_without_rendering()
     return figure
@@ -105,10 +107,14 @@ def check_report(report: Any) -> CrossCheckReport:
 
 
 def time_axis(ax: Any, ts: np.ndarray) -> None:
-    """Label and scale of a time axis: linear up to the first positive time and logarithmic from there, if it spans decades."""
+    """Label and scale of time; if it spans decades, linear up to the first positive time and logarithmic from there."""
     positive, steps = ts[ts > 0], np.diff(ts)
     if positive.size > 1 and positive[-1] > _LOG_SPAN * positive[0] and steps.max() > 2 * steps.min():
+        first, last = np.log10(positive[0]), np.log10(positive[-1])
+        decades = np.arange(np.ceil(first - 1e-9), np.floor(last + 1e-9) + 1)
         ax.set_xscale("symlog", linthresh=positive[0], linscale=0.4)
+        ax.set_xticks([0.0, *10.0 ** decades[:: int(np.ceil(len(decades) / 5))]])
+        ax.set_xticks([], minor=True)
     ax.margins(x=0.02)
     ax.set_xlabel(TIME)
 
@@ -120,22 +126,22 @@ def line_key(label: str, colour: str = INK, **look: Any):
     return Line2D([], [], color=colour, label=label, **{"lw": 1.5, **look})
 
 
-def shade_key(label: str):
+def shade_key(label: str, shade: float = SHADE):
     """An entry of a legend for bands and bars."""
     from matplotlib.patches import Patch
 
-    return Patch(color=INK, alpha=SHADE, lw=0, label=label)
+    return Patch(color=INK, alpha=shade, lw=0, label=label)
 
 
 def caption(figure: Any, report: CrossCheckReport) -> None:
     """The verdict in small print below the panels: of the method that decided it."""
     method, judgement = next(item for item in report.judgements.items() if item[1].verdict == report.verdict)
-    text = f"Clouds against the reduced route ({method}): {judgement.sentence}"
-    lines = textwrap.fill(text, int(17 * figure.get_figwidth()))
+    text = f"Reduced route ({method}) against clouds – {judgement.sentence}"
+    lines = textwrap.fill(text, int(22 * figure.get_figwidth()))
     figure.supxlabel(lines, x=0.01, ha="left", fontsize=8, color=GREY, linespacing=1.3)
 
 
-def number(t: float) -> str:
+def number(t: Any) -> str:
     """A time in mathematical notation, to three digits."""
-    mantissa, _, exponent = f"{t:.3g}".partition("e")
+    mantissa, _, exponent = f"{float(t):.3g}".partition("e")
     return rf"{mantissa}\times 10^{{{int(exponent)}}}" if exponent else mantissa

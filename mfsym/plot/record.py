@@ -10,6 +10,9 @@ from ..solution import Solution
 from .canvas import (
     GREY,
     INK,
+    LINES,
+    MINUS,
+    PLUS,
     REDUCED,
     SHADE,
     SIGNS,
@@ -25,7 +28,9 @@ from .canvas import (
     time_axis,
 )
 
-_CLOUD = {"ls": "none", "marker": "o", "ms": 4, "mfc": "white", "mew": 1.0}
+_OPEN = {"ls": "none", "marker": "o", "ms": 4, "mfc": "white", "mew": 1.0}
+_MARKERS = {INK: _OPEN, PLUS: _OPEN, MINUS: _OPEN | {"marker": "s", "ms": 3.6}}
+_FAINT = 0.12  # opacity of the bands of the smallest width
 
 
 def overview(pde: Any, full: Any = None, report: Any = None, *, axes: Any = None):
@@ -34,8 +39,8 @@ def overview(pde: Any, full: Any = None, report: Any = None, *, axes: Any = None
     Arguments:
       pde: Solution of the reduced route.
       full: Solution of the particle route in flow time, drawn as markers.
-      report: CrossCheckReport, drawn as bands around a dashed line, mean ± standard deviation over the seeds at the
-        largest width. Its verdict is the caption of a new figure.
+      report: CrossCheckReport, drawn as bands, mean ± standard deviation over the seeds, at the largest width and,
+        fainter, at the smallest. Its verdict is the caption of a new figure.
       axes: three matplotlib axes to draw on; by default those of a new figure.
 
     The alignment is the mean of ‖b_H‖²/‖b‖² = cos²θ under τ^±. Times that are not evenly spaced and span more than a
@@ -50,9 +55,9 @@ def overview(pde: Any, full: Any = None, report: Any = None, *, axes: Any = None
     with style(axes):
         figure, grid = panels(axes, 1, 3, (9.6, 2.8))
         risk, mass, alignment = row = grid.ravel()
-        draw_run(row, pde, "reduced", lw=1.5)
+        draw_run(row, pde, "reduced")
         if full is not None:
-            draw_run(row, full, "cloud", **_CLOUD, markevery=0.06, zorder=3)
+            draw_run(row, full, "cloud")
         if report is not None:
             _draw_bands(row, report)
         label_risk(risk, pde)
@@ -63,31 +68,34 @@ def overview(pde: Any, full: Any = None, report: Any = None, *, axes: Any = None
         for ax in row:
             time_axis(ax, np.asarray(pde.ts, float))
         risk.legend(handles=_routes(full, report))
-        mass.legend(handles=[line_key(name, colour) for _, colour, name in SIGNS])
+        mass.legend(handles=[line_key(name, colour, **LINES[colour]) for _, colour, name in SIGNS])
         if report is not None and axes is None:
             caption(figure, report)
         return finish(figure, axes)
 
 
-def draw_run(row: Any, solution: Solution, route: str, **look: Any) -> None:
-    """Risk, masses and alignments of one run where they are valid, on as many axes as there are."""
+def draw_run(row: Any, solution: Solution, route: str) -> None:
+    """Risk, masses and alignments of a run ("reduced" or "cloud") where valid, on as many axes as there are."""
     valid = np.asarray(solution.valid)
     times = np.asarray(solution.ts, float)[valid]
     for ax, name, colour in _quantities(row):
         if name in solution.observables:
             values = np.asarray(solution.observables[name], float)[valid]
-            ax.plot(times, values, color=colour, gid=f"{route}:{name}", **look)
+            (line,) = ax.plot(times, values, color=colour, gid=f"{route}:{name}", **LINES[colour])
+            if route == "cloud":
+                line.set(**_MARKERS[colour], markevery=0.06, zorder=3)
 
 
 def _draw_bands(row: Any, report: CrossCheckReport) -> None:
     runs = report.runs
-    largest, times = int(np.argmax(runs.widths)), np.asarray(runs.ts, float)
+    times = np.asarray(runs.ts, float)
+    bands = ((int(np.argmin(runs.widths)), _FAINT), (int(np.argmax(runs.widths)), SHADE))
     for ax, name, colour in _quantities(row):
-        if name in runs.observables:
-            values = np.asarray(runs.observables[name][largest], float)
+        for width, shade in bands if name in runs.observables else ():
+            values = np.asarray(runs.observables[name][width], float)
             mean, spread = values.mean(axis=0), values.std(axis=0, ddof=1)
-            ax.plot(times, mean, color=colour, lw=0.9, ls=(0, (4, 2)), gid=f"mean:{name}")
-            ax.fill_between(times, mean - spread, mean + spread, color=colour, alpha=SHADE, lw=0, gid=f"band:{name}")
+            band = ax.fill_between(times, mean - spread, mean + spread, color=colour, alpha=shade, lw=0)
+            band.set_gid(f"band:{name}:{runs.widths[width]}")
 
 
 def _quantities(row: Any) -> list[tuple[Any, str, str]]:
@@ -119,11 +127,12 @@ def _logarithmic(ax: Any, least: float = 0.0) -> None:
 
 
 def _routes(full: Solution | None, report: CrossCheckReport | None) -> list[Any]:
-    keys = [line_key(REDUCED)]
+    keys: list[Any] = [line_key(REDUCED)]
     if full is not None:
         width = f", $m={full.final.width}$" if isinstance(full.final, Particles) else ""
-        keys.append(line_key(f"cloud{width}", **_CLOUD))
+        keys.append(line_key(f"cloud{width}", **_MARKERS[INK]))
     if report is not None:
-        seeds = len(report.runs.observables["risk"][0])
-        keys.append(shade_key(f"{seeds} clouds, $m={max(report.runs.widths)}$: mean ± s.d."))
+        seeds, widths = len(report.runs.observables["risk"][0]), report.runs.widths
+        for width, shade in ((max(widths), SHADE), (min(widths), _FAINT)):
+            keys.append(shade_key(f"{seeds} clouds, $m={width}$: mean ± s.d.", shade))
     return keys

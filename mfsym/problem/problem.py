@@ -62,9 +62,7 @@ class Problem(eqx.Module):
         """Whether f* is a function of ‖x_H‖ alone, so that angles to H lie in [0, π/2]."""
         return isinstance(self.target, SubspaceNorm)
 
-    def sample(
-        self, key: PRNGKeyArray, count: int, dtype=None
-    ) -> tuple[Float[Array, "count d"], Float[Array, " count"]]:
+    def sample(self, key: PRNGKeyArray, count: int, dtype=None) -> tuple[Float[Array, "count d"], Float[Array, " count"]]:
         """Independent pairs (x, f*(x)): [count, d] and [count]."""
         x = self.inputs.sample(key, count, dtype)
         return x, self.values(x)
@@ -73,6 +71,4 @@ class Problem(eqx.Module):
 def check_cloud_dimension(problem: Problem, dim: int) -> None:
     """Raise ArgumentError if a cloud and the problem differ in dimension."""
     if dim != problem.dim:
-        raise argument_error(
-            "cloud", f"of dimension {problem.dim}, that of the inputs", dim, "Draw it from the problem."
-        )
+        raise argument_error("cloud", f"of dimension {problem.dim}, that of the inputs", dim, "Draw it from the problem.")

@@ -91,6 +91,4 @@ class GaussianStart(AbstractStart):
 
 def _check_some_mass(mass_plus: Float[Array, ""], mass_minus: Float[Array, ""]) -> None:
     if not is_traced(mass_plus) and not is_traced(mass_minus) and mass_plus + mass_minus == 0:
-        raise argument_error(
-            "mass_plus", "positive where mass_minus is 0", 0.0, "A start without neurons learns nothing."
-        )
+        raise argument_error("mass_plus", "positive where mass_minus is 0", 0.0, "A start without neurons learns nothing.")

@@ -56,9 +56,7 @@ class SubspaceNorm(AbstractTarget):
     def check(self, dim):
         """dim_h ≤ dim."""
         if self.dim_h > dim:
-            raise argument_error(
-                "target.dim_h", f"at most {dim}, the dimension of the inputs", self.dim_h, "H lies in R^d."
-            )
+            raise argument_error("target.dim_h", f"at most {dim}, the dimension of the inputs", self.dim_h, "H lies in R^d.")
 
 
 class SingleIndex(AbstractTarget):
@@ -107,9 +105,7 @@ class LinearTarget(AbstractTarget):
     def check(self, dim):
         """w has one entry for every coordinate."""
         if self.w.shape[0] != dim:
-            raise argument_error(
-                "target.w", f"of length {dim}, the dimension of the inputs", self.w.shape, "Match them."
-            )
+            raise argument_error("target.w", f"of length {dim}, the dimension of the inputs", self.w.shape, "Match them.")
 
 
 class Teacher(AbstractTarget):
@@ -135,9 +131,7 @@ class Teacher(AbstractTarget):
     def check(self, dim):
         """The teacher's neurons live in the space of the inputs."""
         if self.cloud.dim != dim:
-            raise argument_error(
-                "target.cloud", f"of dimension {dim}, that of the inputs", self.cloud.dim, "Match them."
-            )
+            raise argument_error("target.cloud", f"of dimension {dim}, that of the inputs", self.cloud.dim, "Match them.")
 
 
 class FunctionTarget(AbstractTarget):

@@ -1,5 +1,7 @@
 """From a declared structure to the reduction: which angle, which features, which coefficients."""
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -29,7 +31,7 @@ def build_reduction(
 ) -> AngleReduction | PointReduction:
     """The reduced equation of a problem with a declared structure; raises NoReductionError, saying why, if there is none."""
     _check_problem(problem)
-    target = problem.target
+    target: Any = problem.target  # one of the classes that _check_problem lets through
     if isinstance(target, SubspaceNorm) and target.dim_h == problem.dim:
         return cast_floats(_point_reduction(problem), dtype)
     signed = not problem.radial_subspace()
@@ -89,13 +91,12 @@ def _check_problem(problem: Problem) -> None:
         )
 
 
-def _unit_factors(problem: Problem):
+def _unit_factors(unit: Any):
     """Factors of the even and the linear features relative to ReLU: 2·even slope and 2·odd slope."""
-    unit = problem.unit
     return 2 * unit.even_slope, 2 * unit.odd_slope
 
 
-def _check_start(start: AbstractBalancedStart, signed: bool) -> None:
+def _check_start(start: Any, signed: bool) -> None:
     start.density(jnp.linspace(0.0, interval_end(signed), 257))  # raises on a density that is not finite or negative
 
 
@@ -106,7 +107,7 @@ def _angle_reduction(problem, dim_h, signed, cells, nodes, modes) -> AngleReduct
     second_moment = inputs.second_moment
     features = even_features(dim, dim_h, 2 * modes, second_moment)
     target = target_coefficients(problem.target, inputs, features)
-    even, linear = _unit_factors(problem)
+    even, linear = _unit_factors(problem.unit)
     # A part of the target that the unit cannot represent is no coefficient but floor.
     tail = target.even_energy - 0.5 * jnp.sum(target.even**2)
     floor = target.unreachable_energy + jnp.where(even == 0, target.even_energy, 0.0)
@@ -141,9 +142,9 @@ def _angle_reduction(problem, dim_h, signed, cells, nodes, modes) -> AngleReduct
     )
 
 
-def _point_reduction(problem: Problem) -> PointReduction:
+def _point_reduction(problem: Any) -> PointReduction:
     dim, target, start = problem.dim, problem.target, problem.start
-    even, _ = _unit_factors(problem)
+    even, _ = _unit_factors(problem.unit)
     reachable = even != 0
     kernel = problem.inputs.second_moment * (funk_hecke(0, dim) * even) ** 2
     target_mass = jnp.where(reachable, target.scale * norm_constant(dim) / jnp.where(reachable, even, 1.0), 0.0)
@@ -164,7 +165,5 @@ def stack(reductions: list) -> AngleReduction:
     kinds = {(r.signed, r.cells, r.nodes, r.modes, None if r.basis is None else r.basis.shape) for r in reductions}
     if len(kinds) > 1:
         remedy = "Pass the same cells=, nodes= and modes= to mf.reduce for all of them."
-        raise argument_error(
-            "reductions", "equal in (signed, cells, nodes, modes, axes)", sorted(map(str, kinds)), remedy
-        )
+        raise argument_error("reductions", "equal in (signed, cells, nodes, modes, axes)", sorted(map(str, kinds)), remedy)
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *reductions)

@@ -58,9 +58,7 @@ class CharacteristicDynamics(AbstractDynamics):
     def observe(self, t, state):
         """Risk, masses, alignments and, on [0, π/2], Wasserstein distances to the two ends."""
         weight = jnp.exp(state.log_weight)
-        squares = jnp.stack(
-            [jnp.cos(state.theta) ** 2, state.theta**2, (self.reduction.end - state.theta) ** 2], axis=1
-        )
+        squares = jnp.stack([jnp.cos(state.theta) ** 2, state.theta**2, (self.reduction.end - state.theta) ** 2], axis=1)
         averages = jnp.sum(squares * weight[:, None], axis=2)
         values, _ = self.reduction.features(state.theta)
         return observables(self.reduction, _moments(values, state), jnp.sum(weight, axis=1), averages)

@@ -89,11 +89,9 @@ def _(target: SingleIndex, inputs: AbstractInputs, features: EvenFeatures) -> Ta
 
 
 def _angle_rule(target: SingleIndex, inputs: AbstractInputs) -> tuple[Float[Array, " N"], Float[Array, " N"]]:
-    """Nodes on (0, π/2) and weights of the law of arccos|x_1|/‖x‖ for a uniform direction, split where g(r cos θ) has kinks."""
+    """Nodes on (0, π/2) and weights of the law of arccos|x_1|/‖x‖ for a uniform direction, split at the kinks of g."""
     dim = inputs.dim
-    spread = np.minimum(
-        np.linspace(0, 40, 65) / np.sqrt(dim), np.pi / 2
-    )  # from π/2: 40 standard deviations, then the rest
+    spread = np.minimum(np.linspace(0, 40, 65) / np.sqrt(dim), np.pi / 2)  # from π/2: 40 standard deviations, then the rest
     fixed = np.unique(np.concatenate([np.pi / 2 - spread, np.linspace(0, np.pi / 2, 33)]))
     edges = jnp.asarray(fixed, jnp.result_type(inputs.second_moment))
     if not isinstance(inputs, Gaussian):

@@ -1,4 +1,4 @@
-"""`solve_reduced`: the reduced equation from a reduction to a Solution, by two methods and in closed form without an angle."""
+"""`solve_reduced`: from a reduction to a Solution, by two methods, and in closed form where no angle is left."""
 
 import dataclasses
 from typing import Any
@@ -64,20 +64,21 @@ def solve_reduced(
     if isinstance(reduced, PointReduction):
         return _closed_solution(reduced, ts)
     dtype = reduced.dtype if dtype is None else check_floating(dtype)
-    reduced, ts = cast_floats((reduced, ts), dtype)
-    dynamics = _dynamics(reduced, method)
+    angle: AngleReduction
+    angle, ts = cast_floats((reduced, ts), dtype)
+    dynamics = _dynamics(angle, method)
     state = dynamics.initial_state() if initial is None else _checked_initial(initial, dynamics.initial_state())
     options = {"derivative": derivative, "max_steps": max_steps, "progress": progress}
     stepping = _stepping(method, dtype, rtol, atol, options)
-    solution = integrate(dynamics, state, ts, stepping, model=reduced)
-    if reduced.signed:
+    solution = integrate(dynamics, state, ts, stepping, model=angle)
+    if angle.signed:
         absent = (("distance_plus", _POSITIONS), ("distance_minus", _POSITIONS))
         solution = dataclasses.replace(solution, absent=absent)
     solution = require_complete(solution, throw)
     if error:
         if initial is not None:
             raise argument_error("error", "False for a run with `initial`", error, "Estimate the error of a whole run.")
-        estimate = _error_estimate(reduced, ts, method, stepping, solution, options)
+        estimate = _error_estimate(angle, ts, method, stepping, solution, options)
         solution = eqx.tree_at(lambda s: s.error, solution, estimate, is_leaf=lambda leaf: leaf is None)
     return solution
 

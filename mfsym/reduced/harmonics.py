@@ -73,7 +73,7 @@ def even_features(dim: int, dim_h: int, count: int, second_moment: Float[Array, 
 
 
 def _jacobi_recurrence(count: int, alpha: float, beta: float) -> tuple[np.ndarray, np.ndarray]:
-    """Coefficients A_n, B_n of x p_n = B_{n+1} p_{n+1} + A_n p_n + B_n p_{n−1} for orthonormal Jacobi polynomials, n < count.
+    """Coefficients A_n, B_n of x p_n = B_{n+1} p_{n+1} + A_n p_n + B_n p_{n−1} of orthonormal Jacobi polynomials.
 
     (Gautschi, Orthogonal Polynomials, table 1.1; the first two are written out since they are 0/0 at α+β = 0 and −1.)
     """

@@ -13,10 +13,11 @@ from .quotient import grid, interval_end, node_rule
 
 
 def log_density(theta: np.ndarray, dim_h: int, dim_perp: int, signed: bool) -> np.ndarray:
-    """Log-density of the angle: 2 cos^{d_H−1}θ sin^{d_⊥−1}θ / B(d_H/2, d_⊥/2) on [0, π/2], half of it mirrored on [0, π]."""
+    """Log-density of the angle: 2 cos^{d_H−1}θ sin^{d_⊥−1}θ / B(d_H/2, d_⊥/2) on [0, π/2], and half of it, mirrored,
+    on [0, π]."""
     with np.errstate(divide="ignore"):
-        cosine = 0.0 if dim_h == 1 else (dim_h - 1) * np.log(np.abs(np.cos(theta)))
-        sine = 0.0 if dim_perp == 1 else (dim_perp - 1) * np.log(np.sin(theta))
+        cosine = np.zeros_like(theta) if dim_h == 1 else (dim_h - 1) * np.log(np.abs(np.cos(theta)))
+        sine = np.zeros_like(theta) if dim_perp == 1 else (dim_perp - 1) * np.log(np.sin(theta))
     return cosine + sine + np.log(1.0 if signed else 2.0) - betaln(dim_h / 2, dim_perp / 2)
 
 
@@ -27,9 +28,7 @@ def cell_probabilities(cells: int, dim_h: int, dim_perp: int, signed: bool) -> n
     below = betaincc(dim_h / 2, dim_perp / 2, np.cos(folded) ** 2)  # law of the folded angle, from 0
     above = betainc(dim_h / 2, dim_perp / 2, np.cos(folded) ** 2)  # and from π/2
     if signed:
-        lower, upper = (
-            np.where(faces > np.pi / 2, one, other) for one, other in ((above + 1, below), (below, above + 1))
-        )
+        lower, upper = (np.where(faces > np.pi / 2, one, other) for one, other in ((above + 1, below), (below, above + 1)))
         lower, upper = lower / 2, upper / 2
     else:
         lower, upper = below, above

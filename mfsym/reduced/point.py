@@ -1,7 +1,7 @@
 """H is the whole space: no angle is left, and the masses solve a Riccati equation in closed form.
 
-τ^± = m_± e^{±s} with s' = 2K(α − m_+ e^s + m_− e^{−s}); y = e^s solves y' = 2K(αy − m_+ y² + m_−). With ω = √(α² + 4 m_+ m_−),
-T = tanh(Kωt), the solution with y(0) = 1 is y = (ω + (α + 2m_−)T) / (ω − (α − 2m_+)T). (Derived.)
+τ^± = m_± e^{±s} with s' = 2K(α − m_+ e^s + m_− e^{−s}); y = e^s solves y' = 2K(αy − m_+ y² + m_−). With
+ω = √(α² + 4 m_+ m_−), T = tanh(Kωt), the solution with y(0) = 1 is y = (ω + (α + 2m_−)T) / (ω − (α − 2m_+)T). (Derived.)
 """
 
 import equinox as eqx

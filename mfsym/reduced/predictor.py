@@ -69,7 +69,7 @@ def coordinates(reduction: AngleReduction, x: Float[Array, "n d"]) -> tuple[Floa
     if reduction.basis is not None:
         inside = jnp.matmul(x, reduction.basis.T, precision=_HIGHEST)
     else:
-        inside = jnp.where((jnp.arange(x.shape[1]) < reduction.dim_h)[None], x, 0.0)
+        inside = jnp.where((jnp.arange(x.shape[1], dtype=x.dtype) < reduction.dim_h.astype(x.dtype))[None], x, 0.0)
     along = jnp.sum(inside, axis=1) if reduction.signed else jnp.sqrt(jnp.sum(inside**2, axis=1))
     return along, jnp.sqrt(jnp.maximum(square - along**2, 0.0))
 

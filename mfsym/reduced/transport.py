@@ -24,7 +24,7 @@ _HIGHEST = jax.lax.Precision.HIGHEST
 
 
 def reconstruction_stencil(half_width: int) -> np.ndarray:
-    """Values at the four Lobatto points of the polynomial with given means in 2·half_width + 1 cells, [4, 2·half_width+1]."""
+    """Values [4, 2·half_width+1] at the Lobatto points of the polynomial with given means in the cells of the stencil."""
     return _LOBATTO[:, None] ** np.arange(2 * half_width + 1) @ _polynomials(half_width)
 
 
@@ -64,20 +64,18 @@ class GridDynamics(AbstractDynamics):
 
     def prepare(self):
         """Tables of features and functionals."""
-        reduction, resolved = self.reduction, self.reduction.resolved()
-        points, _ = lobatto_points(reduction.cells, reduction.end)
-        faces = grid(reduction.cells, reduction.end)[1]
-        inner, faces = (jnp.asarray(p, reduction.dtype) for p in (points[1:3], faces))
-        at_faces, slopes = resolved.features(faces)
-        slopes = slopes.at[:, (0, -1)].set(0.0)  # V = 0 at both ends by symmetry: no flux
-        columns = [at_faces, slopes, resolved.features(inner.ravel())[0]]
-        every = reduction.features(jnp.asarray(points, reduction.dtype))[0]
-        all_moments = self._functionals(every)
+        reduction, cells = self.reduction, self.reduction.cells
+        points, _ = lobatto_points(cells, reduction.end)
+        angles = np.concatenate([grid(cells, reduction.end)[1], points[1], points[2]])
+        values, slopes = reduction.features(jnp.asarray(angles, reduction.dtype))
+        faces, *inner = jnp.split(values, [cells + 1, 2 * cells + 1], axis=1)
+        all_moments = self._functionals(jnp.stack([faces[:, :-1], *inner, faces[:, 1:]], axis=1))
+        slopes = slopes[:, : cells + 1].at[:, (0, -1)].set(0.0)  # V = 0 at both ends by symmetry: no flux
         squares = np.stack([np.cos(points) ** 2, points**2, (reduction.end - points) ** 2])
         averages = self._functionals(jnp.asarray(squares, reduction.dtype))
-        tables = _Tables(
-            jnp.concatenate(columns, axis=1), all_moments[reduction.resolved_indices()], all_moments, averages
-        )
+        resolved = reduction.resolved_indices()
+        potential = jnp.concatenate([faces, slopes, *inner], axis=1)[resolved]
+        tables = _Tables(potential, all_moments[resolved], all_moments, averages)
         return eqx.tree_at(lambda d: d.tables, self, tables, is_leaf=lambda leaf: leaf is None)
 
     def initial_state(self) -> Float[Array, "2 cells"]:
@@ -108,9 +106,7 @@ class GridDynamics(AbstractDynamics):
         factor = self.limiter_factor(state, values)
         return state[:, None] + factor[:, None] * (values - state[:, None])
 
-    def limiter_factor(
-        self, state: Float[Array, "2 cells"], values: Float[Array, "2 4 cells"]
-    ) -> Float[Array, "2 cells"]:
+    def limiter_factor(self, state: Float[Array, "2 cells"], values: Float[Array, "2 4 cells"]) -> Float[Array, "2 cells"]:
         """How far each polynomial may keep its deviation from the cell mean: 1 where nothing is negative."""
         if not self.limited:
             return jnp.ones_like(state)

@@ -5,18 +5,20 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+_PI = 4 * np.arctan(np.longdouble(1))  # the angles below are large: their rounding would show in the coefficients
+
 
 def chebyshev_points(count: int) -> np.ndarray:
     """The zeros y_k = cos(π(k+½)/count) of the Chebyshev polynomial of degree `count`, inside (−1, 1)."""
-    return np.cos(np.pi * (np.arange(count) + 0.5) / count)
+    return np.cos(_PI * (np.arange(count) + 0.5) / count).astype(float)
 
 
 def coefficient_matrix(count: int) -> np.ndarray:
     """Matrix [count, count] from values at `chebyshev_points` to the coefficients of Σ_k c_k T_k."""
     degrees = np.arange(count)[:, None]
-    matrix = 2.0 / count * np.cos(np.pi * degrees * (np.arange(count) + 0.5) / count)
+    matrix = 2 * np.cos(_PI * degrees * (np.arange(count) + 0.5) / count) / count
     matrix[0] /= 2
-    return matrix
+    return matrix.astype(float)
 
 
 def primitive_matrix(count: int) -> np.ndarray:

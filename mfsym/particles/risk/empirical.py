@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
@@ -41,6 +42,7 @@ class EmpiricalRisk(AbstractRisk):
         """The same data at every time."""
         return self
 
+    @eqx.filter_jit
     def value(self, cloud):
         """Mean loss over the data."""
         risk, rows = self._rows(cloud)
@@ -51,6 +53,7 @@ class EmpiricalRisk(AbstractRisk):
 
         return sum_blocks(block, rows, _width(cloud))
 
+    @eqx.filter_jit
     def velocity(self, cloud):
         """−m∇F for every neuron."""
         risk, rows = self._rows(cloud)

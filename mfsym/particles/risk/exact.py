@@ -1,5 +1,6 @@
 """The exact population risk of a cloud: no samples, in blocks of neurons."""
 
+import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -36,12 +37,14 @@ class ExactRisk(AbstractRisk):
         """The same risk at every time."""
         return self
 
+    @eqx.filter_jit
     def value(self, cloud):
         """F, as a difference of the three sums above."""
         term, square, odd, even = self._parts(cloud)
         fit = jnp.sum(cloud.a * target_values(term, cloud.b)) / cloud.width
         return term.energy / 2 - fit + square / 2 * pair_energy(cloud, cloud, odd, even)
 
+    @eqx.filter_jit
     def velocity(self, cloud):
         """(a', b') for every neuron."""
         term, square, odd, even = self._parts(cloud)

@@ -15,6 +15,7 @@ from jaxtyping import Array, Float
 from ...neurons import Particles
 from ..angles import safe_direction, safe_norm, safe_ratio
 from ..blocks import map_blocks
+from .chebyshev import chebyshev_points, coefficient_matrix
 
 _EXACT = jax.lax.Precision.HIGHEST
 
@@ -25,7 +26,7 @@ def _arcsine_series(z: np.ndarray) -> np.ndarray:
 
 
 # arcsin(√z)/√z on [0, ¼] as a Chebyshev series in 8z − 1, to rounding
-_ARCSINE = tuple(np.polynomial.Chebyshev.interpolate(_arcsine_series, 13, domain=[0.0, 0.25]).coef.tolist())
+_ARCSINE = tuple((coefficient_matrix(14) @ _arcsine_series((chebyshev_points(14) + 1) / 8)).tolist())
 
 
 @jax.custom_jvp

@@ -7,6 +7,7 @@ where p(|(ω_1, ω_2)|) is the density of two coordinates of ω and P(t) = ∫_t
 e^{−t²/2}/2π. For the unit sphere: P(t) = (1−t²)^{(d−2)/2}/2π. (Derived: A' is an integral over the line u·x = 0.)
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -14,14 +15,13 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.special
 from jaxtyping import Array, Float
 
 from ...problem.inputs import AbstractInputs, Sphere
 from .chebyshev import chebyshev_points, coefficient_matrix, evaluate, primitive_matrix
 
 _TERMS = 128
-_PANELS = 48
+_PANELS = 48  # between two kinks
 _NODES = 16
 _EXACT = jax.lax.Precision.HIGHEST
 
@@ -48,7 +48,7 @@ def single_index_table(
     rule = _sphere_rule if isinstance(inputs, Sphere) else _gaussian_rule
 
     def integrate(s):
-        t, weights = rule(inputs.dim, jnp.asarray(kinks, dtype) / (length * s))
+        t, weights = rule(inputs.dim, jnp.asarray(sorted(kinks), dtype) / (length * s))
         values = jax.vmap(g)(length * s * t).astype(dtype)
         return values, t, weights
 
@@ -65,10 +65,13 @@ def single_index_table(
 
 
 def _panel_rule(start: float, end: float, cuts: Float[Array, " k"]) -> tuple[Float[Array, " n"], Float[Array, " n"]]:
-    """Composite Gauss–Legendre nodes and weights on [start, end], split at even panels and at `cuts`, [n] each."""
+    """Composite Gauss–Legendre nodes and weights on [start, end], even panels between increasing `cuts`, [n] each."""
     points, weights = np.polynomial.legendre.leggauss(_NODES)
-    even = jnp.asarray(np.linspace(start, end, _PANELS + 1), cuts.dtype)
-    edges = jnp.sort(jnp.concatenate([even, jnp.clip(cuts, start, end)]))
+    cuts = jnp.clip(cuts, start, end)
+    ends = jnp.concatenate([jnp.full((1,), start, cuts.dtype), cuts, jnp.full((1,), end, cuts.dtype)])
+    shares = jnp.asarray(np.linspace(0, 1, _PANELS + 1)[1:], cuts.dtype)
+    edges = ends[:-1, None] + (ends[1:] - ends[:-1])[:, None] * shares[None, :]
+    edges = jnp.concatenate([ends[:1], edges.reshape(-1)])
     middle, half = (edges[1:] + edges[:-1])[:, None] / 2, (edges[1:] - edges[:-1])[:, None] / 2
     nodes = middle + half * jnp.asarray(points, cuts.dtype)[None, :]
     return nodes.reshape(-1), (half * jnp.asarray(weights, cuts.dtype)[None, :]).reshape(-1)
@@ -77,8 +80,8 @@ def _panel_rule(start: float, end: float, cuts: Float[Array, " k"]) -> tuple[Flo
 def _gaussian_rule(dim: int, cuts: Float[Array, " k"]) -> tuple[Float[Array, " n"], Float[Array, "3 n"]]:
     """Nodes t and weights for the law of one coordinate, for P(t) dt and for t² p(t) dt; N(0, 1)."""
     t, weights = _panel_rule(-10.0, 10.0, cuts)
-    law = weights * jnp.exp(-(t**2) / 2) / np.sqrt(2 * np.pi)
-    return t, jnp.stack([law, law / np.sqrt(2 * np.pi), t**2 * law / np.sqrt(2 * np.pi)])
+    law = weights * jnp.exp(-(t**2) / 2) / math.sqrt(2 * math.pi)
+    return t, jnp.stack([law, law / math.sqrt(2 * math.pi), t**2 * law / math.sqrt(2 * math.pi)])
 
 
 def _sphere_rule(dim: int, cuts: Float[Array, " k"]) -> tuple[Float[Array, " n"], Float[Array, "3 n"]]:
@@ -87,11 +90,11 @@ def _sphere_rule(dim: int, cuts: Float[Array, " k"]) -> tuple[Float[Array, " n"]
     The law is c cos^{d−2}φ dφ, c = Γ(d/2)/(√π Γ((d−1)/2)); P dt = cos^{d−1}φ dφ/2π;
     t² p dt = (d−2) sin²φ cos^{d−3}φ dφ/2π.
     """
-    reach = min(np.pi / 2, 12.0 / np.sqrt(dim))  # beyond, cos^{d−3} is below rounding
+    reach = min(math.pi / 2, 12.0 / math.sqrt(dim))  # beyond, cos^{d−3} is below rounding
     inside = jnp.where(jnp.abs(cuts) < 1, cuts, 0)
     angles = jnp.where(jnp.abs(cuts) < 1, jnp.arcsin(inside), jnp.sign(cuts) * (np.pi / 2))
     phi, weights = _panel_rule(-reach, reach, angles)
-    constant = np.exp(scipy.special.gammaln(dim / 2) - scipy.special.gammaln((dim - 1) / 2)) / np.sqrt(np.pi)
+    constant = math.exp(math.lgamma(dim / 2) - math.lgamma((dim - 1) / 2)) / math.sqrt(math.pi)
     log_cosine = jnp.log(jnp.cos(phi))
 
     def power(exponent):
