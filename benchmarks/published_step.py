@@ -270,7 +270,7 @@ def table(result: dict) -> str:
         f"({result['rows'][1]['step_ms']:.1f} ms rewritten), times {setting['steps']:,}.",
         f"Each time is the least of {-(-setting['timed_steps'] // BLOCK)} turns; with medians the column of ratios reads "
         f"{medians}.",
-        f"Errors at t = {CHECKED} against τ⁺ = {reference['mass_plus']:.7f}, τ⁻ = {reference['mass_minus']:.7f}, "
+        f"Errors are against τ⁺ = {reference['mass_plus']:.7f}, τ⁻ = {reference['mass_minus']:.7f}, "
         f"F = {reference['risk']:.7f}; two fine runs, by characteristics and on a grid, differ by {difference:.0e} at most.",
         f"Load average at the start and at the end: {result['load_average'][0]:.1f}, {result['load_average'][1]:.1f}.",
     ]

@@ -43,8 +43,8 @@ class Runs(eqx.Module):
     ts: Float[Array, " T"]
     widths: tuple[int, ...] = eqx.field(static=True)
     observables: dict[str, list[Float[Array, "seeds T"]]]
-    theta: list[Float[Array, "seeds T width"]]
-    weight: list[Float[Array, "seeds T width"]]
+    theta: list[Float[Array, "seeds T _"]]
+    weight: list[Float[Array, "seeds T _"]]
     energy: list[Float[Array, "seeds T"]]
 
 
@@ -254,13 +254,14 @@ def _distances_of_width(reduction, atoms, weights, theta, weight, energy):
 
     signed = jnp.concatenate([weights[:, 0], -weights[:, 1]], axis=1)
     flat = jnp.concatenate([atoms[:, 0], atoms[:, 1]], axis=1)
-    moments = reduction.factors * jax.vmap(features_of)(flat, signed)
+    factors = reduction.factors[None]
+    moments = factors * jax.vmap(features_of)(flat, signed)
 
     def cross(run):
-        return jnp.sum(moments * reduction.factors * jax.vmap(features_of)(*run), axis=1)
+        return jnp.sum(moments * factors * jax.vmap(features_of)(*run), axis=1)
 
     products = jax.lax.map(cross, (theta, weight))
-    return squares[0], squares[1], energy - 2 * products + jnp.sum(moments**2, axis=1)
+    return squares[0], squares[1], energy - 2 * products + jnp.sum(moments**2, axis=1)[None]
 
 
 @eqx.filter_jit

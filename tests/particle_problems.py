@@ -43,9 +43,7 @@ def _exact_problems():
         "absolute value": mf.Problem(gaussian, mf.SingleIndex(jnp.abs)),
         "square, scaled": mf.Problem(scaled, mf.SingleIndex(jnp.square)),
         "tanh, leaky": mf.Problem(gaussian, mf.SingleIndex(jnp.tanh), unit=leaky),
-        "shifted kink, scaled": mf.Problem(
-            scaled, mf.SingleIndex(lambda z: jnp.abs(z - 0.5), kinks=(0.5,)), unit=leaky
-        ),
+        "shifted kink, scaled": mf.Problem(scaled, mf.SingleIndex(lambda z: jnp.abs(z - 0.5), kinks=(0.5,)), unit=leaky),
         "sine, sphere": mf.Problem(sphere, mf.SingleIndex(jnp.sin), unit=leaky),
         "linear": mf.Problem(scaled, mf.LinearTarget(weights)),
         "linear, linear unit": mf.Problem(sphere, mf.LinearTarget(weights), unit=mf.Identity()),

@@ -115,6 +115,28 @@ def tight_run(case: Case, method: str):
     return mf.solve_reduced(reduction(case), jnp.asarray(TIMES), method=method, rtol=rtol, atol=atol)
 
 
+# Times that contain those of references.REFERENCE_RUN, and more than 200 of them.
+REFERENCE_TIMES = (*np.round(np.linspace(0, 10, 201), 3), 30.0, 100.0)
+
+
+@functools.cache
+def reference_run(method: str = "grid"):
+    """d = 30, d_H = 5, 200 cells, everything else by default."""
+    reduced = mf.reduce(RADIAL[0].problem(), cells=200)
+    return mf.solve_reduced(reduced, jnp.asarray(REFERENCE_TIMES), method=method)
+
+
+def small_reduction(cells: int, problem: mf.Problem | None = None):
+    """A radial reduction; those with equal `cells` share compiled code."""
+    return mf.reduce(problem or RADIAL[0].problem(), cells=cells, nodes=63, modes=48)
+
+
+@functools.cache
+def small_run(cells: int, method: str = "grid"):
+    """d = 30, d_H = 5 at t = 0, 1, with errors of time stepping far below those of space."""
+    return mf.solve_reduced(small_reduction(cells), jnp.array([0.0, 1.0]), method=method, rtol=1e-10, atol=1e-10)
+
+
 def atoms(solution, index: int):
     """Angles and signed weights of a run by characteristics at one of its times (numpy)."""
     state = jax.tree.map(lambda leaf: np.asarray(leaf[index]), solution.states)

@@ -3,9 +3,10 @@
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import mfsym as mf
 import numpy as np
 import pytest
+
+import mfsym as mf
 from mfsym.crosscheck import predictor_energy, wasserstein_squared
 from mfsym.extrapolation import compare
 from mfsym.reduced import transport
@@ -106,10 +107,10 @@ def test_too_noisy_runs_are_undecided():
 
 def test_wasserstein_distance_of_atoms():
     rng = np.random.default_rng(2)
-    x, y = np.sort(rng.normal(size=40)), np.sort(rng.normal(size=40) + 1)
+    x, y = (jnp.asarray(np.sort(rng.normal(size=40) + shift)) for shift in (0, 1))
     equal = jnp.full(40, 0.7)
     np.testing.assert_allclose(wasserstein_squared(x, equal, y, equal), np.mean((x - y) ** 2), rtol=1e-12)
-    point = wasserstein_squared(jnp.asarray(x), equal, jnp.asarray([0.3]), jnp.ones(1))
+    point = wasserstein_squared(x, equal, jnp.asarray([0.3]), jnp.ones(1))
     np.testing.assert_allclose(point, np.mean((x - 0.3) ** 2), rtol=1e-12)
 
 
@@ -124,7 +125,12 @@ def test_predictor_energy_against_sampling():
 
 @pytest.mark.parametrize(
     ("options", "name"),
-    [({"widths": (64,)}, "widths"), ({"widths": (64, 32)}, "widths"), ({"seeds": 2}, "seeds"), ({"widths": (3, 8)}, "width")],
+    [
+        ({"widths": (64,)}, "widths"),
+        ({"widths": (64, 32)}, "widths"),
+        ({"seeds": 2}, "seeds"),
+        ({"widths": (3, 8)}, "width"),
+    ],
 )
 def test_wrong_input(options, name):
     problem = PROBLEMS["radial"]()

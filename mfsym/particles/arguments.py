@@ -38,9 +38,7 @@ def check_cloud(cloud: PyTree, unit: AbstractUnit, problem: Problem | None = Non
     the same.
     """
     if isinstance(unit, AbstractHomogeneousUnit):
-        check_instance(
-            "cloud", cloud, Particles, "Build one with mf.Particles(a, b), or mf.sphere_cloud(problem, width=m)."
-        )
+        check_instance("cloud", cloud, Particles, "Build one with mf.Particles(a, b), or mf.sphere_cloud(problem, width=m).")
     remedy = "A cloud is a pytree of floating arrays with one first axis, that of the neurons."
     leaves = jax.tree.leaves(cloud)
     arrays = [leaf for leaf in leaves if isinstance(leaf, (jax.Array, np.ndarray))]

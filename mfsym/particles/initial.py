@@ -44,7 +44,7 @@ def gaussian_cloud(problem: Problem, *, width: int, key: Any, dtype: Any = None)
 def sphere_cloud(
     problem: Problem,
     *,
-    width: int,
+    width: Any,
     key: Any = None,
     signs: str = "balanced",
     directions: str = "random",

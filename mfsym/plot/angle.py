@@ -1,12 +1,14 @@
 """The densities of τ^± over the angle, beside clouds of neurons pushed forward to it."""
 
+import dataclasses
 from typing import Any, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..errors import argument_error, check_instance
+from ..errors import argument_error, check_instance, float_array
 from ..lift import project
 from ..neurons import Particles
 from ..reduced.fields import density
@@ -44,16 +46,15 @@ def densities(pde: Any, full: Any = None, *, times: Any = None, axes: Any = None
     """
     check_angle(pde)
     recorded = np.asarray(pde.ts, float)
-    indices = spread(recorded, 4) if times is None else [_index(recorded, t) for t in np.ravel(times)]
+    indices = spread(recorded, 4) if times is None else _indices(recorded, times)
     clouds = clouds_of(full, recorded[-1])
-    theta = fine_angles(pde)
+    theta, values = densities_at(pde, indices)
     with style(axes):
         figure, grid = panels(axes, 2, len(indices), (0.6 + 2.25 * len(indices), 3.8))
-        for column, index in zip(grid.T, indices, strict=True):
-            values = np.asarray(density(pde, theta, int(index)))
+        for column, index, pair in zip(grid.T, indices, values, strict=True):
             histograms = bars_of(cloud_at(clouds, recorded[index]), pde.model)
             for sign, ax in enumerate(column):
-                draw_density(ax, theta, values[sign], histograms[sign], sign)
+                draw_density(ax, theta, pair[sign], histograms[sign], sign)
                 angle_axis(ax, pde, labelled=sign == 1)
                 ax.set_ylim(0, None)
             column[0].set_title(f"$t = {number(recorded[index])}$")
@@ -76,11 +77,13 @@ def spread(recorded: Any, count: int) -> np.ndarray:
     return np.unique(np.linspace(0, len(recorded) - 1, count).round().astype(int))
 
 
-def _index(recorded: np.ndarray, t: Any) -> int:
-    found = np.flatnonzero(np.isclose(recorded, float(t)))
-    if found.size == 0:
-        raise argument_error("times", "among the recorded times, `pde.ts`", t, "Record it with ts=.")
-    return int(found[0])
+def _indices(recorded: np.ndarray, times: Any) -> list[int]:
+    remedy = "Record them with ts=, or leave them out."
+    wanted = np.asarray(float_array("times", [times] if np.ndim(times) == 0 else times, 1, remedy), float)
+    for t in wanted:
+        if not np.any(np.isclose(recorded, t)):
+            raise argument_error("times", "among the recorded times, `pde.ts`", float(t), remedy)
+    return [int(np.argmin(np.abs(recorded - t))) for t in wanted]
 
 
 class Clouds(NamedTuple):
@@ -111,16 +114,26 @@ def cloud_at(clouds: Clouds | None, t: Any) -> Particles | None:
     return jax.tree.map(lambda leaf: leaf[int(found[0])], clouds.states)
 
 
-def fine_angles(pde: Solution) -> jax.Array:
-    """Four angles per cell, and both ends."""
-    return jnp.linspace(0.0, pde.model.end, 4 * pde.model.cells + 1, dtype=pde.model.dtype)
+def densities_at(pde: Solution, indices: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Angles, four per cell, and the densities of τ⁺ and τ⁻ at some of the times, [times, 2, angles]."""
+    theta = jnp.linspace(0.0, pde.model.end, 4 * pde.model.cells + 1, dtype=pde.model.dtype)
+    rows = [dataclasses.replace(pde, states=jax.tree.map(lambda leaf, i=i: leaf[i : i + 1], pde.states)) for i in indices]
+    return np.asarray(theta), np.stack([np.asarray(_first_density(row, theta)) for row in rows])
+
+
+@eqx.filter_jit
+def _first_density(pde: Solution, theta: Any) -> jax.Array:
+    return density(pde, theta, 0)
+
+
+_project = eqx.filter_jit(project)
 
 
 def bars_of(cloud: Particles | None, reduction: Any) -> list[Any]:
     """For τ⁺ and τ⁻ the heights (mass per unit of angle) and edges of a histogram, or None without a cloud."""
     if cloud is None:
         return [None, None]
-    theta, weight = (np.asarray(array, float) for array in project(cloud, reduction))
+    theta, weight = (np.asarray(array, float) for array in _project(cloud, reduction))
     bars = []
     for own in (weight > 0, weight < 0):
         masses, angles = np.abs(weight[own]), theta[own]

@@ -35,7 +35,7 @@ _STYLE: dict[Any, Any] = {
     "figure.titlesize": 11,
     "legend.fontsize": 8.5,
     "legend.frameon": False,
-    "legend.handlelength": 1.6,
+    "legend.handlelength": 2.0,
     "xtick.color": INK,
     "xtick.labelsize": 8.5,
     "ytick.color": INK,
@@ -137,7 +137,7 @@ def caption(figure: Any, report: CrossCheckReport) -> None:
     """The verdict in small print below the panels: of the method that decided it."""
     method, judgement = next(item for item in report.judgements.items() if item[1].verdict == report.verdict)
     text = f"Reduced route ({method}) against clouds – {judgement.sentence}"
-    lines = textwrap.fill(text, int(22 * figure.get_figwidth()))
+    lines = textwrap.fill(text, int(20 * figure.get_figwidth()))
     figure.supxlabel(lines, x=0.01, ha="left", fontsize=8, color=GREY, linespacing=1.3)
 
 

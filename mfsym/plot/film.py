@@ -7,7 +7,6 @@ import numpy as np
 
 from ..errors import argument_error, check_integer, positive_number
 from ..neurons import Particles
-from ..reduced.fields import density
 from ..solution import Solution
 from .angle import (
     Clouds,
@@ -16,8 +15,8 @@ from .angle import (
     check_angle,
     cloud_at,
     clouds_of,
+    densities_at,
     draw_density,
-    fine_angles,
     keys,
     spread,
 )
@@ -62,8 +61,7 @@ def _images(pde: Solution, clouds: Clouds | None, indices: np.ndarray) -> list[A
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image
 
-    theta = fine_angles(pde)
-    values = np.stack([np.asarray(density(pde, theta, int(index))) for index in indices])
+    theta, values = densities_at(pde, indices)
     images = []
     with style(None):
         figure, grid = panels(None, 1, 3, (9.0, 2.8))

@@ -126,6 +126,11 @@ def _draw_limits(ax: Any, report: CrossCheckReport) -> None:
             largest = max([largest, *np.abs(scores)])
     if largest > _WIDE:
         ax.set_xscale("symlog", linthresh=4, linscale=1.5)
+        low, high = ax.get_xlim()
+        ticks = [sign * size for size in (2, 10, 100, 1000, 10000) for sign in (-1, 1)]
+        ticks = [0, *(tick for tick in ticks if low <= tick <= high)]
+        ax.set_xticks(ticks, [f"{tick:g}".replace("-", "−") for tick in ticks])
+        ax.set_xticks([], minor=True)
     ax.set_yticks(range(len(names)), [_look(name)[0] for name in names])
     ax.set_ylim(len(names) - 0.5, -0.5)
     ax.set_xlabel("(limit − reference) / standard error")

@@ -60,20 +60,23 @@ def _(target: LinearTarget, inputs: AbstractInputs, features: EvenFeatures) -> T
 
 
 _GAUSS_NODES, _GAUSS_WEIGHTS = np.polynomial.legendre.leggauss(16)
+_Vector = Float[Array, "_"] | Float[np.ndarray, "_"]
 
 
-def composite_rule(edges: Float[Array, " E"]) -> tuple[Float[Array, " N"], Float[Array, " N"]]:
-    """Nodes and weights of 16-point Gauss–Legendre rules on consecutive panels; edges may be traced and may coincide."""
-    half, middle = jnp.diff(edges) / 2, (edges[1:] + edges[:-1]) / 2
-    nodes, weights = jnp.asarray(_GAUSS_NODES, edges.dtype), jnp.asarray(_GAUSS_WEIGHTS, edges.dtype)
-    half, middle = half[:, None], middle[:, None]
-    return (middle + half * nodes[None]).ravel(), (half * weights[None]).ravel()
+def composite_rule(edges: _Vector) -> tuple[_Vector, _Vector]:
+    """Nodes and weights of 16-point Gauss–Legendre rules on consecutive panels; edges may be traced and may coincide.
+
+    Edges in numpy give a rule in numpy, whose values are known while a function is traced.
+    """
+    half, middle = (edges[1:] - edges[:-1])[:, None] / 2, (edges[1:] + edges[:-1])[:, None] / 2
+    nodes, weights = (rule[None].astype(edges.dtype) for rule in (_GAUSS_NODES, _GAUSS_WEIGHTS))
+    return (middle + half * nodes).ravel(), (half * weights).ravel()
 
 
 @target_coefficients.register
 def _(target: SingleIndex, inputs: AbstractInputs, features: EvenFeatures) -> TargetCoefficients:
     dim, second_moment = inputs.dim, inputs.second_moment
-    theta, weight = _angle_rule(target, inputs)
+    theta, weight = _angle_rule(target, inputs, len(features))
     directions = jnp.stack([jnp.cos(theta), -jnp.cos(theta)])
     profile, energy = jax.vmap(jax.vmap(lambda c: _radial_average(target, inputs, c)))(directions)
     even_part, odd_part = (profile[0] + profile[1]) / 2, (profile[0] - profile[1]) / 2
@@ -88,11 +91,12 @@ def _(target: SingleIndex, inputs: AbstractInputs, features: EvenFeatures) -> Ta
     return TargetCoefficients(even, linear, even_energy, 0.5 * linear**2, total - even_energy - 0.5 * linear**2)
 
 
-def _angle_rule(target: SingleIndex, inputs: AbstractInputs) -> tuple[Float[Array, " N"], Float[Array, " N"]]:
+def _angle_rule(target: SingleIndex, inputs: AbstractInputs, count: int) -> tuple[Float[Array, " N"], Float[Array, " N"]]:
     """Nodes on (0, π/2) and weights of the law of arccos|x_1|/‖x‖ for a uniform direction, split at the kinks of g."""
     dim = inputs.dim
+    panels = max(32, -(-count // 4))  # 16 nodes resolve two periods of the last feature
     spread = np.minimum(np.linspace(0, 40, 65) / np.sqrt(dim), np.pi / 2)  # from π/2: 40 standard deviations, then the rest
-    fixed = np.unique(np.concatenate([np.pi / 2 - spread, np.linspace(0, np.pi / 2, 33)]))
+    fixed = np.unique(np.concatenate([np.pi / 2 - spread, np.linspace(0, np.pi / 2, panels + 1)]))
     edges = jnp.asarray(fixed, jnp.result_type(inputs.second_moment))
     if not isinstance(inputs, Gaussian):
         kinks = jnp.asarray(np.abs(target.kinks), edges.dtype) / jnp.sqrt(inputs.second_moment)

@@ -1,5 +1,6 @@
 """The fields of a reduced solution at any angle: densities τ^±, potential G and drift V."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -32,12 +33,17 @@ def density(solution: Solution, theta: Float[Array, " n"], index: int = -1) -> F
     state = _state(solution, index)
     if isinstance(state, CharacteristicState):
         raise argument_error("solution", "one on a grid", "one by characteristics", 'Solve with method="grid".')
-    return polynomial_values(GridDynamics(reduction, half_width=2), state, theta)
+    return eqx.filter_jit(polynomial_values)(GridDynamics(reduction, half_width=2), state, theta)
 
 
 def _features_and_forces(solution: Solution, theta: Float[Array, " n"], index: int):
     reduction, theta = _checked(solution, theta)
-    angles, weights = weighted_angles(reduction, _state(solution, index))
+    return _evaluate(reduction, _state(solution, index), theta)
+
+
+@eqx.filter_jit
+def _evaluate(reduction: AngleReduction, state, theta: Float[Array, " n"]):
+    angles, weights = weighted_angles(reduction, state)
     reduction = reduction.resolved()
     at_atoms, _ = reduction.features(angles)
     signs = jnp.asarray([[1.0], [-1.0]], weights.dtype)

@@ -94,7 +94,7 @@ def _stepping(method, dtype, rtol, atol, options) -> Stepping:
     loose = (1e-6, 1e-6) if method != "characteristics" else (1e-9, 1e-10)
     default = loose if fine else (1e-4, 1e-6)
     rtol, atol = (given if given is not None else usual for given, usual in zip((rtol, atol), default, strict=True))
-    scheme = "dopri8" if method == "characteristics" else "ssprk43"
+    scheme = "dopri8" if method == "characteristics" else "ssprk104"
     return Stepping(scheme, rtol=rtol, atol=atol, **options)
 
 

@@ -39,6 +39,7 @@ class EvenFeatures(eqx.Module):
         """The first `count` of them."""
         return EvenFeatures(self.first, self.slope[:count], self.shift[:count], self.back[:count])
 
+    @eqx.filter_jit  # a scan that is called from outside of jit would be compiled anew every time
     def __call__(self, theta: Float[Array, "..."]) -> tuple[Float[Array, "M ..."], Float[Array, "M ..."]]:
         """ψ_n(θ) and its exact derivative ∂_θ ψ_n(θ), each [M, ...]."""
         x = jnp.cos(2 * theta)

@@ -60,7 +60,7 @@ def initial_measures(
 
 def _cell_integrals(start: AbstractBalancedStart, cells: int, dim_h: int, dim_perp: int, signed: bool, dtype):
     """∫ over each cell of the start's density times the law of the angle, [cells]."""
-    theta, weight = composite_rule(jnp.asarray(grid(cells, interval_end(signed))[1], dtype))
-    law = jnp.asarray(np.exp(log_density(np.asarray(theta), dim_h, dim_perp, signed)), dtype)
-    values = jax.vmap(start.density)(theta[:, None])[:, 0].astype(dtype)
-    return jnp.sum((weight * law * values).reshape(cells, -1), axis=1)
+    theta, weight = composite_rule(grid(cells, interval_end(signed))[1])
+    weighted_law = jnp.asarray(weight * np.exp(log_density(theta, dim_h, dim_perp, signed)), dtype)
+    values = start.density(jnp.asarray(theta, dtype)).astype(dtype)
+    return jnp.sum((weighted_law * values).reshape(cells, -1), axis=1)

@@ -51,9 +51,7 @@ class ExactRisk(AbstractRisk):
         field = term.field(cloud.b) - square * pair_field(cloud.b, cloud, odd, even)
         return Particles(jnp.sum(cloud.b * field, axis=1), cloud.a[:, None] * field)
 
-    def _parts(
-        self, cloud: Particles
-    ) -> tuple[AbstractTargetTerm, Float[Array, ""], Float[Array, ""], Float[Array, ""]]:
+    def _parts(self, cloud: Particles) -> tuple[AbstractTargetTerm, Float[Array, ""], Float[Array, ""], Float[Array, ""]]:
         risk = cast_floats(self, cloud.dtype).prepare()
         odd, even = risk.unit.odd_slope.astype(cloud.dtype), risk.unit.even_slope.astype(cloud.dtype)
         return risk.term, mean_square(risk.inputs, cloud.dtype), odd**2, even**2

@@ -7,6 +7,7 @@ where p(|(ω_1, ω_2)|) is the density of two coordinates of ω and P(t) = ∫_t
 e^{−t²/2}/2π. For the unit sphere: P(t) = (1−t²)^{(d−2)/2}/2π. (Derived: A' is an integral over the line u·x = 0.)
 """
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -44,7 +45,7 @@ def single_index_table(
 ) -> SingleIndexTable:
     """The table of one g for N(0, length² I) or the sphere of radius `length`, in the floating type of `length`."""
     dtype = length.dtype
-    sines = jnp.asarray(np.sin(np.pi / 2 * (chebyshev_points(_TERMS) + 1)), dtype)
+    sines = jnp.asarray(np.append(np.sin(np.pi / 2 * (chebyshev_points(_TERMS) + 1)), 1.0), dtype)
     rule = _sphere_rule if isinstance(inputs, Sphere) else _gaussian_rule
 
     def integrate(s):
@@ -53,15 +54,20 @@ def single_index_table(
         return values, t, weights
 
     values, t, weights = jax.vmap(integrate)(sines)
-    c_values, d_values = jnp.sum(values * weights[:, 1], axis=1), jnp.sum(values * weights[:, 2], axis=1)
-    values, t, weights = integrate(jnp.ones((), dtype))
-    half_mean, energy = jnp.sum(values * t * weights[0]) / 2, jnp.sum(values**2 * weights[0])
+    integrals = jnp.sum(values[:, None, :] * weights[:, 1:], axis=2) * jnp.stack([jnp.ones_like(sines), sines], axis=1)
+    law = weights[-1, 0]  # the last row is s = 1, where L s t is x_1 itself
+    half_mean, energy = jnp.sum(values[-1] * t[-1] * law) / 2, jnp.sum(values[-1] ** 2 * law)
+    c_series, a_series = jnp.matmul(jnp.asarray(_series_matrices(), dtype), integrals[:-1].T[:, :, None], precision=_EXACT)
+    coefficients = jnp.stack([a_series[:, 0].at[0].add(half_mean), c_series[:, 0]])
+    return SingleIndexTable(coefficients, half_mean, energy)
 
-    to_series = jnp.asarray(coefficient_matrix(_TERMS), dtype)
-    primitive = jnp.asarray(-np.pi / 2 * primitive_matrix(_TERMS) @ coefficient_matrix(_TERMS), dtype)
-    a_series = jnp.matmul(primitive, d_values * sines, precision=_EXACT).at[0].add(half_mean)
-    c_series = jnp.pad(jnp.matmul(to_series, c_values, precision=_EXACT), (0, 1))
-    return SingleIndexTable(jnp.stack([a_series, c_series]), half_mean, energy)
+
+@functools.cache
+def _series_matrices() -> np.ndarray:
+    """[2, terms + 1, terms]: from values at the points to the series of a function of θ, and of its ∫_θ^{π/2}."""
+    to_series = coefficient_matrix(_TERMS)
+    primitive = -np.pi / 2 * primitive_matrix(_TERMS) @ to_series
+    return np.stack([np.pad(to_series, ((0, 1), (0, 0))), primitive])
 
 
 def _panel_rule(start: float, end: float, cuts: Float[Array, " k"]) -> tuple[Float[Array, " n"], Float[Array, " n"]]:
