@@ -96,8 +96,8 @@ MORE_TARGETS = [
 ]
 
 TIMES = (0.0, 1.0, 10.0, 20.0, 100.0)
-_SIZES = {
-    "radial": {"cells": 400, "nodes": 255, "modes": 64},
+SIZES = {
+    "radial": {"cells": 400, "nodes": 255, "modes": 96},
     "single-index": {"cells": 400, "nodes": 511, "modes": 128},
 }
 _TOLERANCES = {"grid": (1e-9, 1e-9), "characteristics": (1e-11, 1e-12)}
@@ -105,7 +105,7 @@ _TOLERANCES = {"grid": (1e-9, 1e-9), "characteristics": (1e-11, 1e-12)}
 
 @functools.cache
 def reduction(case: Case):
-    return mf.reduce(case.problem(), **_SIZES[case.kind])
+    return mf.reduce(case.problem(), **SIZES[case.kind])
 
 
 @functools.cache

@@ -1,0 +1,78 @@
+"""The command line: one JSON object on stdout, prose on stderr, exit codes."""
+
+import json
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+from mfsym.__main__ import main
+
+KEYS = {"t", "risk", "mass_plus", "mass_minus", "alignment_plus", "alignment_minus"}
+
+
+def run(capsys, *arguments):
+    """Exit code, stdout and stderr of one command."""
+    code = main(list(arguments))
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_solve_prints_one_json_object(capsys):
+    command = ("solve", "--dim", "10", "--dim-h", "2", "--until", "2", "--records", "5", "--width", "32", "--json")
+    code, out, err = run(capsys, *command)
+    record = json.loads(out)
+    assert code == 0 and out.count("\n") == 1 and "Reduced route" in err
+    for part in (record, record["particles"]):
+        assert set(part) >= KEYS | {"wall_s"}
+        assert all(len(part[key]) == 5 for key in KEYS)
+    assert record["report"] is None and record["files"] == []
+    np.testing.assert_allclose(record["risk"][0], 1.0, rtol=1e-8)
+
+
+def test_without_json_stdout_stays_empty(capsys):
+    code, out, err = run(capsys, "solve", "--dim", "3", "--dim-h", "3", "--records", "3")
+    assert code == 0 and out == "" and "The run reached its last time" in err
+
+
+def test_what_has_no_meaning_is_null(capsys):
+    command = ("solve", "--dim", "4", "--single-index", "tanh", "--until", "0.5", "--records", "2", "--json")
+    record = json.loads(run(capsys, *command)[1])
+    assert record["distance_plus"] is None and record["particles"] is None
+
+
+def test_precision_is_left_as_it_was(capsys):
+    before = jax.config.jax_enable_x64
+    run(capsys, "solve", "--dim", "3", "--dim-h", "3", "--dtype", "float32", "--records", "3")
+    assert jax.config.jax_enable_x64 == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--dim-h", "31"), "dim_h"),
+        (("--dim", "0"), "dim"),
+        (("--cells", "3"), "cells"),
+        (("--nodes", "20"), "nodes"),
+        (("--until", "-1"), "ts"),
+        (("--records", "1"), "records"),
+        (("--width", "7"), "width"),
+        (("--scale", "nan"), "scale"),
+        (("--rtol", "-1"), "rtol"),
+    ],
+)
+def test_wrong_arguments_end_with_code_2_and_one_line(capsys, arguments, words):
+    code, out, err = run(capsys, "solve", *arguments, "--json")
+    assert code == 2 and out == ""
+    assert words in err.splitlines()[-1] and err.splitlines()[-1].startswith("mfsym: ")
+
+
+def test_help_and_unknown_options_in_a_shell():
+    def shell(*arguments):
+        return subprocess.run([sys.executable, "-m", "mfsym", *arguments], capture_output=True, text=True, check=False)
+
+    helped, unknown = shell("solve", "--help"), shell("solve", "--colour")
+    assert helped.returncode == 0 and "--dim-h" in helped.stdout and "Example" in helped.stdout
+    assert unknown.returncode == 2 and "--colour" in unknown.stderr

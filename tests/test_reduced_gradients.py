@@ -1,0 +1,75 @@
+"""Derivatives through `mf.reduce` and `mf.solve_reduced` against central differences, in both modes."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import mfsym as mf
+from mfsym.reduced.transport import GridDynamics
+
+TS = jnp.array([0.0, 1.0])
+POINT = jnp.array([1.1, 0.5, 0.4, 0.9])  # target scale, masses of the two signs, input scale
+DIRECTION = jnp.array([0.3, -0.7, 0.5, 0.2])
+
+
+def near_the_subspace(theta):
+    return jnp.where(theta < 1.0, 1.0, 0.0)
+
+
+def outcome(parameters, method, derivative="reverse", density=None):
+    """One number of everything a run ends with."""
+    scale, plus, minus, width = parameters
+    start = mf.SphereStart(plus, minus) if density is None else mf.AngularStart(density, plus, minus)
+    problem = mf.Problem(mf.Gaussian(12, width), mf.SubspaceNorm(3, scale), start=start)
+    reduced = mf.reduce(problem, cells=50, nodes=63, modes=16)
+    run = mf.solve_reduced(reduced, TS, method=method, derivative=derivative, rtol=1e-10, atol=1e-10)
+    return run.risk[-1] + 0.3 * run.mass_plus[-1] + 2.0 * run.mass_minus[-1]
+
+
+def central_differences(function, step=1e-4):
+    return np.array(
+        [float(function(POINT + step * e) - function(POINT - step * e)) / (2 * step) for e in jnp.eye(len(POINT))]
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["grid", "characteristics"])
+def test_both_modes_against_central_differences(method):
+    differences = central_differences(lambda p: outcome(p, method))
+    gradient = jax.grad(outcome)(POINT, method)
+    _, directional = jax.jvp(lambda p: outcome(p, method, "forward"), (POINT,), (DIRECTION,))
+    print(f"{method}: gradient {gradient}, central differences {differences}")
+    np.testing.assert_allclose(gradient, differences, rtol=1e-5)
+    assert float(directional) == pytest.approx(float(differences @ DIRECTION), rel=1e-5)
+
+
+@pytest.mark.slow
+def test_where_the_limiter_is_active():
+    """A start that is absent beyond one radian: the limiter works at the front, its factor is held constant."""
+    problem = mf.Problem(mf.Gaussian(12), mf.SubspaceNorm(3), start=mf.AngularStart(near_the_subspace))
+    dynamics = GridDynamics(mf.reduce(problem, cells=50, nodes=63, modes=16), half_width=2)
+    state = dynamics.initial_state()
+    assert float(jnp.min(dynamics.limiter_factor(state, dynamics.reconstruct(state)))) < 0.5
+    differences = central_differences(lambda p: outcome(p, "grid", density=near_the_subspace))
+    gradient = jax.grad(outcome)(POINT, "grid", "reverse", near_the_subspace)
+    print(f"limited: gradient {gradient}, central differences {differences}")
+    np.testing.assert_allclose(gradient, differences, rtol=1e-5)
+
+
+def test_gradient_of_a_target_function():
+    """Arrays inside g are leaves: d/dc of the coefficients of g(z) = tanh(c z)."""
+
+    def summary(c):
+        target = mf.SingleIndex(jax.tree_util.Partial(steep, c))
+        reduced = mf.reduce(mf.Problem(mf.Gaussian(8), target), cells=8, nodes=7, modes=16)
+        return jnp.stack([reduced.coefficients[-1], reduced.floor])
+
+    c, step = jnp.asarray(1.2), 1e-5
+    summary = jax.jit(summary)
+    differences = (summary(c + step) - summary(c - step)) / (2 * step)
+    np.testing.assert_allclose(jax.jit(jax.jacfwd(summary))(c), differences, rtol=1e-7)
+
+
+def steep(c, z):
+    return jnp.tanh(c * z)
