@@ -63,7 +63,7 @@ class Solution(eqx.Module):
         return usual + sorted(set(self.observables) - set(usual))
 
     @property
-    def succeeded(self) -> Bool[Array, ""]:
+    def succeeded(self) -> Bool[Array, "..."]:
         """Whether the run reached its last time with finite values."""
         return self.status == Status.complete
 

@@ -64,17 +64,25 @@ def test_halved_reaction_is_always_refused(radial, repetitions, monkeypatch):
     assert verdicts.count("disagree") == REPETITIONS
 
 
+def test_rates_in_the_width(radial, repetitions):
+    """With 240 seeds: the spread goes as m^{-1/2}, and m·E‖f_m − f‖² tends to a constant."""
+    pooled = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *repetitions, is_leaf=lambda leaf: leaf is None)
+    pooled = eqx.tree_at(lambda runs: runs.ts, pooled, jnp.asarray(TIMES))
+    judgement = mf.judge(radial[2], pooled)
+    names = ("risk", "mass_plus", "mass_minus", "alignment_plus", "alignment_minus")
+    slopes = {name: judgement.comparisons[name].spread_slope for name in names}
+    print(slopes, judgement.predictor_constant)
+    assert all(abs(slope + 0.5) < 0.15 for slope in slopes.values())
+    constant = judgement.predictor_constant
+    assert np.all(np.abs(constant[2] / constant[1] - 1) < 0.2)
+
+
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_cross_check_agrees(name):
     report = mf.cross_check(PROBLEMS[name](), jnp.asarray(TIMES), widths=(32, 96, 256), seeds=8, modes=32, nodes=255)
     print(report)
     assert report.verdict == "agree"
     assert set(report.judgements) == {"grid", "characteristics"}
-    comparisons = report.judgements["grid"].comparisons
-    slopes = [comparisons[name].spread_slope for name in ("risk", "mass_plus", "mass_minus", "alignment_plus")]
-    assert np.all(np.abs(np.array(slopes) + 0.5) < 0.3)
-    constant = report.judgements["grid"].predictor_constant[:, 1:]
-    assert np.all(constant.max(axis=0) < 2 * constant.min(axis=0))
     assert report.as_dict()["grid"]["verdict"] == "agree"
 
 

@@ -244,7 +244,6 @@ CLOUD = random_cloud(4, dim=5)
         (lambda: solve_particles(RADIAL, CLOUD, TS, samples=10, step=0.1), "`key` must be a JAX random key"),
         (lambda: solve_particles(RADIAL, CLOUD, TS, key=KEY), "`key` must be left out"),
         (lambda: solve_particles(RADIAL, CLOUD, TS, step=-1.0), "`step` must be a positive number"),
-        (lambda: solve_particles(RADIAL, CLOUD, TS, training="adam"), "`training` must be of type Training"),
         (lambda: solve_particles(RADIAL, CLOUD, TS, derivative="both"), "`derivative` must be one of"),
         (lambda: solve_particles(RADIAL, CLOUD, TS, dtype=jnp.int32), "`dtype` must be a floating type"),
         (lambda: solve_particles(RADIAL, eqx.tree_at(lambda c: c.a, CLOUD, CLOUD.a * jnp.nan), TS), "`cloud` must be"),
@@ -260,7 +259,7 @@ CLOUD = random_cloud(4, dim=5)
         (lambda: descend(RADIAL, CLOUD, 10), "`optimiser` must be given where `learning_rate` is not"),
         (lambda: descend(RADIAL, CLOUD, 10, learning_rate=0.1, record_every=3), "`record_every` must be a divisor"),
         (lambda: descend(RADIAL, CLOUD, 0, learning_rate=0.1), "`steps` must be an integer of at least 1"),
-        (lambda: descend(RADIAL, CLOUD, 10, optimiser="adam"), "`optimiser` must be an optax"),
+        (lambda: descend(RADIAL, CLOUD, 2.5, learning_rate=0.1), "`steps` must be an integer"),
     ],
 )
 def test_wrong_arguments(call, message):

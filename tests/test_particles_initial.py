@@ -131,7 +131,6 @@ def test_initial_cloud_follows_the_start():
         (lambda: sphere_cloud(PROBLEM, width=4, key=KEY, signs="odd"), "`signs` must be one of"),
         (lambda: sphere_cloud(PROBLEM, width=4, key=KEY, directions="odd"), "`directions` must be one of"),
         (lambda: sphere_cloud(PROBLEM, width=4, directions="deterministic", signs="random"), "`signs` must be"),
-        (lambda: sphere_cloud(mf.SubspaceNorm(3), width=4, key=KEY), "`problem` must be of type Problem"),
         (lambda: gaussian_cloud(PROBLEM, width=4, key=KEY), "`problem.start` must be a GaussianStart"),
         (
             lambda: sphere_cloud(

@@ -6,9 +6,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.stats
 from jax.scipy.special import xlogy
 from jaxtyping import Array, Float
+from scipy.special import ndtri
 
 from ..errors import argument_error, check_choice, check_floating, check_integer, is_traced
 from ..neurons import Particles
@@ -20,7 +20,7 @@ from .arguments import check_key, check_problem
 _GRID = 4097  # angles at which the law of an AngularStart is tabulated
 
 
-def initial_cloud(problem: Problem, *, width: int, key: Any, dtype: Any = None) -> Particles:
+def initial_cloud(problem: Problem, *, width: Any, key: Any, dtype: Any = None) -> Particles:
     """A random cloud of `width` neurons from the start of the problem; balanced signs where it has masses."""
     check_problem(problem)
     if isinstance(problem.start, AbstractBalancedStart):
@@ -28,7 +28,7 @@ def initial_cloud(problem: Problem, *, width: int, key: Any, dtype: Any = None) 
     return gaussian_cloud(problem, width=width, key=key, dtype=dtype)
 
 
-def gaussian_cloud(problem: Problem, *, width: int, key: Any, dtype: Any = None) -> Particles:
+def gaussian_cloud(problem: Problem, *, width: Any, key: Any, dtype: Any = None) -> Particles:
     """a ~ N(0, scale_a²) and b ~ N(0, scale_b² I_d/d), independent, for a problem with a `GaussianStart`."""
     check_problem(problem)
     start, width, dtype = problem.start, check_integer("width", width, 1), check_floating(dtype)
@@ -135,12 +135,14 @@ def _directions(problem: Problem, count: int, key: Array, kind: str, dtype: Any)
 
 def _sobol(count: int, dim: int, key: Array) -> np.ndarray:
     """Scrambled Sobol points [count, dim]: the first column uniform, the others mapped to the normal law."""
+    from scipy.stats import qmc  # scipy.stats takes as long to import as everything else together
+
     data = key if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else jax.random.key_data(key)
     generator = np.random.default_rng(np.asarray(data).tolist())
-    sequence = scipy.stats.qmc.Sobol(dim, seed=generator)  # pyright: ignore[reportCallIssue]  # rng= from scipy 1.15 on
+    sequence = qmc.Sobol(dim, seed=generator)  # pyright: ignore[reportCallIssue]  # rng= from scipy 1.15 on
     points = sequence.random_base2(max(0, (count - 1).bit_length()))[:count]
     inside = np.clip(points, 2.0**-33, 1 - 2.0**-33)  # a scrambled point may be 0
-    return np.concatenate([points[:, :1], scipy.stats.norm.ppf(inside[:, 1:])], axis=1)
+    return np.concatenate([points[:, :1], ndtri(inside[:, 1:])], axis=1)
 
 
 def _place(

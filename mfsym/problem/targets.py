@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ..errors import argument_error, check_instance, check_integer, float_array
+from ..errors import argument_error, check_instance, check_integer, float_array, is_traced
 from ..neurons import Particles
 from .functions import Function, check_scalar_function
 from .units import AbstractHomogeneousUnit, ReLU
@@ -59,6 +59,13 @@ class SubspaceNorm(AbstractTarget):
             raise argument_error("target.dim_h", f"at most {dim}, the dimension of the inputs", self.dim_h, "H lies in R^d.")
 
 
+def _static_number(argument: str, value: Any) -> float:
+    if is_traced(value):
+        raise argument_error(argument, "known when the problem is built", value, "Pass plain numbers.")
+    float_array(argument, value, 0)
+    return float(value)
+
+
 class SingleIndex(AbstractTarget):
     """f*(x) = g(x_1). `g` takes and returns a scalar; `kinks` are the points where g is not smooth.
 
@@ -72,7 +79,7 @@ class SingleIndex(AbstractTarget):
     def __init__(self, g: Callable[[Any], Any], kinks: tuple[float, ...] = (0.0,)):
         self.g = Function("g", g)
         check_scalar_function("g", self.g, jax.ShapeDtypeStruct((), jnp.result_type(float)))
-        self.kinks = tuple(float(float_array("kinks", kink, 0)) for kink in kinks)
+        self.kinks = tuple(_static_number("kinks", kink) for kink in kinks)
 
     def __call__(self, x):
         """g(x_1)."""

@@ -15,7 +15,7 @@ from .sampled import SampledRisk
 from .targets import USE_SAMPLES, check_closed_form
 
 
-def risk_of(problem: Problem, *, samples: int | None = None, key: Any = None, step: Any = None) -> AbstractRisk:
+def risk_of(problem: Problem, *, samples: Any = None, key: Any = None, step: Any = None) -> AbstractRisk:
     """The risk of a problem: exact where a closed form exists, the training risk on a data set, or sampled.
 
     Arguments: `samples` asks for n fresh inputs for every step of length `step` (flow time), drawn from `key`.

@@ -1,0 +1,139 @@
+"""The predictor, the fields and the clouds drawn from a reduced solution."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import problems
+import pytest
+
+import mfsym as mf
+from mfsym.reduced.predictor import averaged_feature, predict_reduced
+
+TEN = problems.TIMES.index(10.0)
+CASES = [problems.RADIAL[0], problems.RADIAL[3], *problems.SINGLE_INDEX]
+
+
+def random_neurons(theta, dim_h, dim, signed, count, seed):
+    """Unit vectors at angle theta to H (or to the first axis), otherwise uniform."""
+    generator = np.random.default_rng(seed)
+
+    def uniform(size):
+        b = generator.standard_normal((count, size))
+        return b / np.linalg.norm(b, axis=1, keepdims=True)
+
+    inside = np.ones((count, 1)) if signed else uniform(dim_h)
+    return np.hstack([np.cos(theta) * inside, np.sin(theta) * uniform(dim - dim_h)])
+
+
+@pytest.mark.parametrize(
+    ("dim", "dim_h", "signed", "unit"),
+    [
+        (2, 1, False, mf.ReLU()),
+        (4, 2, False, mf.ReLU()),
+        (30, 5, False, mf.LeakyReLU(0.3)),
+        (6, 5, False, mf.ReLU()),
+        (2, 1, True, mf.ReLU()),
+        (9, 1, True, mf.LeakyReLU(0.3)),
+        (9, 1, True, mf.Identity()),
+    ],
+)
+def test_averaged_feature_against_sampling(dim, dim_h, signed, unit):
+    target = mf.LinearTarget(np.eye(dim)[0]) if signed else mf.SubspaceNorm(dim_h)
+    reduced = mf.reduce(mf.Problem(mf.Gaussian(dim), target, unit=unit), cells=8, nodes=7, modes=4)
+    x = np.random.default_rng(1).standard_normal(dim)
+    along = x[0] if signed else np.linalg.norm(x[:dim_h])
+    across = np.sqrt(x @ x - along**2)
+    angles = [0.0, 0.4, 1.0, np.pi / 2, *([2.0, np.pi] if signed else [])]
+    seen = averaged_feature(reduced, jnp.asarray(angles), jnp.asarray(along), jnp.asarray(across))
+    for index, theta in enumerate(angles):
+        b = random_neurons(theta, dim_h, dim, signed, 200_000, index)
+        draws = np.asarray(unit.activation(jnp.asarray(b @ x)))
+        assert abs(draws.mean() - float(seen[index])) <= 4 * draws.std() / np.sqrt(len(draws)) + 1e-9
+
+
+def test_averaged_feature_is_the_norm_at_the_pole():
+    """‖x_H‖ = α φ̃(0; x), to the accuracy of the table."""
+    for dim, dim_h in ((2, 1), (3, 2), (30, 5), (40, 39), (2000, 3)):
+        reduced = mf.reduce(mf.Problem(mf.Gaussian(dim), mf.SubspaceNorm(dim_h)), cells=8, nodes=7, modes=4)
+        alpha = 2 * np.sqrt(np.pi) * np.exp(jax.scipy.special.gammaln((dim_h + 1) / 2)) / np.exp(
+            jax.scipy.special.gammaln(dim_h / 2)
+        )
+        at_pole = averaged_feature(reduced, jnp.zeros(1), jnp.asarray(1.7), jnp.asarray(0.4))
+        assert float(at_pole[0]) * float(alpha) == pytest.approx(1.7, rel=1e-9)
+
+
+@pytest.mark.parametrize("method", ["grid", "characteristics"])
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_risk_of_the_predictor_by_sampling(case, method):
+    run = problems.tight_run(case, method)
+    x, values = case.problem().sample(jax.random.key(3), 20_000)
+    prediction = predict_reduced(run, x)
+    losses = 0.5 * np.asarray(prediction - values) ** 2
+    difference = losses.mean() - float(run.risk[-1])
+    assert abs(difference) < 4 * losses.std() / np.sqrt(len(losses))
+    assert losses.mean() < 0.05 * case.energy
+
+
+def test_predictor_follows_the_axis_of_a_linear_target():
+    w = np.array([0.6, 0.0, -0.8])
+    ts, sizes = jnp.array([0.0, 5.0]), {"cells": 8, "nodes": 63, "modes": 16}
+    problem = mf.Problem(mf.Gaussian(3), mf.LinearTarget(w))
+    run = mf.solve_reduced(mf.reduce(problem, **sizes), ts, method="characteristics")
+    x = jax.random.normal(jax.random.key(0), (200, 3))
+    prediction = predict_reduced(run, x)
+    np.testing.assert_allclose(prediction, float(prediction[0] / (x[0] @ w)) * (x @ w), rtol=1e-8, atol=1e-10)
+    cloud = mf.sample_cloud(run, 5.0, width=20_000, key=jax.random.key(1))
+    draws = np.maximum(np.asarray(cloud.b) @ np.asarray(x[0]), 0) * np.asarray(cloud.a)
+    assert abs(draws.mean() - float(prediction[0])) < 4 * draws.std() / np.sqrt(len(draws))
+
+
+@pytest.mark.parametrize("case", [problems.RADIAL[0], problems.SINGLE_INDEX[0]], ids=lambda case: case.name)
+def test_density_and_potential(case):
+    run = problems.tight_run(case, "grid")
+    points, weights = np.polynomial.legendre.leggauss(2000)
+    theta, weights = jnp.asarray((points + 1) * case.end / 2), weights * case.end / 2
+    for index in (0, TEN):
+        masses = np.asarray(mf.density(run, theta, index)) @ weights
+        np.testing.assert_allclose(masses, [run.mass_plus[index], run.mass_minus[index]], rtol=1e-6)
+    # At t = 0 both signs have one law, f = 0 and G = g*; V is its derivative.
+    few = jnp.asarray(np.linspace(0.1, 1.5, 5))
+    np.testing.assert_allclose(mf.potential(run, few, 0), case.target_term(few), atol=2e-5)
+    slope = (mf.potential(run, few + 1e-5, TEN) - mf.potential(run, few - 1e-5, TEN)) / 2e-5
+    np.testing.assert_allclose(mf.drift(run, few, TEN), slope, atol=1e-8)
+    labels = problems.tight_run(case, "characteristics")
+    np.testing.assert_allclose(mf.potential(run, few, TEN), mf.potential(labels, few, TEN), atol=1e-8)
+    with pytest.raises(mf.ArgumentError, match="grid"):
+        mf.density(labels, few)
+
+
+@pytest.mark.parametrize("method", ["grid", "characteristics"])
+@pytest.mark.parametrize("case", [problems.RADIAL[0], problems.SINGLE_INDEX[1]], ids=lambda case: case.name)
+def test_clouds_drawn_and_projected(case, method):
+    """Masses are exact, angles and alignments those of the law within four standard errors."""
+    run, width = problems.tight_run(case, method), 20_000
+    cloud = mf.sample_cloud(run, 10.0, width=width, key=jax.random.key(7))
+    assert cloud.b.shape == (width, case.dim)
+    np.testing.assert_allclose(jnp.linalg.norm(cloud.b, axis=1), jnp.abs(cloud.a), rtol=1e-12)
+    theta, weight = mf.project(cloud, run.model)
+    for sign, mass, alignment in (
+        (1, run.mass_plus, run.alignment_plus),
+        (-1, run.mass_minus, run.alignment_minus),
+    ):
+        chosen = np.sign(weight) == sign
+        assert abs(np.asarray(weight)[chosen].sum()) == pytest.approx(float(mass[TEN]), rel=1e-10)
+        square = np.cos(np.asarray(theta)[chosen]) ** 2
+        assert abs(square.mean() - float(alignment[TEN])) < 4 * square.std() / np.sqrt(len(square))
+    x = jax.random.normal(jax.random.key(2), (3, case.dim))
+    directions = np.asarray(cloud.b)[:, case.dim_h :]
+    assert np.abs((directions / np.linalg.norm(directions, axis=1, keepdims=True)).mean(axis=0)).max() < 4.5 / np.sqrt(
+        width * (case.dim - case.dim_h)
+    )
+    assert np.isfinite(np.maximum(np.asarray(x) @ np.asarray(cloud.b).T, 0)).all()
+
+
+def test_projected_angles():
+    reduced = mf.reduce(mf.Problem(mf.Gaussian(4), mf.LinearTarget([0.0, 1.0, 0.0, 0.0])), cells=8, nodes=7, modes=4)
+    cloud = mf.Particles([2.0, -1.0], [[0.0, -3.0, 0.0, 0.0], [0.0, 1.0, 1.0, 0.0]])
+    theta, weight = mf.project(cloud, reduced)
+    np.testing.assert_allclose(theta, [np.pi, np.pi / 4], atol=1e-12)
+    np.testing.assert_allclose(weight, [3.0, -np.sqrt(2) / 2])
