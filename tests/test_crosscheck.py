@@ -115,10 +115,10 @@ def test_too_noisy_runs_are_undecided():
 
 def test_wasserstein_distance_of_atoms():
     rng = np.random.default_rng(2)
-    x, y = (jnp.asarray(np.sort(rng.normal(size=40) + shift)) for shift in (0, 1))
-    equal = jnp.full(40, 0.7)
+    x, y = (np.sort(rng.normal(size=40) + shift) for shift in (0, 1))
+    equal = np.full(40, 0.7)
     np.testing.assert_allclose(wasserstein_squared(x, equal, y, equal), np.mean((x - y) ** 2), rtol=1e-12)
-    point = wasserstein_squared(x, equal, jnp.asarray([0.3]), jnp.ones(1))
+    point = wasserstein_squared(x, equal, np.array([0.3]), np.ones(1))
     np.testing.assert_allclose(point, np.mean((x - 0.3) ** 2), rtol=1e-12)
 
 

@@ -145,6 +145,14 @@ def test_hessian_limit_on_the_diagonal():
     np.testing.assert_allclose(jacobian[0, :, 0], -(1.7**2) / 2 * np.eye(3), atol=1e-13)
 
 
+def test_a_student_equal_to_its_teacher_has_no_risk():
+    """Neither risk nor velocity; it holds the energy of the target against the kernel."""
+    cloud, unit = random_cloud(7), mf.LeakyReLU(0.3)
+    risk = risk_of(mf.Problem(mf.Gaussian(DIM, 1.7), mf.Teacher(cloud, unit), unit=unit))
+    assert abs(float(risk.value(cloud))) < 1e-14
+    assert np.max(np.abs(flat(risk.velocity(cloud)))) < 1e-14
+
+
 def temporary_bytes(function, *arguments):
     return jax.jit(function).lower(*arguments).compile().memory_analysis().temp_size_in_bytes
 

@@ -1,13 +1,16 @@
 """The predictor, the fields and the clouds drawn from a reduced solution."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
+import mpmath
 import numpy as np
 import problems
 import pytest
+import references
 
 import mfsym as mf
-from mfsym.reduced.predictor import averaged_feature, predict_reduced
+from mfsym.reduced.predictor import average_table, averaged_feature, predict_reduced
 
 TEN = problems.TIMES.index(10.0)
 CASES = [problems.RADIAL[0], problems.RADIAL[3], *problems.SINGLE_INDEX]
@@ -51,22 +54,33 @@ def test_averaged_feature_against_sampling(dim, dim_h, signed, unit):
         assert abs(draws.mean() - float(seen[index])) <= 4 * draws.std() / np.sqrt(len(draws)) + 1e-9
 
 
+@pytest.mark.parametrize(("dim_h", "dim_perp"), [(2, 1), (2, 2), (5, 25), (2, 400), (200, 300)])
+def test_averaged_feature_is_a_hypergeometric_function(dim_h, dim_perp):
+    """(A/α(d_H)) ₂F₁(−½, (1−d_H)/2; d_⊥/2; B²/A²) for A ≥ B, d_H and d_⊥ exchanged for A ≤ B, by mpmath."""
+    table = jnp.asarray(average_table(dim_h, dim_perp))
+    reduced = mf.reduce(mf.Problem(mf.Gaussian(4), mf.SubspaceNorm(2)), cells=8, nodes=7, modes=4)
+    reduced = eqx.tree_at(lambda r: r.average_table, reduced, table)
+    for along, across in ((1.0, 0.0), (1.0, 0.03), (2.0, 1.5), (1.0, 0.999), (0.7, 1.0), (0.0, 1.0)):
+        seen = averaged_feature(reduced, jnp.array([np.pi / 4]), jnp.asarray(along), jnp.asarray(across))
+        (large, first), (small, second) = sorted([(along, dim_h), (across, dim_perp)], reverse=True)
+        series = mpmath.hyp2f1(-0.5, (1 - mpmath.mpf(first)) / 2, mpmath.mpf(second) / 2, (small / large) ** 2)
+        exact = large * np.sqrt(0.5) / references.alpha(first) * float(series)
+        assert float(seen[0]) == pytest.approx(exact, rel=1e-9)
+
+
 def test_averaged_feature_is_the_norm_at_the_pole():
     """‖x_H‖ = α φ̃(0; x), to the accuracy of the table."""
     for dim, dim_h in ((2, 1), (3, 2), (30, 5), (40, 39), (2000, 3)):
         reduced = mf.reduce(mf.Problem(mf.Gaussian(dim), mf.SubspaceNorm(dim_h)), cells=8, nodes=7, modes=4)
-        alpha = 2 * np.sqrt(np.pi) * np.exp(jax.scipy.special.gammaln((dim_h + 1) / 2)) / np.exp(
-            jax.scipy.special.gammaln(dim_h / 2)
-        )
         at_pole = averaged_feature(reduced, jnp.zeros(1), jnp.asarray(1.7), jnp.asarray(0.4))
-        assert float(at_pole[0]) * float(alpha) == pytest.approx(1.7, rel=1e-9)
+        assert references.alpha(dim_h) * float(at_pole[0]) == pytest.approx(1.7, rel=1e-9)
 
 
 @pytest.mark.parametrize("method", ["grid", "characteristics"])
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_risk_of_the_predictor_by_sampling(case, method):
     run = problems.tight_run(case, method)
-    x, values = case.problem().sample(jax.random.key(3), 20_000)
+    x, values = case.problem().sample(jax.random.key(3), 4000)
     prediction = predict_reduced(run, x)
     losses = 0.5 * np.asarray(prediction - values) ** 2
     difference = losses.mean() - float(run.risk[-1])
@@ -90,11 +104,13 @@ def test_predictor_follows_the_axis_of_a_linear_target():
 @pytest.mark.parametrize("case", [problems.RADIAL[0], problems.SINGLE_INDEX[0]], ids=lambda case: case.name)
 def test_density_and_potential(case):
     run = problems.tight_run(case, "grid")
-    points, weights = np.polynomial.legendre.leggauss(2000)
-    theta, weights = jnp.asarray((points + 1) * case.end / 2), weights * case.end / 2
+    points, weights = np.polynomial.legendre.leggauss(3)  # exact for the polynomials of every cell
+    cell = case.end / run.model.cells
+    theta = jnp.asarray(((np.arange(run.model.cells)[:, None] + (points + 1) / 2) * cell).ravel())
+    weights = np.tile(weights * cell / 2, run.model.cells)
     for index in (0, TEN):
         masses = np.asarray(mf.density(run, theta, index)) @ weights
-        np.testing.assert_allclose(masses, [run.mass_plus[index], run.mass_minus[index]], rtol=1e-6)
+        np.testing.assert_allclose(masses, [run.mass_plus[index], run.mass_minus[index]], rtol=1e-12)
     # At t = 0 both signs have one law, f = 0 and G = g*; V is its derivative.
     few = jnp.asarray(np.linspace(0.1, 1.5, 5))
     np.testing.assert_allclose(mf.potential(run, few, 0), case.target_term(few), atol=2e-5)
