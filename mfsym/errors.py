@@ -25,6 +25,10 @@ class SolveError(RuntimeError):
         self.solution = solution
 
 
+class Words(str):
+    """What came, in words: it stands in a message as it is, without quotation marks."""
+
+
 def argument_error(argument: str, expected: str, got: Any, remedy: str) -> ArgumentError:
     """The one form of every message about a wrong argument."""
     return ArgumentError(_sentence(argument, expected, got, remedy))
@@ -41,6 +45,8 @@ def _sentence(argument: str, expected: str, got: Any, remedy: str) -> str:
 
 def describe(value: Any) -> str:
     """A value as a reader wants to see it: small ones whole, arrays by shape and dtype."""
+    if isinstance(value, Words):
+        return str(value)
     if is_traced(value):
         return f"a traced array of shape {value.shape}"
     if hasattr(value, "shape") and hasattr(value, "dtype") and np.size(value) > 8:
@@ -76,7 +82,7 @@ def check_instance(argument: str, value: Any, kind: type | tuple[type, ...], rem
     """An object of the library's own types."""
     if not isinstance(value, kind):
         names = " or ".join(k.__name__ for k in (kind if isinstance(kind, tuple) else (kind,)))
-        raise argument_error(argument, f"of type {names}", f"of type {type(value).__name__}", remedy)
+        raise argument_error(argument, f"of type {names}", Words(f"of type {type(value).__name__}"), remedy)
     return value
 
 

@@ -167,7 +167,9 @@ def _run(dynamics, state, ts, stepping):
         controller, first_step = diffrax.ConstantStepSize(), stepping.step
     else:
         control = diffrax.PIDController(stepping.rtol, stepping.atol, dtmin=1e-13 * ts[-1], force_dtmin=False, factormax=5.0)
-        controller, first_step = _LandingController(control, ts, ssp or 1.0), None
+        controller = _LandingController(control, ts, ssp or 1.0)
+        # A guess, which error control mends at once: diffrax's search for a first step would compile the velocity twice more.
+        first_step = jax.lax.stop_gradient(dynamics.largest_step(state)) if ssp else 0.01 * ts[1]
 
     def record(t, y, dynamics):
         return dynamics.observe(t, y), y if stepping.save_states else None

@@ -62,9 +62,7 @@ class Case(NamedTuple):
         """g*(theta) by the reference formulas."""
         if self.g is None:
             return references.target_term_norm(theta, self.dim_h)
-        values = [
-            references.target_term_single_index(self.g_numpy, np.cos(t), self.kinks) for t in np.ravel(theta)
-        ]
+        values = [references.target_term_single_index(self.g_numpy, np.cos(t), self.kinks) for t in np.ravel(theta)]
         return np.array(values).reshape(np.shape(theta))
 
 

@@ -40,17 +40,12 @@ NEVER_REACH = [("particles", "reduced"), ("reduced", "particles")]  # not even t
 ONLY_IN = {"diffrax": "integrate", "matplotlib": "plot"}  # outside package: the one room that may import it
 FORBIDDEN = ("jax._src", "equinox.internal")
 
-Tree = dict[
-    str, ast.Module
-]  # dotted name below the package ("problem.inputs", "problem.__init__"): its syntax
+Tree = dict[str, ast.Module]  # dotted name below the package ("problem.inputs", "problem.__init__"): its syntax
 
 
 def read(package: Path) -> Tree:
     files = sorted(package.rglob("*.py"))
-    return {
-        ".".join(f.relative_to(package).with_suffix("").parts): ast.parse(f.read_text(), str(f))
-        for f in files
-    }
+    return {".".join(f.relative_to(package).with_suffix("").parts): ast.parse(f.read_text(), str(f)) for f in files}
 
 
 def room_of(module: str) -> str:
@@ -124,11 +119,7 @@ def outside_violations(tree: Tree) -> Iterator[str]:
         for package, owner in ONLY_IN.items():
             if room_of(module) != owner and any(room_of(name) == package for name in names):
                 yield f"{module} imports {package}"
-        names |= {
-            dotted(node).replace("eqx.", "equinox.")
-            for node in ast.walk(syntax)
-            if isinstance(node, ast.Attribute)
-        }
+        names |= {dotted(node).replace("eqx.", "equinox.") for node in ast.walk(syntax) if isinstance(node, ast.Attribute)}
         for private in FORBIDDEN:
             if any(name == private or name.startswith(private + ".") for name in names):
                 yield f"{module} uses {private}"
@@ -300,6 +291,4 @@ def test_oldest_requirements_are_the_declared_lower_bounds():
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
     declared = [*project["dependencies"], *project["optional-dependencies"]["test"]]
     pinned = (REPOSITORY / "requirements" / "oldest.txt").read_text().splitlines()
-    assert {bound.replace(">=", "==") for bound in declared} <= {
-        line.split("#")[0].strip() for line in pinned
-    }
+    assert {bound.replace(">=", "==") for bound in declared} <= {line.split("#")[0].strip() for line in pinned}

@@ -135,7 +135,7 @@ def test_new_numbers_compile_nothing():
         def largest_step(self, state):
             return jnp.asarray(jnp.inf, state.dtype)
 
-    for rate in (1.0, 2.0, 3.0):
+    for rate in (1.0, 1.1, 1.2):
         run = integrate(Counted(jnp.asarray(rate)), jnp.ones(2), rate * TS, stepping(rtol=1e-6 / rate))
         assert float(run.final[0]) == pytest.approx(np.exp(-2.5 * rate**2), rel=1e-3)
     assert len(traces) == 1

@@ -40,9 +40,7 @@ def test_reference_run_to_seven_digits():
 def test_table_of_dimension_forty_in_one_batch():
     """Ten problems as one: exact masses within 1e-4, by one vmapped call over stacked reductions."""
     cases = references.DIM_40_TABLE
-    reductions = [
-        problems.small_reduction(200, mf.Problem(mf.Gaussian(40), mf.SubspaceNorm(dim_h))) for dim_h in cases
-    ]
+    reductions = [problems.small_reduction(200, mf.Problem(mf.Gaussian(40), mf.SubspaceNorm(dim_h))) for dim_h in cases]
     ts = jnp.array([0.0, 10.0])
     batch = jax.vmap(lambda reduced: mf.solve_reduced(reduced, ts))(mf.stack(reductions))
     seen = np.stack([batch.mass_plus[:, 1], batch.mass_minus[:, 1]], axis=1)
@@ -157,7 +155,7 @@ def test_what_a_solution_says():
     run = problems.tight_run(problems.SINGLE_INDEX[0], "grid")
     with pytest.raises(AttributeError, match="`distance_plus` has no meaning for this problem"):
         _ = run.distance_plus
-    with pytest.raises(AttributeError, match="no attribute `mass`.*mass_minus, mass_plus"):
+    with pytest.raises(AttributeError, match=r"no attribute `mass`.*mass_minus, mass_plus"):
         _ = run.mass
     record = run.as_dict()
     assert record["distance_plus"] is None and record["t"] == list(problems.TIMES)

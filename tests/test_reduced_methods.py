@@ -21,9 +21,7 @@ def masses(solution):
 
 @SIX
 def test_masses_of_the_two_methods(case):
-    difference = np.abs(
-        masses(problems.tight_run(case, "grid")) - masses(problems.tight_run(case, "characteristics"))
-    )
+    difference = np.abs(masses(problems.tight_run(case, "grid")) - masses(problems.tight_run(case, "characteristics")))
     print(f"{case.name}: masses differ by {difference.max(axis=1)} at t = {problems.TIMES}")
     assert difference[ONE].max() < 1e-8
     assert difference[TWENTY].max() < 1e-6
@@ -79,9 +77,7 @@ def risk_in_blocks(case, theta, weight, nodes):
     for rows in np.array_split(np.arange(len(theta)), 40):
         columns = np.arange(rows[0], len(theta))
         if case.g is None:
-            kernel = references.kernel_by_quadrature(
-                theta[rows], theta[columns], case.dim_h, case.dim - case.dim_h, **nodes
-            )
+            kernel = references.kernel_by_quadrature(theta[rows], theta[columns], case.dim_h, case.dim - case.dim_h, **nodes)
         else:
             kernel = references.kernel_single_index(theta[rows], theta[columns], case.dim, **nodes)
         twice = np.where(columns > rows[-1], 2.0, 1.0)

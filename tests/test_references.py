@@ -83,9 +83,7 @@ def test_kernel_near_the_diagonal_does_not_move_with_the_nodes(dim_h, dim_perp):
     theta = np.array([0, 1e-3, 0.3, 0.8, np.pi / 2 - 1e-4])
     for derivative in (False, True):
         coarse, fine = (
-            references.kernel_by_quadrature(
-                theta, theta + 1e-5, dim_h, dim_perp, nodes, derivative=derivative
-            )
+            references.kernel_by_quadrature(theta, theta + 1e-5, dim_h, dim_perp, nodes, derivative=derivative)
             for nodes in (64, 200)
         )
         np.testing.assert_allclose(coarse, fine, atol=2e-13)

@@ -7,7 +7,7 @@ import equinox as eqx
 import jax
 from jaxtyping import PyTree
 
-from ..errors import argument_error
+from ..errors import Words, argument_error
 
 
 class Function(eqx.Module):
@@ -36,6 +36,7 @@ def check_scalar_function(name: str, function: Function, example: jax.ShapeDtype
     try:
         out = jax.eval_shape(lambda x: function(x), example)  # a module with traced leaves cannot be compared
     except Exception as error:
-        raise argument_error(name, expected, f"one that fails with {type(error).__name__}: {error}", remedy) from error
+        got = Words(f"one that fails with {type(error).__name__}: {error}")
+        raise argument_error(name, expected, got, remedy) from error
     if getattr(out, "shape", None) != () or out.dtype.kind not in "fiu":
-        raise argument_error(name, expected, f"one that returns {out}", remedy)
+        raise argument_error(name, expected, Words(f"one that returns {out}"), remedy)

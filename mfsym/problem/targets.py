@@ -100,6 +100,8 @@ class LinearTarget(AbstractTarget):
 
     def __init__(self, w: Any):
         self.w = float_array("w", w, 1)
+        if not is_traced(self.w) and not bool(jnp.any(self.w != 0)):
+            raise argument_error("w", "different from 0", w, "It is the direction that the target depends on.")
 
     def __call__(self, x):
         """w·x."""

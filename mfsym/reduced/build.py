@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..errors import argument_error, check_integer, no_reduction
+from ..errors import argument_error, check_integer, is_traced, no_reduction
 from ..integrate import cast_floats
 from ..problem.losses import SquareLoss
 from ..problem.problem import Problem
@@ -97,7 +97,9 @@ def _unit_factors(unit: Any):
 
 
 def _check_start(start: Any, signed: bool) -> None:
-    start.density(jnp.linspace(0.0, interval_end(signed), 257))  # raises on a density that is not finite or negative
+    values = start.density(jnp.linspace(0.0, interval_end(signed), 257))  # raises where it is negative or not finite
+    if not is_traced(values) and not bool(jnp.any(values > 0)):
+        raise argument_error("density_of_angle", "positive somewhere", values, "A start without neurons learns nothing.")
 
 
 @eqx.filter_jit

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
-from ..errors import argument_error, check_choice, check_floating, check_instance, check_times
+from ..errors import argument_error, check_choice, check_floating, check_instance, check_times, is_traced
 from ..integrate import Stepping, cast_floats, integrate, require_complete
 from ..problem.training import Training
 from ..solution import Solution, Status
@@ -17,19 +17,20 @@ from .point import PointReduction
 from .quotient import AngleReduction
 from .transport import GridDynamics
 
+_ROUND_OFF = 1e-6  # of the largest density: what a state in float32 may be below 0
 METHODS = ("grid", "characteristics", "upwind")
 _POSITIONS = "distances to the ends of the interval are measured for targets of ‖x_H‖ only"
 
 
 def solve_reduced(
     reduced: AngleReduction | PointReduction,
-    ts: Float[Array, " T"],
+    ts: Any,
     *,
     training: Training | None = None,
     method: str = "grid",
     derivative: str = "reverse",
-    rtol: float | None = None,
-    atol: float | None = None,
+    rtol: Any = None,
+    atol: Any = None,
     max_steps: int = 65536,
     throw: bool = True,
     progress: bool = False,
@@ -100,10 +101,18 @@ def _stepping(method, dtype, rtol, atol, options) -> Stepping:
 
 def _checked_initial(initial: Any, like: Any) -> Any:
     expected = [leaf.shape for leaf in _leaves(like)]
+    remedy = "Pass `solution.final` of a run with the same cells (or nodes) and method."
     if not isinstance(initial, type(like)) or [np.shape(leaf) for leaf in _leaves(initial)] != expected:
-        remedy = "Pass `solution.final` of a run with the same cells (or nodes) and method."
         raise argument_error("initial", f"a state with arrays of shapes {expected}", initial, remedy)
+    if not any(is_traced(leaf) for leaf in _leaves(initial)) and not _is_admissible(initial):
+        raise argument_error("initial", "finite, with densities that are not negative", initial, remedy)
     return cast_floats(initial, like.dtype if hasattr(like, "dtype") else like.theta.dtype)
+
+
+def _is_admissible(state: Any) -> bool:
+    if isinstance(state, CharacteristicState):
+        return bool(jnp.all(jnp.isfinite(state.theta)) & jnp.all(state.log_weight < jnp.inf))
+    return bool(jnp.all(jnp.isfinite(state)) & (jnp.min(state) >= -_ROUND_OFF * jnp.max(state)))
 
 
 def _leaves(state: Any) -> list:

@@ -53,7 +53,7 @@ class EvenFeatures(eqx.Module):
 
         zero = jnp.zeros_like(x)
         start = (self.first * jnp.ones_like(x), zero, zero, zero)
-        _, (values, slopes) = jax.lax.scan(step, start, (self.slope, self.shift, self.back), unroll=4)
+        _, (values, slopes) = jax.lax.scan(step, start, (self.slope, self.shift, self.back))
         return values, slopes * (-2 * jnp.sin(2 * theta))[None]
 
 

@@ -1,6 +1,5 @@
 """The law of the angle between a uniform direction and a subspace or an axis, and the start on it (host, float64)."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
