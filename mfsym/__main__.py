@@ -141,7 +141,7 @@ def run_demo(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _error_sentence(pde: mf.Solution) -> str:
-    errors = ", ".join(f"{name} {float(jnp.max(value)):.0e}" for name, value in pde.error.items())
+    errors = ", ".join(f"{name} {float(jnp.max(value)):.0e}" for name, value in (pde.error or {}).items())
     return f"The grid's own estimate of its error, largest over time: {errors}."
 
 

@@ -158,11 +158,11 @@ def run_clouds(
         _run_width(problem, ts, reduced, width, jax.random.split(k, seeds)) for width, k in zip(widths, keys, strict=True)
     ]
     observables = {name: [r[0][name] for r in records] for name in records[0][0]}
-    theta, weight, energy = ([record[i] for record in records] for i in (1, 2, 3))
+    _, theta, weight, energy = (list(column) for column in zip(*records, strict=True))
     return Runs(ts, widths, observables, theta, weight, energy)
 
 
-def _run_width(problem, ts, reduced, width, keys):
+def _run_width(problem, ts, reduced, width, keys) -> tuple[dict[str, Array], Array, Array, Array]:
     """Observables [S, T], projections [S, T, width] and E f_m² [S, T] of one width for every key."""
     runs = []
     for key in keys:

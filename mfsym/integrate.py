@@ -168,7 +168,7 @@ def _run(dynamics, state, ts, stepping):
     else:
         control = diffrax.PIDController(stepping.rtol, stepping.atol, dtmin=1e-13 * ts[-1], force_dtmin=False, factormax=5.0)
         controller = _LandingController(control, ts, ssp or 1.0)
-        # A guess, which error control mends at once: diffrax's search for a first step would compile the velocity twice more.
+        # A guess that error control mends at once: a search for the first step would compile the velocity twice more.
         first_step = jax.lax.stop_gradient(dynamics.largest_step(state)) if ssp else 0.01 * ts[1]
 
     def record(t, y, dynamics):

@@ -91,6 +91,7 @@ def final_risk(parameters, derivative="reverse"):
     return solve_particles(problem, cloud, TS, derivative=derivative).risk[-1]
 
 
+@pytest.mark.slow
 def test_gradient_of_the_final_risk():
     """With the default tolerances, in reverse and in forward mode, to 1e-5 of central differences."""
     point, step = jnp.asarray([1.1, 0.5, 0.4, 0.0, 0.0]), 1e-4

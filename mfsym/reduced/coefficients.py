@@ -5,7 +5,7 @@ one function registered below. (Derived.)
 """
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -63,7 +63,7 @@ _GAUSS_NODES, _GAUSS_WEIGHTS = np.polynomial.legendre.leggauss(16)
 _Vector = Float[Array, "_"] | Float[np.ndarray, "_"]
 
 
-def composite_rule(edges: _Vector) -> tuple[_Vector, _Vector]:
+def composite_rule(edges: _Vector) -> tuple[Any, Any]:
     """Nodes and weights of 16-point Gauss–Legendre rules on consecutive panels; edges may be traced and may coincide.
 
     Edges in numpy give a rule in numpy, whose values are known while a function is traced.
