@@ -140,8 +140,8 @@ def test_derivative_of_the_velocity(name):
 def test_hessian_limit_on_the_diagonal():
     """The neuron's own kernel: −m ∂²F/∂b² tends to a²/2m for ReLU, besides the target's part. (Derived.)"""
     cloud = mf.Particles(jnp.asarray([1.7]), jnp.asarray([[0.3, -0.5, 1.1]]))
-    linear = mf.Problem(mf.Gaussian(3), mf.LinearTarget(np.zeros(3)))
-    jacobian = jax.jacfwd(lambda b: risk_of(linear).velocity(mf.Particles(cloud.a, b)).b)(cloud.b)
+    nothing = mf.Problem(mf.Gaussian(3), mf.SubspaceNorm(1, 0.0))
+    jacobian = jax.jacfwd(lambda b: risk_of(nothing).velocity(mf.Particles(cloud.a, b)).b)(cloud.b)
     np.testing.assert_allclose(jacobian[0, :, 0], -(1.7**2) / 2 * np.eye(3), atol=1e-13)
 
 
