@@ -151,11 +151,7 @@ def integrate(
     """
     dtype = jnp.result_type(*jax.tree.leaves(state))
     dynamics, state, ts, stepping = cast_floats((dynamics, state, ts, stepping), dtype)
-    observables, states, final, steps, rejected, status = _run(dynamics, state, ts, stepping)
-    valid = jnp.isfinite(observables["risk"])
-    bad = (status == Status.complete) & ~jnp.all(valid)
-    status = Status.where(bad, Status.not_finite, status)
-    stats = {"steps": steps, "rejected": rejected}
+    observables, states, final, stats, status, valid = _run(dynamics, state, ts, stepping)
     return Solution(ts, observables, final, states, status, valid, stats, None, model)
 
 
@@ -194,13 +190,15 @@ def _run(dynamics, state, ts, stepping):
     saved = cast_floats(dict(out.ys or {}), dtype)
     observables, states = saved["record"]
     final = jax.tree.map(lambda leaf: leaf[-1], saved["end"])
-    counts = out.stats["num_accepted_steps"], out.stats["num_rejected_steps"]
-    return observables, states, final, *counts, _status(out.result)
+    stats = {"steps": out.stats["num_accepted_steps"], "rejected": out.stats["num_rejected_steps"]}
+    valid = jnp.isfinite(observables["risk"])
+    return observables, states, final, stats, _status(out.result, valid), valid
 
 
-def _status(result):
+def _status(result, valid):
     early = Status.where(result == diffrax.RESULTS.max_steps_reached, Status.max_steps, Status.step_too_small)
-    return Status.where(result == diffrax.RESULTS.successful, Status.complete, early)
+    complete = Status.where(jnp.all(valid), Status.complete, Status.not_finite)
+    return Status.where(result == diffrax.RESULTS.successful, complete, early)
 
 
 def cast_floats(tree: PyTree, dtype: Any) -> PyTree:

@@ -57,7 +57,7 @@ def stepping(method="ssprk104", rtol=1e-8, atol=1e-10, **options):
 TS = jnp.array([0.0, 0.3, 1.0, 2.5])
 
 
-@pytest.mark.parametrize("method", ["ssprk104", "tsit5", "dopri8"])
+@pytest.mark.parametrize("method", ["ssprk104", "dopri8"])
 def test_adaptive_methods(method):
     dynamics, state = decay()
     run = integrate(dynamics, state, TS, stepping(method))
@@ -168,7 +168,7 @@ def test_derivatives(derivative):
     def final(rate):
         dynamics, state = decay()
         dynamics = eqx.tree_at(lambda d: d.rate, dynamics, rate)
-        return integrate(dynamics, state, TS, stepping("dopri8", 1e-10, 1e-12, derivative=derivative)).final["y"][0]
+        return integrate(dynamics, state, TS, stepping("tsit5", 1e-10, 1e-12, derivative=derivative)).final["y"][0]
 
     take = jax.grad if derivative == "reverse" else jax.jacfwd
     assert float(take(final)(jnp.asarray(0.7))) == pytest.approx(-2.5 * np.exp(-2.5 * 0.7), rel=1e-8)

@@ -13,7 +13,12 @@ import mfsym as mf
 from mfsym.reduced.predictor import average_table, averaged_feature, predict_reduced
 
 TEN = problems.TIMES.index(10.0)
-CASES = [problems.RADIAL[0], problems.RADIAL[3], *problems.SINGLE_INDEX]
+RUNS = pytest.mark.parametrize(
+    ("case", "method"),
+    [(case, "grid") for case in (problems.RADIAL[0], problems.RADIAL[3])]
+    + [(case, "characteristics") for case in problems.SINGLE_INDEX],
+    ids=lambda value: getattr(value, "name", value),
+)
 
 
 def random_neurons(theta, dim_h, dim, signed, count, seed):
@@ -76,11 +81,10 @@ def test_averaged_feature_is_the_norm_at_the_pole():
         assert references.alpha(dim_h) * float(at_pole[0]) == pytest.approx(1.7, rel=1e-9)
 
 
-@pytest.mark.parametrize("method", ["grid", "characteristics"])
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@RUNS
 def test_risk_of_the_predictor_by_sampling(case, method):
     run = problems.tight_run(case, method)
-    x, values = case.problem().sample(jax.random.key(3), 4000)
+    x, values = case.problem().sample(jax.random.key(3), 2000)
     prediction = predict_reduced(run, x)
     losses = 0.5 * np.asarray(prediction - values) ** 2
     difference = losses.mean() - float(run.risk[-1])
@@ -88,21 +92,23 @@ def test_risk_of_the_predictor_by_sampling(case, method):
     assert losses.mean() < 0.05 * case.energy
 
 
-def test_predictor_follows_the_axis_of_a_linear_target():
-    w = np.array([0.6, 0.0, -0.8])
-    ts, sizes = jnp.array([0.0, 5.0]), {"cells": 8, "nodes": 63, "modes": 16}
-    problem = mf.Problem(mf.Gaussian(3), mf.LinearTarget(w))
-    run = mf.solve_reduced(mf.reduce(problem, **sizes), ts, method="characteristics")
-    x = jax.random.normal(jax.random.key(0), (200, 3))
-    prediction = predict_reduced(run, x)
-    np.testing.assert_allclose(prediction, float(prediction[0] / (x[0] @ w)) * (x @ w), rtol=1e-8, atol=1e-10)
-    cloud = mf.sample_cloud(run, 5.0, width=20_000, key=jax.random.key(1))
-    draws = np.maximum(np.asarray(cloud.b) @ np.asarray(x[0]), 0) * np.asarray(cloud.a)
-    assert abs(draws.mean() - float(prediction[0])) < 4 * draws.std() / np.sqrt(len(draws))
+def test_predictor_and_clouds_follow_the_axis():
+    """With another axis w than e_1 the predictor is the same function of the input reflected to exchange the two."""
+    run = problems.tight_run(problems.SINGLE_INDEX[1], "characteristics")
+    w = np.linspace(-1, 1.3, 8)
+    w /= np.linalg.norm(w)
+    turned = eqx.tree_at(lambda s: s.model.basis, run, jnp.asarray(w[None]), is_leaf=lambda leaf: leaf is None)
+    normal = (w - np.eye(8)[0]) / np.linalg.norm(w - np.eye(8)[0])
+    reflection = np.eye(8) - 2 * np.outer(normal, normal)
+    x = jax.random.normal(jax.random.key(0), (50, 8))
+    np.testing.assert_allclose(predict_reduced(turned, x), predict_reduced(run, x @ reflection), rtol=1e-10)
+    cloud = mf.sample_cloud(turned, 10.0, width=2000, key=jax.random.key(1))
+    theta, _ = mf.project(cloud, turned.model)
+    np.testing.assert_allclose(jnp.cos(theta), cloud.b @ w / jnp.abs(cloud.a), atol=1e-10)
 
 
-@pytest.mark.parametrize("case", [problems.RADIAL[0], problems.SINGLE_INDEX[0]], ids=lambda case: case.name)
-def test_density_and_potential(case):
+def test_density():
+    case = problems.RADIAL[0]
     run = problems.tight_run(case, "grid")
     points, weights = np.polynomial.legendre.leggauss(3)  # exact for the polynomials of every cell
     cell = case.end / run.model.cells
@@ -111,19 +117,21 @@ def test_density_and_potential(case):
     for index in (0, TEN):
         masses = np.asarray(mf.density(run, theta, index)) @ weights
         np.testing.assert_allclose(masses, [run.mass_plus[index], run.mass_minus[index]], rtol=1e-12)
-    # At t = 0 both signs have one law, f = 0 and G = g*; V is its derivative.
+    with pytest.raises(mf.ArgumentError, match="grid"):
+        mf.density(problems.tight_run(problems.SINGLE_INDEX[0], "characteristics"), theta)
+
+
+@RUNS
+def test_potential_and_drift(case, method):
+    """At t = 0 both signs have one law, f = 0 and G = g*; V is the derivative of G."""
+    run = problems.tight_run(case, method)
     few = jnp.asarray(np.linspace(0.1, 1.5, 5))
     np.testing.assert_allclose(mf.potential(run, few, 0), case.target_term(few), atol=2e-5)
     slope = (mf.potential(run, few + 1e-5, TEN) - mf.potential(run, few - 1e-5, TEN)) / 2e-5
     np.testing.assert_allclose(mf.drift(run, few, TEN), slope, atol=1e-8)
-    labels = problems.tight_run(case, "characteristics")
-    np.testing.assert_allclose(mf.potential(run, few, TEN), mf.potential(labels, few, TEN), atol=1e-8)
-    with pytest.raises(mf.ArgumentError, match="grid"):
-        mf.density(labels, few)
 
 
-@pytest.mark.parametrize("method", ["grid", "characteristics"])
-@pytest.mark.parametrize("case", [problems.RADIAL[0], problems.SINGLE_INDEX[1]], ids=lambda case: case.name)
+@RUNS
 def test_clouds_drawn_and_projected(case, method):
     """Masses are exact, angles and alignments those of the law within four standard errors."""
     run, width = problems.tight_run(case, method), 20_000

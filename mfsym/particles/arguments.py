@@ -49,7 +49,7 @@ def check_cloud(cloud: PyTree, unit: AbstractUnit, problem: Problem | None = Non
         raise argument_error("cloud", "a pytree of arrays with the same first axis", sorted(widths), remedy)
     if len(dtypes) != 1 or not jnp.issubdtype(next(iter(dtypes)), jnp.floating):
         raise argument_error("cloud", "of one floating type", sorted(map(str, dtypes)), remedy)
-    if any(not is_traced(leaf) and not bool(jnp.all(jnp.isfinite(leaf))) for leaf in arrays):
+    if any(not is_traced(leaf) and not np.all(np.isfinite(np.asarray(leaf))) for leaf in arrays):
         raise argument_error("cloud", "a pytree of finite arrays", cloud, remedy)
     if problem is not None and isinstance(cloud, Particles):
         check_cloud_dimension(problem, cloud.dim)

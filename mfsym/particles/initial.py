@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -122,12 +123,19 @@ def _split_key(key: Any, signs: str, directions: str) -> Any:
 def _directions(problem: Problem, count: int, key: Array, kind: str, dtype: Any) -> Float[Array, "m d"]:
     """Unit vectors [count, d] from the law of the directions at time 0."""
     if kind == "random":
-        normal_key, uniform_key = jax.random.split(key)
-        normals = jax.random.normal(normal_key, (count, problem.dim), dtype)
-        uniforms = jax.random.uniform(uniform_key, (count,), dtype)
-    else:
-        points = jnp.asarray(_sobol(count, problem.dim + 1, key), dtype)
-        normals, uniforms = points[:, 1:], points[:, 0]
+        return _random_directions(problem, count, key, dtype)
+    points = jnp.asarray(_sobol(count, problem.dim + 1, key), dtype)
+    return _unit_vectors(problem, points[:, 1:], points[:, 0])
+
+
+@eqx.filter_jit
+def _random_directions(problem: Problem, count: int, key: Array, dtype: Any) -> Float[Array, "m d"]:
+    normal_key, uniform_key = jax.random.split(key)
+    normals = jax.random.normal(normal_key, (count, problem.dim), dtype)
+    return _unit_vectors(problem, normals, jax.random.uniform(uniform_key, (count,), dtype))
+
+
+def _unit_vectors(problem: Problem, normals: Float[Array, "m d"], uniforms: Float[Array, " m"]) -> Float[Array, "m d"]:
     if isinstance(problem.start, AngularStart):
         return _place(problem, problem.start, normals, uniforms)
     return safe_direction(normals)

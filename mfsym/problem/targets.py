@@ -7,6 +7,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from ..errors import argument_error, check_instance, check_integer, float_array, is_traced
@@ -32,7 +33,7 @@ class AbstractTarget(eqx.Module):
 
 
 def _first_axes(count: int, dim: int) -> Float[Array, "count d"]:
-    return jnp.eye(count, dim)
+    return jnp.asarray(np.eye(count, dim), jnp.result_type(float))
 
 
 class SubspaceNorm(AbstractTarget):
