@@ -23,6 +23,8 @@ from .particles.initial import sphere_cloud as sphere_cloud
 from .particles.observables import measure_cloud as measure_cloud
 from .particles.risk.choose import risk_of as risk_of
 from .predict import predict as predict
+from .problem.block_targets import BlockNorms as BlockNorms
+from .problem.block_targets import MultiIndex as MultiIndex
 from .problem.inputs import Empirical as Empirical
 from .problem.inputs import Gaussian as Gaussian
 from .problem.inputs import Sphere as Sphere

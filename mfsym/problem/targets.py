@@ -32,7 +32,8 @@ class AbstractTarget(eqx.Module):
         """Raise ArgumentError if the target is not a function on R^dim."""
 
 
-def _first_axes(count: int, dim: int) -> Float[Array, "count d"]:
+def first_axes(count: int, dim: int) -> Float[Array, "count d"]:
+    """The first `count` rows of the identity."""
     return jnp.asarray(np.eye(count, dim), jnp.result_type(float))
 
 
@@ -52,7 +53,7 @@ class SubspaceNorm(AbstractTarget):
 
     def subspace(self, dim):
         """The first dim_h axes."""
-        return _first_axes(self.dim_h, dim)
+        return first_axes(self.dim_h, dim)
 
     def check(self, dim):
         """dim_h ≤ dim."""
@@ -88,7 +89,7 @@ class SingleIndex(AbstractTarget):
 
     def subspace(self, dim):
         """The first axis."""
-        return _first_axes(1, dim)
+        return first_axes(1, dim)
 
     def check(self, dim):
         """Every dimension has a first coordinate."""

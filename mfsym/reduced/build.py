@@ -9,11 +9,14 @@ import numpy as np
 
 from ..errors import argument_error, check_integer, is_traced, no_reduction
 from ..integrate import cast_floats
+from ..problem.block_targets import BlockNorms, MultiIndex
 from ..problem.losses import SquareLoss
 from ..problem.problem import Problem
 from ..problem.start import AbstractBalancedStart
 from ..problem.targets import LinearTarget, SingleIndex, SubspaceNorm
 from ..problem.units import AbstractHomogeneousUnit
+from .blocks.build import build_block_reduction, has_blocks
+from .blocks.quotient import BlockReduction
 from .coefficients import target_coefficients
 from .harmonics import even_features, funk_hecke, norm_constant, truncated_share
 from .law import initial_measures
@@ -27,10 +30,12 @@ _FEWEST_MODES, _MOST_MODES = 16, 128
 
 
 def build_reduction(
-    problem: Problem, cells: int | None, nodes: int | None, modes: int | None, dtype
-) -> AngleReduction | PointReduction:
+    problem: Problem, cells: Any, nodes: Any, modes: int | None, dtype
+) -> AngleReduction | PointReduction | BlockReduction:
     """The reduced equation of a problem with a declared structure; raises NoReductionError, saying why, if there is none."""
     _check_problem(problem)
+    if has_blocks(problem):
+        return cast_floats(build_block_reduction(problem, cells, nodes, modes), dtype)
     target: Any = problem.target  # one of the classes that _check_problem lets through
     if isinstance(target, SubspaceNorm) and target.dim_h == problem.dim:
         return cast_floats(_point_reduction(problem), dtype)
@@ -73,10 +78,11 @@ def _default_nodes(dim: int, signed: bool) -> int:
 
 
 def _check_problem(problem: Problem) -> None:
-    if not isinstance(problem.target, (SubspaceNorm, SingleIndex, LinearTarget)):
+    if not isinstance(problem.target, (SubspaceNorm, SingleIndex, LinearTarget, MultiIndex, BlockNorms)):
         raise no_reduction(
             f"the target {type(problem.target).__name__} declares no structure",
-            "Declare it (SubspaceNorm, SingleIndex, LinearTarget), or use `solve_particles`, which needs none.",
+            "Declare it (SubspaceNorm, SingleIndex, LinearTarget, MultiIndex, BlockNorms), or use `solve_particles`, which "
+            "needs none.",
         )
     if not problem.inputs.rotation_invariant:
         raise no_reduction(f"inputs of type {type(problem.inputs).__name__} are not invariant under rotations")

@@ -12,6 +12,9 @@ from ..errors import argument_error, check_choice, check_floating, check_instanc
 from ..integrate import Stepping, cast_floats, integrate, require_complete
 from ..problem.training import Training
 from ..solution import Solution, Status
+from .blocks.grid import BlockGridDynamics
+from .blocks.labels import BlockLabelDynamics, LabelState
+from .blocks.quotient import BlockReduction
 from .characteristics import CharacteristicDynamics, CharacteristicState
 from .point import PointReduction
 from .quotient import AngleReduction
@@ -23,7 +26,7 @@ _POSITIONS = "distances to the ends of the interval are measured for targets of 
 
 
 def solve_reduced(
-    reduced: AngleReduction | PointReduction,
+    reduced: AngleReduction | PointReduction | BlockReduction,
     ts: Any,
     *,
     training: Training | None = None,
@@ -59,20 +62,20 @@ def solve_reduced(
     (Hajjar & Chizat 2022, low-dimensional structure; spectral form and scheme derived here.)
     """
     check_instance("training", Training() if training is None else training, Training, "Use mf.Training().")
-    check_instance("reduced", reduced, (AngleReduction, PointReduction), "Build it with mf.reduce(problem).")
+    check_instance("reduced", reduced, (AngleReduction, PointReduction, BlockReduction), "Build it with mf.reduce(problem).")
     check_choice("method", method, METHODS)
     ts = check_times(ts)
     if isinstance(reduced, PointReduction):
         return _closed_solution(reduced, ts)
     dtype = reduced.dtype if dtype is None else check_floating(dtype)
-    angle: AngleReduction
+    angle: AngleReduction | BlockReduction
     angle, ts = cast_floats((reduced, ts), dtype)
     dynamics = _dynamics(angle, method)
     state = dynamics.initial_state() if initial is None else _checked_initial(initial, dynamics.initial_state())
     options = {"derivative": derivative, "max_steps": max_steps, "progress": progress}
     stepping = _stepping(method, dtype, rtol, atol, options)
     solution = integrate(dynamics, state, ts, stepping, model=angle)
-    if angle.signed:
+    if isinstance(angle, BlockReduction) or angle.signed:
         absent = (("distance_plus", _POSITIONS), ("distance_minus", _POSITIONS))
         solution = dataclasses.replace(solution, absent=absent)
     solution = require_complete(solution, throw)
@@ -84,7 +87,11 @@ def solve_reduced(
     return solution
 
 
-def _dynamics(reduced: AngleReduction, method: str):
+def _dynamics(reduced: AngleReduction | BlockReduction, method: str):
+    if isinstance(reduced, BlockReduction):
+        if method == "upwind":
+            raise argument_error("method", "'grid' or 'characteristics' in several angles", method, "Choose one of these.")
+        return BlockLabelDynamics(reduced) if method == "characteristics" else BlockGridDynamics(reduced)
     if method == "characteristics":
         return CharacteristicDynamics(reduced)
     return GridDynamics(reduced, half_width=0 if method == "upwind" else 2)

@@ -1,0 +1,105 @@
+"""Nested polar coordinates of a unit vector u split into blocks.
+
+    |u_1| = cos θ_1, |u_2| = sin θ_1 cos θ_2, …, |u_k| = sin θ_1 ⋯ sin θ_{k−1} cos θ_k, |u_{k+1}| = sin θ_1 ⋯ sin θ_k
+
+A radial block keeps only its norm, θ_i ∈ [0, π/2]; a signed coordinate is a block of dimension 1 that keeps its sign,
+θ_i ∈ [0, π]; the last block is radial. For a uniform unit vector the angles are independent, and the round metric is
+dθ_1² + sin²θ_1 (dθ_2² + sin²θ_2 (dθ_3² + …)).
+"""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from ..law import cell_probabilities, log_density
+from ..quotient import grid, interval_end, node_rule
+
+MOST_ANGLES = 3
+
+
+class Blocks(NamedTuple):
+    """How R^d is split: the dimension of every block, and which of all but the last are signed coordinates."""
+
+    dims: tuple[int, ...]
+    signed: tuple[bool, ...]
+
+    @property
+    def angles(self) -> int:
+        """Number of angles k; there are k + 1 blocks."""
+        return len(self.signed)
+
+    @property
+    def stride(self) -> int:
+        """2 where every block is radial, so that all harmonics have even degrees; else 1."""
+        return 1 if any(self.signed) else 2
+
+    def rest(self, axis: int) -> int:
+        """Dimension of everything after block `axis`."""
+        return sum(self.dims[axis + 1 :])
+
+    def end(self, axis: int) -> float:
+        """End of the interval [0, end] of an angle."""
+        return interval_end(self.signed[axis])
+
+    def faces(self, axis: int, cells: int) -> np.ndarray:
+        """Faces of equal cells of one angle, [cells + 1]."""
+        return grid(cells, self.end(axis))[1]
+
+    def probabilities(self, cells: tuple[int, ...]) -> np.ndarray:
+        """Probability of every cell of the grid for a uniform unit vector, [n_1, …, n_k]."""
+        return _outer([
+            cell_probabilities(n, self.dims[axis], self.rest(axis), self.signed[axis]) for axis, n in enumerate(cells)
+        ])
+
+    def nodes(self, counts: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+        """Angles [N, k] of a tensor rule for the uniform law and the logarithms of its weights [N]."""
+        rules = [node_rule(count, self.end(axis)) for axis, count in enumerate(counts)]
+        logs = [
+            np.log(weight) + log_density(theta, self.dims[axis], self.rest(axis), self.signed[axis])
+            for axis, (theta, weight) in enumerate(rules)
+        ]
+        angles = np.stack([mesh.ravel() for mesh in np.meshgrid(*(theta for theta, _ in rules), indexing="ij")], axis=1)
+        return angles, sum(mesh.ravel() for mesh in np.meshgrid(*logs, indexing="ij"))
+
+    def pole(self, block: int) -> np.ndarray:
+        """Angles [k] of a unit vector inside one block."""
+        angles = np.full(self.angles, np.pi / 2)
+        angles[block : block + 1] = 0.0
+        return angles
+
+
+def _outer(vectors: list[np.ndarray]) -> np.ndarray:
+    out = vectors[0]
+    for vector in vectors[1:]:
+        out = out[..., None] * vector
+    return out
+
+
+def to_point(angles: Float[Array, "*n k"]) -> Float[Array, "*n k+1"]:
+    """Signed coordinates and norms of the blocks of the unit vectors with these angles."""
+    cosines, sines = jnp.cos(angles), jnp.sin(angles)
+    products = jnp.cumprod(sines, axis=-1)
+    before = jnp.concatenate([jnp.ones_like(sines[..., :1]), products[..., :-1]], axis=-1)
+    return jnp.concatenate([before * cosines, products[..., -1:]], axis=-1)
+
+
+def to_angles(point: Float[Array, "*n k+1"]) -> Float[Array, "*n k"]:
+    """Angles of points whose entries are signed coordinates and norms of blocks, of any length."""
+    squares = jnp.cumsum(point[..., ::-1] ** 2, axis=-1)[..., ::-1]
+    after = jnp.sqrt(squares[..., 1:])
+    return jnp.arctan2(after, point[..., :-1])
+
+
+def tangents(angles: Float[Array, "*n k"]) -> Float[Array, "*n k k+1"]:
+    """Orthonormal frame of the sphere in the directions of the angles, in the coordinates of `to_point`."""
+    count = angles.shape[-1]
+    rows = []
+    for axis in range(count):
+        # Block b < axis does not depend on this angle; the others are those of the angles from `axis` on, differentiated.
+        inner = to_point(angles[..., axis + 1 :]) if axis + 1 < count else jnp.ones_like(angles[..., :1])
+        cosine, sine = jnp.cos(angles[..., axis : axis + 1]), jnp.sin(angles[..., axis : axis + 1])
+        zeros = jnp.zeros_like(angles[..., :axis])
+        rows.append(jnp.concatenate([zeros, -sine, cosine * inner], axis=-1))
+    return jnp.stack(rows, axis=-2)
