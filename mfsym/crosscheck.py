@@ -25,6 +25,8 @@ from .particles.risk.targets import mean_square
 from .problem.problem import Problem
 from .problem.units import AbstractHomogeneousUnit
 from .reduce import reduce
+from .reduced.blocks.predictor import block_moments, cloud_moments
+from .reduced.blocks.quotient import BlockReduction
 from .reduced.flow import solve_reduced, with_all_modes
 from .reduced.point import PointReduction
 from .reduced.predictor import weighted_angles
@@ -38,13 +40,14 @@ class Runs(eqx.Module):
     """Finite clouds of several widths and seeds on one problem, recorded at `ts` [T].
 
     `observables[name][k]` is [seeds, T] for `widths[k]`: what every cloud shows by itself. `theta[k]` and `weight[k]`
-    [seeds, T, width] are the clouds pushed forward to the angle, with signed weights; `energy[k]` [seeds, T] is E f_m².
+    [seeds, T, width] are the clouds pushed forward to the angle, with signed weights (`theta[k]` with one more axis where
+    there are several angles); `energy[k]` [seeds, T] is E f_m².
     """
 
     ts: Float[Array, " T"]
     widths: tuple[int, ...] = eqx.field(static=True)
     observables: dict[str, list[Float[Array, "seeds T"]]]
-    theta: list[Float[Array, "seeds T _"]]
+    theta: list[Float[Array, "seeds T _ *k"]]
     weight: list[Float[Array, "seeds T _"]]
     energy: list[Float[Array, "seeds T"]]
 
@@ -141,7 +144,7 @@ def _references(reduced, ts) -> dict[str, Solution]:
 def run_clouds(
     problem: Problem,
     ts: Any,
-    reduced: AngleReduction | PointReduction,
+    reduced: AngleReduction | PointReduction | BlockReduction,
     *,
     widths: tuple[int, ...],
     seeds: int,
@@ -182,7 +185,7 @@ def _projected(problem, reduced, states):
     if isinstance(reduced, PointReduction):
         return jnp.zeros((*shape, 0)), jnp.zeros((*shape, 0)), energy
     theta, weight = jax.vmap(lambda cloud: project(cloud, reduced))(flat)
-    return theta.reshape(*shape, -1), weight.reshape(*shape, -1), energy
+    return theta.reshape(*shape, *theta.shape[1:]), weight.reshape(*shape, -1), energy
 
 
 def predictor_energy(problem: Problem, cloud: Particles) -> Float[Array, ""]:
@@ -205,7 +208,8 @@ def judge(reference: Solution, runs: Runs) -> Judgement:
     if reference.ts.shape != runs.ts.shape or not np.allclose(reference.ts, runs.ts):
         raise argument_error("reference", "recorded at the times of the runs", reference.ts, "Solve it at runs.ts.")
     names = [name for name in runs.observables if name in reference.observables]
-    total = len(runs.ts) * (len(names) + (3 if runs.theta[0].shape[-1] else 0))
+    with_angles = runs.weight[0].shape[-1] > 0
+    total = len(runs.ts) * (len(names) + (3 if with_angles else 0))
     comparisons = {}
     for name in names:
         error = 0 * reference.observables[name] if reference.error is None else reference.error[name]
@@ -214,7 +218,7 @@ def judge(reference: Solution, runs: Runs) -> Judgement:
             name, reference.observables[name], error, runs.observables[name], runs.widths, scale, total
         )
     constant = np.full((len(runs.widths), len(runs.ts)), np.nan)
-    if runs.theta[0].shape[-1]:
+    if with_angles:
         distances, sizes, errors = _squared_distances(reference, runs)
         for name, samples in distances.items():
             zero = np.zeros(len(runs.ts))
@@ -251,43 +255,72 @@ def _verdict(comparisons: dict[str, Comparison], ts, constant) -> Judgement:
 
 
 def _squared_distances(reference: Solution, runs: Runs):
-    """W2² of the laws of both signs and E(f_m − f)² for every run, their sizes, and the resolution of the reference."""
-    reduction = reference.model
-    atoms, weights, moments = _reference_moments(reduction, reference.states)
-    collected = {"w2_squared_plus": [], "w2_squared_minus": [], "predictor_distance": []}
+    """E(f_m − f)² and, on one angle, W2² of the laws of both signs for every run; their sizes; what the reference resolves."""
+    reduction, steps = reference.model, len(runs.ts)
+    moments = _reference_moments(reduction, reference.states)
+    predictor = []
     for theta, weight, energy in zip(runs.theta, runs.weight, runs.energy, strict=True):
         products = np.einsum("tk,stk->st", moments, _cloud_moments(reduction, theta, weight))
-        collected["predictor_distance"].append(np.asarray(energy) - 2 * products + np.sum(moments**2, axis=1))
-        for i, name in enumerate(("w2_squared_plus", "w2_squared_minus")):
-            share = np.maximum(np.asarray(weight) * (1 - 2 * i), 0)
-            collected[name].append(_wasserstein_table(np.asarray(theta), share, atoms[:, i], weights[:, i]))
-    angle, spacing = reduction.end**2, (reduction.end / reduction.cells) ** 2
-    energy = float(np.max(np.sum(moments**2, axis=1)))
-    sizes = {"w2_squared_plus": angle, "w2_squared_minus": angle, "predictor_distance": energy}
-    # Atoms of the reference are `spacing` apart; the risk's own error bounds that of the predictor.
-    risk_error = np.zeros(len(runs.ts)) if reference.error is None else np.asarray(reference.error["risk"])
-    errors = {"w2_squared_plus": spacing, "w2_squared_minus": spacing, "predictor_distance": 2 * risk_error}
-    return collected, sizes, {name: np.broadcast_to(e, len(runs.ts)) for name, e in errors.items()}
+        predictor.append(np.asarray(energy) - 2 * products + np.sum(moments**2, axis=1))
+    # The risk's own error bounds that of the predictor.
+    risk_error = np.zeros(steps) if reference.error is None else np.asarray(reference.error["risk"])
+    size = float(np.max(np.sum(moments**2, axis=1)))
+    distances, sizes, errors = {}, {}, {}
+    if isinstance(reduction, AngleReduction):
+        distances = _wasserstein_distances(reduction, reference.states, runs)
+        # Atoms of the reference are a cell apart.
+        sizes = dict.fromkeys(distances, reduction.end**2)
+        errors = {name: np.full(steps, (reduction.end / reduction.cells) ** 2) for name in distances}
+    distances["predictor_distance"], sizes["predictor_distance"] = predictor, size
+    errors["predictor_distance"] = 2 * risk_error
+    return distances, sizes, errors
 
 
-def _reference_moments(reduction, states) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Atoms and weights [T, 2, n] of a recorded solution and its scaled moments s_k τ̂_k [T, M]."""
-    atoms, weights = eqx.filter_jit(jax.vmap(weighted_angles, in_axes=(None, 0)))(reduction, states)
+def _reference_moments(reduction, states) -> np.ndarray:
+    """Scaled moments s_k τ̂_k [T, M] of a recorded solution: the coefficients of its predictor."""
+    if isinstance(reduction, BlockReduction):
+        return np.asarray(_scaled(reduction, block_moments(reduction, states)))
+    atoms, weights = _atoms(reduction, states)
     signed = weights * jnp.asarray([[[1.0], [-1.0]]], weights.dtype)
-    flat = (atoms.reshape(1, len(atoms), -1), signed.reshape(1, len(atoms), -1))
-    return np.asarray(atoms), np.asarray(weights), np.asarray(_cloud_moments(reduction, *flat)[0])
+    return np.asarray(_cloud_moments(reduction, atoms.reshape(1, len(atoms), -1), signed.reshape(1, len(atoms), -1))[0])
+
+
+def _atoms(reduction: AngleReduction, states):
+    return eqx.filter_jit(jax.vmap(weighted_angles, in_axes=(None, 0)))(reduction, states)
+
+
+def _cloud_moments(reduction, theta, weight) -> np.ndarray:
+    """s_k ∫ψ_k dτ of clouds with signed weights, [S, T, M]."""
+    if isinstance(reduction, BlockReduction):
+        return np.asarray(_scaled(reduction, cloud_moments(reduction, theta, weight)))
+    return np.asarray(_angle_moments(reduction, theta, weight))
+
+
+def _scaled(reduction: BlockReduction, moments: Float[Array, "..."]) -> Float[Array, "..."]:
+    angles = reduction.blocks.angles
+    scaled = moments * reduction.factors.reshape(-1, *(1,) * (angles - 1))
+    return scaled.reshape(*moments.shape[: moments.ndim - angles], -1)
 
 
 @eqx.filter_jit
-def _cloud_moments(reduction, theta, weight):
-    """s_k ∫ψ_k dτ of atoms with signed weights, [S, T, n] → [S, T, M]."""
-
+def _angle_moments(reduction, theta, weight):
     def one(pair):
         return reduction.factors * jnp.matmul(reduction.features(pair[0])[0], pair[1], precision=_HIGHEST)
 
     count = theta.shape[-1]
     moments = jax.lax.map(one, (theta.reshape(-1, count), weight.reshape(-1, count)))
     return moments.reshape(*theta.shape[:2], -1)
+
+
+def _wasserstein_distances(reduction: AngleReduction, states, runs: Runs) -> dict[str, list[np.ndarray]]:
+    """W2² of the laws of τ⁺ and of τ⁻ for every width, each [S, T]."""
+    atoms, weights = (np.asarray(part) for part in _atoms(reduction, states))
+    out: dict[str, list[np.ndarray]] = {"w2_squared_plus": [], "w2_squared_minus": []}
+    for theta, weight in zip(runs.theta, runs.weight, strict=True):
+        for i, name in enumerate(out):
+            share = np.maximum(np.asarray(weight) * (1 - 2 * i), 0)
+            out[name].append(_wasserstein_table(np.asarray(theta), share, atoms[:, i], weights[:, i]))
+    return out
 
 
 def _wasserstein_table(theta, share, atoms, weights) -> np.ndarray:

@@ -9,25 +9,30 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from .errors import argument_error, check_instance, check_integer
 from .neurons import Particles, neuron_masses
+from .reduced.blocks.predictor import block_angles
+from .reduced.blocks.quotient import BlockReduction
 from .reduced.predictor import coordinates, weighted_angles
 from .reduced.quotient import AngleReduction
 from .solution import Solution
 
 
 class Projection(NamedTuple):
-    """A cloud on the angles of a reduction: angles θ_j [m] and signed weights ε_j c_j / m [m]."""
+    """A cloud on the angles of a reduction: θ_j [m], or [m, k] with k angles, and signed weights ε_j c_j / m [m]."""
 
-    theta: Float[Array, " m"]
+    theta: Float[Array, "m *k"]
     weight: Float[Array, " m"]
 
 
-def project(cloud: Particles, reduced: AngleReduction) -> Projection:
-    """Push the law of a cloud forward to the angle: atoms at θ_j with weights sign(a_j)|a_j|‖b_j‖/m."""
+def project(cloud: Particles, reduced: AngleReduction | BlockReduction) -> Projection:
+    """Push the law of a cloud forward to the angles: atoms at θ_j with weights sign(a_j)|a_j|‖b_j‖/m."""
     check_instance("cloud", cloud, Particles, "Build one with mf.sphere_cloud.")
-    check_instance("reduced", reduced, AngleReduction, "Build it with mf.reduce(problem).")
+    check_instance("reduced", reduced, (AngleReduction, BlockReduction), "Build it with mf.reduce(problem).")
+    weight = (jnp.sign(cloud.a) * neuron_masses(cloud) / cloud.width).astype(reduced.dtype)
+    if isinstance(reduced, BlockReduction):
+        return Projection(block_angles(reduced, cloud.b.astype(reduced.dtype)), weight)
     along, across = coordinates(reduced, cloud.b.astype(reduced.dtype))
     theta = jnp.arctan2(across, along)
-    return Projection(theta, (jnp.sign(cloud.a) * neuron_masses(cloud) / cloud.width).astype(theta.dtype))
+    return Projection(theta, weight)
 
 
 def sample_cloud(solution: Solution, t: Any, *, width: int, key: PRNGKeyArray) -> Particles:

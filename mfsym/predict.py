@@ -8,6 +8,8 @@ from .errors import argument_error, check_instance, float_array
 from .neurons import Particles
 from .particles.predictor import predict_cloud
 from .problem.units import AbstractUnit, ReLU
+from .reduced.blocks.predictor import predict_blocks
+from .reduced.blocks.quotient import BlockReduction
 from .reduced.point import PointReduction
 from .reduced.predictor import predict_reduced
 from .reduced.quotient import AngleReduction
@@ -27,6 +29,9 @@ def predict(network: Solution | Particles, x: Any, *, unit: AbstractUnit | None 
         return predict_cloud(network, ReLU() if unit is None else unit, x)
     if unit is not None:
         raise argument_error("unit", "left out for a Solution", unit, "A solution knows its unit.")
+    if isinstance(network.model, BlockReduction):
+        _check_dimension(x, sum(network.model.blocks.dims))
+        return predict_blocks(network.model, network.final, x.astype(network.model.dtype))
     if isinstance(network.model, (AngleReduction, PointReduction)):
         if isinstance(network.model, AngleReduction):
             _check_dimension(x, round(float(network.model.dim)))

@@ -73,4 +73,6 @@ class BlockNorms(AbstractTarget):
     def check(self, dim):
         """The blocks fit into the inputs."""
         if sum(self.dims) > dim:
-            raise argument_error("target.dims", f"of sum at most {dim}, the dimension of the inputs", self.dims, "Match them.")
+            raise argument_error(
+                "target.dims", f"of sum at most {dim}, the dimension of the inputs", self.dims, "Match them."
+            )

@@ -13,7 +13,7 @@ from ..integrate import Stepping, cast_floats, integrate, require_complete
 from ..problem.training import Training
 from ..solution import Solution, Status
 from .blocks.grid import BlockGridDynamics
-from .blocks.labels import BlockLabelDynamics, LabelState
+from .blocks.labels import BlockLabelDynamics
 from .blocks.quotient import BlockReduction
 from .characteristics import CharacteristicDynamics, CharacteristicState
 from .point import PointReduction
@@ -149,8 +149,10 @@ def coarsened(reduced: AngleReduction) -> AngleReduction:
     return eqx.tree_at(lambda r: (r.cell_masses, r.node_log_density), reduced, halves)
 
 
-def with_all_modes(reduced: AngleReduction) -> AngleReduction:
+def with_all_modes(reduced: Any) -> Any:
     """The same reduction with all stored features in the dynamics: twice the modes."""
+    if isinstance(reduced, BlockReduction):
+        return dataclasses.replace(reduced, resolved_count=reduced.count)
     return dataclasses.replace(reduced, modes=len(reduced.features.even))
 
 

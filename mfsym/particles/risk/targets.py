@@ -7,6 +7,7 @@ A new target with a closed form is one class here and one line that registers it
 
 import abc
 import functools
+import math
 from typing import Any
 
 import equinox as eqx
@@ -15,6 +16,7 @@ from jaxtyping import Array, Float
 
 from ...errors import ArgumentError, argument_error
 from ...neurons import Particles
+from ...problem.block_targets import BlockNorms
 from ...problem.inputs import AbstractInputs, Sphere
 from ...problem.targets import AbstractTarget, LinearTarget, SingleIndex, SubspaceNorm, Teacher
 from ...problem.units import AbstractHomogeneousUnit
@@ -76,7 +78,7 @@ def check_closed_form(target: AbstractTarget, inputs: AbstractInputs) -> None:
 
 
 def _no_closed_form(target: AbstractTarget) -> ArgumentError:
-    expected = "one whose exact risk has a closed form (SubspaceNorm, SingleIndex, LinearTarget, Teacher)"
+    expected = "one whose exact risk has a closed form (SubspaceNorm, SingleIndex, BlockNorms, LinearTarget, Teacher)"
     return argument_error("problem.target", expected, f"a {type(target).__name__}", USE_SAMPLES)
 
 
@@ -86,8 +88,9 @@ def mean_square(inputs: AbstractInputs, dtype: Any) -> Float[Array, ""]:
 
 
 class NormTerm(AbstractTargetTerm):
-    """f* = scale·‖x_H‖, H the first dim_h axes: ∇g*_relu = 2q'(x) u_H + (q − 2x q') u at x = ‖u_H‖²."""
+    """f* = scale·‖x_H‖, H the dim_h axes from `start` on: ∇g*_relu = 2q'(x) u_H + (q − 2x q') u at x = ‖u_H‖²."""
 
+    start: int = eqx.field(static=True)
     dim_h: int = eqx.field(static=True)
     scale: Float[Array, ""]
     even: Float[Array, ""]
@@ -96,7 +99,8 @@ class NormTerm(AbstractTargetTerm):
 
     def field(self, b):
         """2e·scale·(E‖x‖²/d)·∇g*_relu."""
-        direction, in_subspace = safe_direction(b), (jnp.arange(b.shape[1]) < self.dim_h)[None, :]
+        direction, axis = safe_direction(b), jnp.arange(b.shape[1])
+        in_subspace = ((axis >= self.start) & (axis < self.start + self.dim_h))[None, :]
         theta = polar_angle(safe_norm(jnp.where(in_subspace, 0, b)), safe_norm(jnp.where(in_subspace, b, 0)))
         value, slope = norm_profile(self.dim_h, theta)
         along = jnp.where(in_subspace, direction, 0)
@@ -109,8 +113,40 @@ class NormTerm(AbstractTargetTerm):
 def _(target: SubspaceNorm, inputs, unit):
     dtype = target.scale.dtype
     square = mean_square(inputs, dtype)
-    energy, even = target.scale**2 * target.dim_h * square, unit.even_slope.astype(dtype)
-    return NormTerm(dim_h=target.dim_h, scale=target.scale, even=even, square=square, energy=energy)
+    return _norm_term(0, target.dim_h, target.scale, unit.even_slope.astype(dtype), square)
+
+
+def _norm_term(start: int, dim_h: int, scale, even, square) -> NormTerm:
+    energy = scale**2 * dim_h * square
+    return NormTerm(start=start, dim_h=dim_h, scale=scale, even=even, square=square, energy=energy)
+
+
+class BlockNormsTerm(AbstractTargetTerm):
+    """f* = Σ_i weights_i ‖x_{block i}‖: a sum of the fields of the blocks."""
+
+    blocks: tuple[NormTerm, ...]
+    energy: Float[Array, ""]
+
+    def field(self, b):
+        """Σ_i ∇g*_i."""
+        return functools.reduce(jnp.add, [block.field(b) for block in self.blocks])
+
+
+@target_term.register
+def _(target: BlockNorms, inputs, unit):
+    dtype = target.weights.dtype
+    even, square = unit.even_slope.astype(dtype), mean_square(inputs, dtype)
+    pairs = list(zip(target.starts, target.dims, target.weights, strict=True))
+    blocks = tuple(_norm_term(start, dim, weight, even, square) for start, dim, weight in pairs)
+    # E‖x_i‖‖x_j‖ of different blocks: independent chi variables for a Gaussian, and (E‖x‖²/d) times that for any law.
+    means = [weight * _chi_mean(dim) for _, dim, weight in pairs]
+    cross = sum(2 * means[i] * means[j] * square for i in range(len(means)) for j in range(i))
+    return BlockNormsTerm(blocks=blocks, energy=sum((block.energy for block in blocks), start=jnp.zeros((), dtype)) + cross)
+
+
+def _chi_mean(dim: int) -> float:
+    """E‖z‖ for z ~ N(0, I_dim)."""
+    return math.sqrt(2) * math.exp(math.lgamma((dim + 1) / 2) - math.lgamma(dim / 2))
 
 
 class SingleIndexTerm(AbstractTargetTerm):

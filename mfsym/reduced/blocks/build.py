@@ -4,7 +4,6 @@ from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
-import numpy as np
 
 from ...errors import argument_error, check_integer, no_reduction
 from ...problem.block_targets import BlockNorms, MultiIndex
@@ -31,7 +30,9 @@ def build_block_reduction(problem: Problem, cells: Any, nodes: Any, modes: Any) 
     """The equation in up to three angles; raises NoReductionError, saying why, if there is none."""
     blocks, remainder = _blocks(problem)
     if not isinstance(problem.start, SphereStart):
-        raise no_reduction(f"several angles start uniform (SphereStart), not from a {type(problem.start).__name__}", _PARTICLES)
+        raise no_reduction(
+            f"several angles start uniform (SphereStart), not from a {type(problem.start).__name__}", _PARTICLES
+        )
     cells = _sizes("cells", cells, _CELLS[blocks.angles], blocks.angles)
     nodes = _sizes("nodes", nodes, (_NODES[blocks.angles],) * blocks.angles, blocks.angles)
     if any(n % 2 == 0 for n in nodes):
@@ -92,6 +93,7 @@ def _build(problem, blocks, remainder, cells, nodes, modes) -> BlockReduction:
         node_log_weight=jnp.asarray(log_weight),
         floor=floor,
         tail=tail,
+        second_moment=inputs.second_moment,
         basis=None,
         resolved_count=(2 * (modes - 1)) // blocks.stride + 1,
         remainder=remainder,

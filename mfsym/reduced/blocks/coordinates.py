@@ -49,9 +49,9 @@ class Blocks(NamedTuple):
 
     def probabilities(self, cells: tuple[int, ...]) -> np.ndarray:
         """Probability of every cell of the grid for a uniform unit vector, [n_1, …, n_k]."""
-        return _outer([
-            cell_probabilities(n, self.dims[axis], self.rest(axis), self.signed[axis]) for axis, n in enumerate(cells)
-        ])
+        return _outer(
+            [cell_probabilities(n, self.dims[axis], self.rest(axis), self.signed[axis]) for axis, n in enumerate(cells)]
+        )
 
     def nodes(self, counts: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
         """Angles [N, k] of a tensor rule for the uniform law and the logarithms of its weights [N]."""

@@ -75,9 +75,7 @@ class BlockGridDynamics(AbstractDynamics):
             tuple(select(b, over[b] if b < a else slopes[b] if b == a else values[b]) for b in self.axes) for a in self.axes
         )
         all_moments = self._functionals(self.reduction)
-        moments = tuple(
-            self._truncate(resolved, axis, table) for axis, table in enumerate(all_moments)
-        )
+        moments = tuple(self._truncate(resolved, axis, table) for axis, table in enumerate(all_moments))
         tables = _Tables(
             moments,
             all_moments,
@@ -101,7 +99,9 @@ class BlockGridDynamics(AbstractDynamics):
             table, _ = reduction.tables[axis](jnp.asarray(points.ravel(), reduction.dtype))
             table = reduction.select(axis, table)
             weights = table.reshape(*table.shape[:2], 4, cells) * jnp.asarray(rule[:, None], reduction.dtype)
-            out.append(jax.vmap(jax.vmap(self._adjoint(axis), in_axes=(0, 0)), in_axes=(0, None))(weights, self._signs(axis, table)))
+            out.append(
+                jax.vmap(jax.vmap(self._adjoint(axis), in_axes=(0, 0)), in_axes=(0, None))(weights, self._signs(axis, table))
+            )
         return tuple(out)
 
     def _signs(self, axis: int, table: Float[Array, "L J P"]) -> Float[Array, "J 2"]:

@@ -24,6 +24,7 @@ class BlockReduction(eqx.Module):
     - `coefficients` η [L, J, …] of the target and `factors` f [L] of the unit; the first axis runs over the reachable degrees.
     - `uniform` [n_1, …, n_k]: probability of every cell for a uniform unit vector; `masses` [2]: of τ⁺ and τ⁻ at time 0.
     - `node_angles` [N, k], `node_log_weight` [N]: labels of the characteristics and the weights of their rule.
+    - `second_moment`: E‖x‖². `basis`: rows that span H, where it is not the first coordinates.
     - `floor`: risk that no τ can remove; `tail`: energy of the target beyond the stored harmonics.
     - `resolved_count`: how many of the stored degrees the dynamics uses; the risk uses all.
     - `remainder`: whether the last block is what the target ignores, rather than one of its own blocks.
@@ -39,6 +40,7 @@ class BlockReduction(eqx.Module):
     node_log_weight: Float[Array, " N"]
     floor: Float[Array, ""]
     tail: Float[Array, ""]
+    second_moment: Float[Array, ""]
     basis: Float[Array, "dim_h d"] | None
     resolved_count: int = eqx.field(static=True)
     remainder: bool = eqx.field(static=True)
@@ -131,4 +133,3 @@ def _products(tables: list[Float[Array, "..."]]) -> Float[Array, "n ..."]:
         rows = jnp.moveaxis(table, -1, 0)  # [n, L, J]
         out = rows.reshape(*rows.shape, *(1,) * (out.ndim - 2)) * out[:, None]
     return out
-

@@ -22,7 +22,7 @@ from ..law import log_density
 from .coordinates import Blocks
 from .harmonics import NestedTable, analyse, nested_tables, reachable_degrees
 
-_PANELS = {1: 64, 2: 24, 3: 6}  # panels of 16 Gauss points per angle
+_PANELS = {1: 64, 2: 24, 3: 2}  # panels of 16 Gauss points per angle
 _RADII = 24
 
 
@@ -84,7 +84,8 @@ def _(target: MultiIndex, inputs, blocks, tables):
     rules = [_rule(blocks, axis) for axis in range(blocks.angles)]
     plain = nested_tables(blocks, count, scaled=False)
     at_nodes = [
-        _select(blocks, a, count, table(jnp.asarray(theta))[0]) for a, (table, (theta, _)) in enumerate(zip(plain, rules, strict=True))
+        _select(blocks, a, count, table(jnp.asarray(theta))[0])
+        for a, (table, (theta, _)) in enumerate(zip(plain, rules, strict=True))
     ]
     shape = tuple(len(theta) for theta, _ in rules)
     angles = np.stack([m.ravel() for m in np.meshgrid(*(theta for theta, _ in rules), indexing="ij")], axis=1)
