@@ -255,7 +255,7 @@ def _verdict(comparisons: dict[str, Comparison], ts, constant) -> Judgement:
 
 
 def _squared_distances(reference: Solution, runs: Runs):
-    """E(f_m − f)² and, on one angle, W2² of the laws of both signs for every run; their sizes; what the reference resolves."""
+    """E(f_m − f)² and, on one angle, W2² of the laws of both signs for every run, sizes, and errors of the reference."""
     reduction, steps = reference.model, len(runs.ts)
     moments = _reference_moments(reduction, reference.states)
     predictor = []

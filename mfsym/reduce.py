@@ -4,6 +4,7 @@ from typing import Any
 
 from .errors import check_floating, check_instance
 from .problem.problem import Problem
+from .reduced.blocks.quotient import BlockReduction
 from .reduced.build import build_reduction
 from .reduced.point import PointReduction
 from .reduced.quotient import AngleReduction
@@ -12,18 +13,19 @@ from .reduced.quotient import AngleReduction
 def reduce(
     problem: Problem,
     *,
-    cells: int | None = None,
-    nodes: int | None = None,
+    cells: int | tuple[int, ...] | None = None,
+    nodes: int | tuple[int, ...] | None = None,
     modes: int | None = None,
     dtype: Any = None,
-) -> AngleReduction | PointReduction:
+) -> AngleReduction | PointReduction | BlockReduction:
     """The reduced equation of a problem with a declared symmetry.
 
     A target scale·‖x_H‖ leaves one angle θ ∈ [0, π/2], cos θ = ‖b_H‖/‖b‖; a target g(x_1) or w·x leaves the signed
-    angle θ ∈ [0, π] to its axis; with H the whole space no angle is left. (Hajjar & Chizat 2022.)
+    angle θ ∈ [0, π] to its axis; with H the whole space no angle is left. Norms of several blocks (BlockNorms) and
+    functions of several coordinates (MultiIndex) leave up to three angles. (Hajjar & Chizat 2022.)
 
     Arguments:
-      cells: cells of the grid (default 200 on [0, π/2], 400 on [0, π]).
+      cells: cells of the grid (default 200 on [0, π/2], 400 on [0, π]); with several angles one number or one per angle.
       nodes: labels per sign for the method of characteristics, an odd number (default grows with √d).
       modes: even harmonics in the dynamics (default: the fewest that leave out 1e-7 of K(0, 0), at most 128); twice as
         many are kept for the risk and for the error estimate.

@@ -77,7 +77,7 @@ def _outer(vectors: list[np.ndarray]) -> np.ndarray:
     return out
 
 
-def to_point(angles: Float[Array, "*n k"]) -> Float[Array, "*n k+1"]:
+def to_point(angles: Float[Array, "*n k"]) -> Float[Array, "*n blocks"]:
     """Signed coordinates and norms of the blocks of the unit vectors with these angles."""
     cosines, sines = jnp.cos(angles), jnp.sin(angles)
     products = jnp.cumprod(sines, axis=-1)
@@ -85,14 +85,14 @@ def to_point(angles: Float[Array, "*n k"]) -> Float[Array, "*n k+1"]:
     return jnp.concatenate([before * cosines, products[..., -1:]], axis=-1)
 
 
-def to_angles(point: Float[Array, "*n k+1"]) -> Float[Array, "*n k"]:
+def to_angles(point: Float[Array, "*n blocks"]) -> Float[Array, "*n k"]:
     """Angles of points whose entries are signed coordinates and norms of blocks, of any length."""
     squares = jnp.cumsum(point[..., ::-1] ** 2, axis=-1)[..., ::-1]
     after = jnp.sqrt(squares[..., 1:])
     return jnp.arctan2(after, point[..., :-1])
 
 
-def tangents(angles: Float[Array, "*n k"]) -> Float[Array, "*n k k+1"]:
+def tangents(angles: Float[Array, "*n k"]) -> Float[Array, "*n k blocks"]:
     """Orthonormal frame of the sphere in the directions of the angles, in the coordinates of `to_point`."""
     count = angles.shape[-1]
     rows = []

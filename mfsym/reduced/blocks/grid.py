@@ -98,7 +98,7 @@ class BlockGridDynamics(AbstractDynamics):
             points, rule = lobatto_points(cells, end)
             table, _ = reduction.tables[axis](jnp.asarray(points.ravel(), reduction.dtype))
             table = reduction.select(axis, table)
-            weights = table.reshape(*table.shape[:2], 4, cells) * jnp.asarray(rule[:, None], reduction.dtype)
+            weights = table.reshape(*table.shape[:2], 4, cells) * jnp.asarray(rule[None, None, :, None], reduction.dtype)
             out.append(
                 jax.vmap(jax.vmap(self._adjoint(axis), in_axes=(0, 0)), in_axes=(0, None))(weights, self._signs(axis, table))
             )
@@ -268,7 +268,8 @@ class BlockGridDynamics(AbstractDynamics):
             points, rule = lobatto_points(cells, end)
             weights = jnp.asarray(np.sin(points) ** 2 * rule[:, None], self.reduction.dtype)
             lower, upper, _ = self._parity(axis)
-            out = out[..., None] * self._adjoint(axis)(weights, jnp.asarray([lower, upper], self.reduction.dtype))
+            functional = self._adjoint(axis)(weights, jnp.asarray([lower, upper], self.reduction.dtype))
+            out = jnp.multiply.outer(out, functional)
         return out
 
     def observe(self, t, state):

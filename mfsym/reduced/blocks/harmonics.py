@@ -10,6 +10,8 @@ s_l = |a_l| the size of the Funk–Hecke coefficients, so that products are the 
 however large the dimension is. (Derived.)
 """
 
+from collections.abc import Sequence
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -39,7 +41,7 @@ class NestedTable(eqx.Module):
 
     def __call__(self, theta: Float[Array, " P"], over: int = 0) -> tuple[Float[Array, "L J P"], Float[Array, "L J P"]]:
         """F and ∂_θF at θ, divided by sin^over θ; where that is infinite, at a pole, it is set to 0."""
-        steps, count = self.slope.shape
+        count = self.slope.shape[1]
         degree = jnp.arange(count, dtype=theta.dtype)[:, None] * self.stride
         sine = jnp.where(jnp.abs(jnp.sin(theta)) < 1e-12, 0.0, jnp.sin(theta))[None]
         safe = jnp.where(sine == 0, 1.0, sine)
@@ -117,9 +119,9 @@ def _table(blocks: Blocks, axis: int, count: int, log_size: np.ndarray) -> Neste
 
 def log_funk_hecke(degrees: np.ndarray, dim: int) -> np.ndarray:
     """log s_l with s_0 = a_0, s_1 = a_1 and |a_l| of the even degrees, continued to odd ones (which only cancel)."""
-    l = np.maximum(degrees, 2).astype(float)
+    even = np.maximum(degrees, 2).astype(float)
     common = gammaln(dim / 2) - 0.5 * np.log(np.pi)
-    high = common + gammaln(l - 1) - gammaln(l / 2) - l * np.log(2) - gammaln((l + dim + 1) / 2)
+    high = common + gammaln(even - 1) - gammaln(even / 2) - even * np.log(2) - gammaln((even + dim + 1) / 2)
     zero = common - np.log(2) - gammaln((dim + 1) / 2)
     return np.where(degrees == 0, zero, np.where(degrees == 1, -np.log(2 * dim), high))
 
@@ -130,7 +132,7 @@ def reachable_degrees(count: int, stride: int) -> np.ndarray:
     return index if stride == 2 else index[(index < 2) | (index % 2 == 0)]
 
 
-def analyse(tables: list[Float[Array, "..."]], values: Float[Array, "..."]) -> Float[Array, "..."]:
+def analyse(tables: Sequence[Float[Array, "..."]], values: Float[Array, "..."]) -> Float[Array, "..."]:
     """Σ over points of values [P_1, …, P_k] times Π F_i[l_i, l_{i+1}](point i): coefficients [L_1, …, L_k].
 
     The table of the last angle is [L, 1, P]. The last angle is summed first.
@@ -146,8 +148,8 @@ def analyse(tables: list[Float[Array, "..."]], values: Float[Array, "..."]) -> F
     return out
 
 
-def synthesise(tables: list[Float[Array, "..."]], coefficients: Float[Array, "..."]) -> Float[Array, "..."]:
-    """Σ over harmonics of coefficients [L_1, …, L_k] times Π F_i[l_i, l_{i+1}]: values [P_1, …, P_k]; adjoint of `analyse`."""
+def synthesise(tables: Sequence[Float[Array, "..."]], coefficients: Float[Array, "..."]) -> Float[Array, "..."]:
+    """Σ over degrees of coefficients [L_1, …, L_k] times Π F_i[l_i, l_{i+1}]: values [P_1, …, P_k]. Adjoint of `analyse`."""
     out = coefficients[..., None]
     for axis, table in enumerate(tables):
         before, degree, lower = out.shape[:axis], out.shape[axis], out.shape[axis + 1]

@@ -1,5 +1,7 @@
 """Between the angles of blocks and R^d: coordinates of inputs and neurons, moments of states, the predictor."""
 
+import itertools
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -21,7 +23,7 @@ def block_point(reduction: BlockReduction, x: Float[Array, "n d"]) -> Float[Arra
     own = dims[:-1] if reduction.remainder else dims
     inside = x[:, : sum(own)] if reduction.basis is None else jnp.matmul(x, reduction.basis.T, precision=_HIGHEST)
     edges = np.cumsum([0, *own])
-    parts = [inside[:, start:stop] for start, stop in zip(edges[:-1], edges[1:], strict=True)]
+    parts = [inside[:, start:stop] for start, stop in itertools.pairwise(edges)]
     columns = [p[:, 0] if s else jnp.sqrt(jnp.sum(p**2, axis=1)) for p, s in zip(parts, signed, strict=False)]
     if reduction.remainder:
         outside = jnp.sum(x**2, axis=1) - jnp.sum(inside**2, axis=1)

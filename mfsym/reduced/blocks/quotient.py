@@ -5,6 +5,8 @@ With ψ the features of `harmonics`, f_l = √(E R²) times the factor of the un
     G(θ) = Σ f (η − f ψ̂) ψ(θ),   u' = ε ∇G on the sphere,   c' = 2 ε c G,   F = floor + ½ Σ (η − f ψ̂)².
 """
 
+from collections.abc import Sequence
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -21,7 +23,7 @@ class BlockReduction(eqx.Module):
     """The equation in k angles of a problem whose target depends on norms of blocks and on signed coordinates.
 
     - `blocks`: how R^d is split (static); `tables`: the harmonics, one table per angle.
-    - `coefficients` η [L, J, …] of the target and `factors` f [L] of the unit; the first axis runs over the reachable degrees.
+    - `coefficients` η [L, J, …] of the target, `factors` f [L] of the unit; the first axis runs over reachable degrees.
     - `uniform` [n_1, …, n_k]: probability of every cell for a uniform unit vector; `masses` [2]: of τ⁺ and τ⁻ at time 0.
     - `node_angles` [N, k], `node_log_weight` [N]: labels of the characteristics and the weights of their rule.
     - `second_moment`: E‖x‖². `basis`: rows that span H, where it is not the first coordinates.
@@ -126,7 +128,7 @@ class BlockReduction(eqx.Module):
         return jnp.sum((self.features(angles) * weights[None]).reshape(len(angles), -1), axis=1)
 
 
-def _products(tables: list[Float[Array, "..."]]) -> Float[Array, "n ..."]:
+def _products(tables: Sequence[Float[Array, "..."]]) -> Float[Array, "n ..."]:
     """Π_i F_i[l_i, l_{i+1}, n] as [n, L_1, …, L_k]."""
     out = jnp.moveaxis(tables[-1][:, 0], -1, 0)  # [n, L_k]
     for table in reversed(tables[:-1]):

@@ -1,0 +1,293 @@
+"""Several angles: coordinates, harmonics, both methods, and the reductions that they must contain."""
+
+import functools
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import references
+import scipy.stats
+
+import mfsym as mf
+from mfsym.reduced.blocks.coordinates import Blocks, tangents, to_angles, to_point
+from mfsym.reduced.blocks.grid import BlockGridDynamics
+from mfsym.reduced.blocks.harmonics import nested_tables
+from mfsym.reduced.blocks.merging import pole_groups
+from mfsym.reduced.blocks.quotient import BlockReduction
+
+BLOCKS = mf.Problem(mf.Gaussian(8), mf.BlockNorms((1, 2)))  # one angle per norm: two
+LARGEST = mf.Problem(mf.Gaussian(10), mf.MultiIndex(jnp.max, 2))  # two signed angles, with a linear part
+TIMES = (0.0, 0.5, 1.0, 2.5, 4.0)
+
+
+@functools.cache
+def run(name, method, sizes, modes=12):
+    problem = {"blocks": BLOCKS, "largest": LARGEST}[name]
+    reduced = mf.reduce(problem, modes=modes, **({"cells": sizes} if method == "grid" else {"nodes": sizes}))
+    return mf.solve_reduced(reduced, jnp.asarray(TIMES), method=method, derivative="forward")
+
+
+def angles_of(*norms):
+    """Angles of the unit vector with these norms of its blocks but the last."""
+    point = np.append(norms, np.sqrt(1 - np.sum(np.square(norms))))
+    return jnp.asarray(to_angles(jnp.asarray(point)))[None]
+
+
+def gaussian_relu(mean, spread):
+    """E max(mean + spread·Z, 0), Z ~ N(0, 1)."""
+    return mean * scipy.stats.norm.cdf(mean / spread) + spread * scipy.stats.norm.pdf(mean / spread)
+
+
+def test_coordinates():
+    angles = jnp.asarray(np.random.default_rng(0).uniform(0.1, 3.0, (20, 3))).at[:, 2].divide(2)
+    point = to_point(angles)
+    np.testing.assert_allclose(jnp.linalg.norm(point, axis=1), 1.0, rtol=1e-14)
+    np.testing.assert_allclose(to_angles(2.5 * point), angles, rtol=1e-12)
+    frame = tangents(angles)
+    np.testing.assert_allclose(jnp.einsum("nac,nbc->nab", frame, frame), np.broadcast_to(np.eye(3), (20, 3, 3)), atol=1e-14)
+    moved = jax.vmap(jax.jacfwd(to_point))(angles)  # [n, c, a]: the derivative along θ_a has length Π_{b<a} sin θ_b
+    lengths = np.concatenate([np.ones((20, 1)), np.cumprod(np.sin(angles), axis=1)[:, :2]], axis=1)
+    np.testing.assert_allclose(np.swapaxes(moved, 1, 2), frame * lengths[..., None], atol=1e-14)
+
+
+@pytest.mark.parametrize(
+    "blocks",
+    [
+        Blocks((1, 1, 5), (True, True)),
+        Blocks((1, 2, 5), (False, False)),
+        Blocks((2, 1, 3), (False, True)),
+        Blocks((1, 1, 1, 2), (True, True, True)),
+        Blocks((1, 3, 1), (True, False)),
+    ],
+    ids=str,
+)
+def test_harmonics_are_orthonormal(blocks):
+    angles, log_weight = blocks.nodes((41,) * blocks.angles)
+    tables = nested_tables(blocks, 6, scaled=False)
+    reduction = FeaturesOnly(blocks, tables)
+    values = np.asarray(reduction.features(jnp.asarray(angles))).reshape(len(angles), -1)
+    gram = (values * np.exp(log_weight)[:, None]).T @ values
+    used = np.diag(gram) > 0.5
+    assert used.sum() >= 4
+    np.testing.assert_allclose(gram, np.diag(used.astype(float)), atol=1e-6)
+
+
+class FeaturesOnly:
+    """The evaluation of a BlockReduction, for every degree, without a problem."""
+
+    def __init__(self, blocks, tables):
+        self.blocks, self.tables = blocks, tables
+        self.degrees = np.arange(tables[0].log_first.shape[0])
+
+    select = BlockReduction.select
+    features = BlockReduction.features
+
+
+def test_kernel_of_blocks_without_harmonics():
+    """Blocks (1, 2, 4): the arc-cosine kernel averaged over rotations of every block; and a published digit string."""
+    reduced = mf.reduce(mf.Problem(mf.Gaussian(7), mf.BlockNorms((1, 2))), modes=24, cells=8, nodes=7)
+    assert float(reduced.kernel(angles_of(0.3, 0.5), angles_of(0.6, 0.2))[0, 0]) == pytest.approx(0.170350965, abs=1e-8)
+    left, right = (0.3, 0.5, np.sqrt(1 - 0.34)), (0.6, 0.2, np.sqrt(1 - 0.4))
+    cosine, weight = np.zeros(1), np.ones(1)
+    for dim, one, other in zip((1, 2, 4), left, right, strict=True):
+        nodes, share = references.averaging_rule(dim, 64)
+        cosine, weight = np.add.outer(cosine, one * other * nodes).ravel(), np.multiply.outer(weight, share).ravel()
+    expected = np.sum(weight * references.arc_cosine(cosine))
+    assert float(reduced.kernel(angles_of(0.3, 0.5), angles_of(0.6, 0.2))[0, 0]) == pytest.approx(expected, abs=1e-10)
+
+
+def test_kernel_of_signed_coordinates_without_harmonics():
+    reduced = mf.reduce(mf.Problem(mf.Gaussian(9), mf.MultiIndex(jnp.max, 2)), modes=24, cells=8, nodes=7)
+    left, right = np.array([-0.3, 0.5]), np.array([0.6, 0.2])
+    nodes, weight = references.averaging_rule(7, 64)
+    cosine = left @ right + np.sqrt(1 - left @ left) * np.sqrt(1 - right @ right) * nodes
+    expected = np.sum(weight * references.arc_cosine(cosine))
+    assert float(reduced.kernel(angles_of(*left), angles_of(*right))[0, 0]) == pytest.approx(expected, abs=1e-9)
+
+
+def test_target_term_without_harmonics():
+    """g*(u) = E[g(x_H) ReLU(u·x)] for max(x_1, x_2), whose kink is off the axes, averaged over H^⊥ in closed form."""
+    reduced = mf.reduce(LARGEST, modes=24, cells=8, nodes=7)
+    u = np.array([0.6, -0.3])
+    node, weight = np.polynomial.legendre.leggauss(200)
+    z, w = 9 * node, 9 * weight * np.exp(-((9 * node) ** 2) / 2) / np.sqrt(2 * np.pi)
+    # In the coordinates (s, t) = (x_1 + x_2, x_1 − x_2)/√2 the kink is t = 0: two half lines of Gauss points.
+    half_node, half_weight = 4.5 * (node + 1), 4.5 * weight
+    t = np.concatenate([half_node, -half_node])
+    wt = np.tile(half_weight * np.exp(-(half_node**2) / 2) / np.sqrt(2 * np.pi), 2)
+    first, second = ((z[:, None] + s * t[None]) / np.sqrt(2) for s in (1, -1))
+    mean, spread = u[0] * first + u[1] * second, np.sqrt(1 - u @ u)
+    expected = np.sum(w[:, None] * wt[None] * np.maximum(first, second) * gaussian_relu(mean, spread))
+    assert float(reduced.target_term(angles_of(*u))[0]) == pytest.approx(expected, abs=2e-6)
+
+
+def test_gradients_of_the_features():
+    reduced = mf.reduce(LARGEST, modes=4, cells=8, nodes=7)
+    angles = jnp.asarray([[1.1, 2.0], [0.4, 0.3], [2.9, 1.5]])
+    values, gradients = reduced.features_and_gradients(angles)
+    slopes = jax.vmap(jax.jacfwd(lambda a: reduced.features(a[None])[0]))(angles)  # [n, L, J, k]
+    np.testing.assert_allclose(gradients[0], slopes[..., 0], atol=1e-12)
+    np.testing.assert_allclose(gradients[1], slopes[..., 1] / np.sin(angles[:, 0])[:, None, None], atol=1e-12)
+    at_pole = reduced.features_and_gradients(jnp.asarray([[0.0, 0.7]]))[1]
+    near = reduced.features_and_gradients(jnp.asarray([[1e-7, 0.7]]))[1]
+    np.testing.assert_allclose(at_pole, near, atol=1e-6)
+    assert values.shape == gradients.shape[1:]
+
+
+def test_groups_next_to_a_pole():
+    groups = pole_groups(Blocks((1, 1, 8), (True, True)), (32, 48))
+    sizes = [len(np.unique(row)) for row in groups.index]
+    assert sizes[0] == sizes[-1] <= 6 and sizes[16] == 48 and sizes[:16] == sorted(sizes[:16])
+    rng = np.random.default_rng(1)
+    density, uniform = (jnp.asarray(rng.uniform(size=(32, 48))) for _ in range(2))
+    averaged = groups.average(density, uniform)
+    assert float(jnp.sum(averaged)) == pytest.approx(float(jnp.sum(density)), rel=1e-13)
+    np.testing.assert_allclose(groups.average(averaged, uniform), averaged, rtol=1e-12)
+    np.testing.assert_allclose(groups.average(uniform, uniform), uniform, rtol=1e-12)
+    assert pole_groups(Blocks((1, 2, 8), (False, False)), (8, 8)).count == 64  # radial blocks need none
+
+
+def test_transport_alone_conserves_mass():
+    dynamics = BlockGridDynamics(mf.reduce(LARGEST, cells=(16, 20), nodes=7, modes=6))
+    rng = np.random.default_rng(2)
+    state = dynamics.initial_state() * jnp.asarray(rng.uniform(0.5, 1.5, (2, 16, 20)))
+
+    @jax.jit
+    def transported(state):
+        prepared = dynamics.prepare()
+        return prepared.transport(prepared.cell_values(state), prepared.fields(state)[1])
+
+    change = transported(state)
+    assert float(jnp.max(jnp.abs(change))) > 1e-3
+    np.testing.assert_allclose(jnp.sum(change, axis=(1, 2)), 0.0, atol=1e-12 * float(jnp.sum(jnp.abs(change))))
+
+
+def test_reference_values_of_two_blocks():
+    """|x_1| + ‖x_{2:3}‖, d = 8."""
+    grid, labels = run("blocks", "grid", 24), run("blocks", "characteristics", 31)
+    for solution in (grid, labels, run("blocks", "grid", 16)):
+        one, four = TIMES.index(1.0), TIMES.index(4.0)
+        seen = [float(m[i]) for i in (one, four) for m in (solution.mass_plus, solution.mass_minus)]
+        np.testing.assert_allclose(seen, [2.12053, 0.12186, 5.30129, 0.06165], atol=1e-5)
+        np.testing.assert_allclose([float(solution.risk[i]) for i in (one, four)], [1.0587, 0.0588], rtol=2e-3)
+    for name in grid.observables:
+        np.testing.assert_allclose(grid.observables[name], labels.observables[name], atol=3e-6)
+
+
+def test_the_largest_of_two_coordinates():
+    """Both methods where a linear part drives neurons across the poles: masses within 1e-4."""
+    grid, labels = run("largest", "grid", (24, 32), 8), run("largest", "characteristics", 21, 8)
+    for name in ("mass_plus", "mass_minus", "risk"):
+        difference = np.max(np.abs(grid.observables[name] - labels.observables[name]))
+        print(f"{name}: {difference:.1e}")
+        assert difference < 1e-4
+
+
+def test_densities_stay_non_negative():
+    lowest = {}
+    for limited in (True, False):
+        reduced = mf.reduce(LARGEST, cells=(24, 32), nodes=7, modes=8)
+        dynamics = eqx.filter_jit(lambda d: d.prepare())(BlockGridDynamics(reduced, limited=limited))
+        state = jnp.where(jnp.arange(24)[None, :, None] < 12, dynamics.initial_state(), 0.0)  # an edge that overshoots
+        euler = jax.jit(lambda s, d=dynamics: s + 0.5 * d.largest_step(s) * d.velocity(0.0, s))
+        lowest[limited] = min(float(jnp.min(state := euler(state))) / float(jnp.max(state)) for _ in range(5))
+    assert lowest[True] >= -1e-14 and lowest[False] < -1e-6
+
+
+def test_one_coordinate_of_two_is_the_single_index_reduction():
+    """|x_1| declared as a function of two coordinates; and a function of ‖x_H‖ declared as one of x_1 and x_2."""
+    ts = jnp.asarray([0.0, 1.0, 3.0])
+    for small, large in (
+        (mf.SingleIndex(jnp.abs), mf.MultiIndex(lambda x: jnp.abs(x[0]), 2)),
+        (mf.SubspaceNorm(2), mf.MultiIndex(jnp.linalg.norm, 2)),
+    ):
+        runs = [
+            mf.solve_reduced(
+                mf.reduce(mf.Problem(mf.Gaussian(8), target), cells=cells, nodes=63, modes=12), ts, derivative="forward"
+            )
+            for target, cells in ((small, 200), (large, 32))
+        ]
+        for name in ("mass_plus", "mass_minus", "risk"):
+            np.testing.assert_allclose(runs[0].observables[name], runs[1].observables[name], atol=2e-5)
+
+
+def test_two_declarations_of_one_target():
+    blocks = mf.reduce(mf.Problem(mf.Gaussian(12), mf.BlockNorms((1, 1))), modes=16, cells=8, nodes=7)
+    index = mf.reduce(
+        mf.Problem(mf.Gaussian(12), mf.MultiIndex(lambda x: jnp.sum(jnp.abs(x)), 2)), modes=16, cells=8, nodes=7
+    )
+    for norms in ((0.3, 0.4), (0.9, 0.1)):
+        angles = angles_of(*norms)
+        assert float(blocks.target_term(angles)[0]) == pytest.approx(float(index.target_term(angles)[0]), abs=1e-8)
+    risk = [float(r.floor + r.tail + 0.5 * jnp.sum(r.coefficients**2)) for r in (blocks, index)]
+    assert risk == pytest.approx([0.5 * (2 + 4 / np.pi)] * 2, rel=1e-8)  # ½E(|z_1| + |z_2|)²
+
+
+def test_three_angles():
+    """|x_1| + |x_2| + |x_3|, d = 12, t = 3."""
+    reduced = mf.reduce(mf.Problem(mf.Gaussian(12), mf.BlockNorms((1, 1, 1))), cells=10, nodes=11, modes=6)
+    ts = jnp.asarray([0.0, 1.5, 3.0])
+    grid, labels = (mf.solve_reduced(reduced, ts, method=m, derivative="forward") for m in ("grid", "characteristics"))
+    for name in grid.observables:
+        np.testing.assert_allclose(grid.observables[name], labels.observables[name], rtol=1e-3)
+
+
+def test_predictor_and_projection():
+    solution = run("blocks", "grid", 24)
+    x, values = BLOCKS.sample(jax.random.key(0), 4000)
+    losses = 0.5 * np.asarray(mf.predict(solution, x) - values) ** 2
+    assert abs(losses.mean() - float(solution.risk[-1])) < 4 * losses.std() / np.sqrt(len(losses))
+    cloud = mf.sphere_cloud(BLOCKS, width=4000, key=jax.random.key(1))
+    theta, weight = mf.project(cloud, solution.model)
+    assert theta.shape == (4000, 2) and float(jnp.sum(jnp.abs(weight))) == pytest.approx(1.0)
+    point = to_point(theta)
+    np.testing.assert_allclose(point[:, 0], jnp.abs(cloud.b[:, 0]), atol=1e-12)
+    np.testing.assert_allclose(point[:, 1], jnp.linalg.norm(cloud.b[:, 1:3], axis=1), atol=1e-12)
+
+
+@pytest.mark.parametrize("method", ["grid", "characteristics"])
+def test_derivative_in_the_weights(method):
+    def final_risk(weights):
+        reduced = mf.reduce(mf.Problem(mf.Gaussian(6), mf.BlockNorms((1, 2), weights)), cells=10, nodes=9, modes=4)
+        return mf.solve_reduced(
+            reduced, jnp.asarray([0.0, 0.7]), method=method, derivative="forward", rtol=1e-9, atol=1e-10
+        ).risk[-1]
+
+    at, along = jnp.asarray([1.0, 0.8]), jnp.asarray([0.6, -0.8])
+    slope = float(jax.jit(lambda w: jax.jvp(final_risk, (w,), (along,))[1])(at))
+    ahead, behind = (float(final_risk(at + h * along)) for h in (1e-4, -1e-4))
+    assert slope == pytest.approx((ahead - behind) / 2e-4, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("dim", "target", "message"),
+    [
+        (9, mf.BlockNorms((1, 1, 1, 1)), "4 angles are left.*solve_particles"),
+        (4, mf.MultiIndex(jnp.max, 4), "no symmetry is left.*solve_particles"),
+        (4, mf.BlockNorms((4,)), "SubspaceNorm"),
+    ],
+)
+def test_problems_without_such_a_reduction(dim, target, message):
+    with pytest.raises(mf.NoReductionError, match=message):
+        mf.reduce(mf.Problem(mf.Gaussian(dim), target))
+
+
+def test_wrong_arguments():
+    with pytest.raises(mf.ArgumentError, match="dims"):
+        mf.BlockNorms(())
+    with pytest.raises(mf.ArgumentError, match="weights"):
+        mf.BlockNorms((1, 2), [1.0])
+    with pytest.raises(mf.ArgumentError, match="at most 3"):
+        mf.Problem(mf.Gaussian(3), mf.BlockNorms((2, 2)))
+    with pytest.raises(mf.ArgumentError, match="`g`"):
+        mf.MultiIndex(jnp.abs, 2)
+    with pytest.raises(mf.ArgumentError, match="`cells`"):
+        mf.reduce(BLOCKS, cells=(8, 8, 8))
+    with pytest.raises(mf.ArgumentError, match="`nodes`"):
+        mf.reduce(BLOCKS, nodes=8)
+    with pytest.raises(mf.ArgumentError, match="`method`"):
+        mf.solve_reduced(mf.reduce(BLOCKS, cells=8, nodes=7, modes=2), jnp.asarray([0.0, 1.0]), method="upwind")
+    with pytest.raises(mf.NoReductionError, match="uniform"):
+        mf.reduce(mf.Problem(mf.Gaussian(8), mf.BlockNorms((1, 2)), start=mf.AngularStart(jnp.ones_like)))
