@@ -13,6 +13,8 @@ from ..integrate import Stepping, cast_floats, integrate, require_complete
 from ..problem.training import Training
 from ..solution import Solution, Status
 from .characteristics import CharacteristicDynamics, CharacteristicState
+from .moment_flow import solve_moments
+from .moments import OddReduction
 from .point import PointReduction
 from .quotient import AngleReduction
 from .transport import GridDynamics
@@ -23,11 +25,11 @@ _POSITIONS = "distances to the ends of the interval are measured for targets of 
 
 
 def solve_reduced(
-    reduced: AngleReduction | PointReduction,
+    reduced: AngleReduction | PointReduction | OddReduction,
     ts: Any,
     *,
     training: Training | None = None,
-    method: str = "grid",
+    method: str | None = None,
     derivative: str = "reverse",
     rtol: Any = None,
     atol: Any = None,
@@ -41,27 +43,40 @@ def solve_reduced(
     """Solve the reduced equation ∂_t τ^± = ∓∂_θ(V τ^±) ± 2 G τ^± from its start.
 
     Arguments:
-      reduced: from `mf.reduce`. With H the whole space no angle is left and the closed solution is returned.
+      reduced: from `mf.reduce`. With H the whole space no angle is left and the closed solution is returned. For an odd
+        target it is the moment equation M' = AM + MA.
       ts: times [T] of the record, increasing from 0.
-      method: "grid" (fifth-order finite volumes, non-negative), "characteristics" (labels that move; spectrally accurate
-        while the flow map is smooth), or "upwind" (first order, a yardstick).
+      method: "grid" (the default; fifth-order finite volumes, non-negative), "characteristics" (labels that move;
+        spectrally accurate while the flow map is smooth), or "upwind" (first order, a yardstick). For an odd target
+        "closed" (inputs with Σ = v I), "hyperboloid" (1 + d unknowns, from the start of the problem) or "moments"
+        ((1 + d)² unknowns, any start); the default is the first of them that holds.
       derivative: "reverse" (jax.grad, jax.vjp) or "forward" (jax.jvp, jax.jacfwd) mode of differentiation.
-      rtol, atol: tolerances of a time step; by default 1e-6 and 1e-6 on a grid, 1e-9 and 1e-10 for characteristics, and
-        1e-4 and 1e-6 in float32.
+      rtol, atol: tolerances of a time step; by default 1e-6 and 1e-6 on a grid, 1e-9 and 1e-10 for characteristics,
+        1e-10 and 1e-12 for moments, and 1e-4 and 1e-6 (moments: 1e-5 and 1e-7) in float32.
       max_steps, throw, progress: bound on the steps; raise SolveError on an early end; show a progress bar on stderr.
-      initial: state to start from instead of the reduction's own, for example `solution.final` of an earlier run.
+      initial: state to start from instead of the reduction's own, for example `solution.final` of an earlier run, or,
+        for an odd target, the moments E[c cᵀ], c = (a, b), of any start that is invariant under c ↦ −c.
       error: also run with half the cells (or labels) and twice the modes, and once with tighter steps, and report the
         sum of the two differences of each observable in `solution.error`.
       dtype: floating type of the run; default that of the reduction.
 
-    Returns a Solution whose `final` is the cell means [2, cells] or a CharacteristicState.
+    Returns a Solution whose `final` is the cell means [2, cells] or a CharacteristicState. For an odd target its
+    observables are `risk`, `gap` = Q(w) − Q*, `w` [T, d] with f(x) = w·x, `smallest_eigenvalue` of H, `p0` and the
+    masses; `certificate` is the exponential bound with its constants, beside the run.
     Raises ArgumentError on wrong arguments, SolveError on a run that ended early.
     (Hajjar & Chizat 2022, low-dimensional structure; spectral form and scheme derived here.)
     """
     check_instance("training", Training() if training is None else training, Training, "Use mf.Training().")
-    check_instance("reduced", reduced, (AngleReduction, PointReduction), "Build it with mf.reduce(problem).")
-    check_choice("method", method, METHODS)
+    kinds = (AngleReduction, PointReduction, OddReduction)
+    check_instance("reduced", reduced, kinds, "Build it with mf.reduce(problem).")
     ts = check_times(ts)
+    if isinstance(reduced, OddReduction):
+        odd: OddReduction
+        odd, ts = cast_floats((reduced, ts), reduced.dtype if dtype is None else check_floating(dtype))
+        options: dict[str, Any] = {"derivative": derivative, "max_steps": max_steps, "progress": progress}
+        given = {"method": method, "initial": initial, "rtol": rtol, "atol": atol}
+        return solve_moments(odd, ts, **given, error=error, throw=throw, options=options)
+    method = check_choice("method", "grid" if method is None else method, METHODS)
     if isinstance(reduced, PointReduction):
         return _closed_solution(reduced, ts)
     dtype = reduced.dtype if dtype is None else check_floating(dtype)
