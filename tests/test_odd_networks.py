@@ -62,14 +62,14 @@ def test_a_paired_network_step_by_step():
     assert problem.inputs.x.shape == (80, DIM)
     moments, linearity, predictor = compare(problem, paired_cloud(48), 20_000, 2e-3, 2_000)
     print(f"differences: moments {moments:.1e}, network − w·x {linearity:.1e}, two predictors {predictor:.1e}")
-    assert moments < 1e-10 and linearity < 1e-12 and predictor < 1e-10
+    assert moments < 1e-10 and linearity < 1e-12 and predictor < 1e-12
 
 
 @pytest.mark.parametrize("unit", [mf.LeakyReLU(0.3), mf.GELU(), mf.SiLU()])
 def test_other_units_step_by_step(unit):
     moments, linearity, predictor = compare(data_problem(unit), paired_cloud(16, scale=0.5), 400, 5e-3, 100)
     print(f"{type(unit).__name__}: moments {moments:.1e}, network − w·x {linearity:.1e}, two predictors {predictor:.1e}")
-    assert moments < 1e-10 and linearity < 1e-12 and predictor < 1e-10
+    assert moments < 1e-10 and linearity < 1e-12 and predictor < 1e-12
 
 
 def test_the_linear_network_on_any_data():
@@ -78,7 +78,7 @@ def test_the_linear_network_on_any_data():
     generator = np.random.default_rng(2)
     cloud = mf.Particles(generator.standard_normal(7), generator.standard_normal((7, DIM)))
     moments, linearity, predictor = compare(problem, cloud, 400, 2e-3, 100)
-    assert moments < 1e-10 and linearity < 1e-12 and predictor < 1e-10
+    assert moments < 1e-10 and linearity < 1e-12 and predictor < 1e-12
 
 
 def test_an_unpaired_network_is_not_linear():
@@ -89,6 +89,7 @@ def test_an_unpaired_network_is_not_linear():
         compare(data_problem(), cloud, 400, 5e-3, 100)
 
 
+@pytest.mark.slow
 def test_flow_of_a_paired_cloud():
     """The population flow of a finite cloud (arc-cosine kernel, no samples) against the moments, and its certificate."""
     problem = mf.Problem(mf.Gaussian(DIM), mf.LinearTarget([1.0, 0, -2, 0, 0.5]))
@@ -101,6 +102,7 @@ def test_flow_of_a_paired_cloud():
     assert bool(run.certificate.holds) and float(run.risk[-1]) < 0.1 * float(run.risk[0])
 
 
+@pytest.mark.slow
 def test_the_angle_and_the_moments_agree():
     """The same limit by a transport equation on one angle and in closed form: two reductions without a common number."""
     problem = mf.Problem(mf.Gaussian(4, 1.2), mf.LinearTarget([0.6, 0, 0.8, 0]), start=mf.SphereStart(0.7, 0.7))
