@@ -74,7 +74,9 @@ class Solution(eqx.Module):
         record: dict[str, Any] = {"t": np.asarray(self.ts).tolist()}
         for name in self.names():
             values = np.asarray(self.observables[name], dtype=float)
-            record[name] = np.where(np.isfinite(values), values.astype(object), None).tolist()
+            plain = values.astype(object)
+            plain[~np.isfinite(values)] = None
+            record[name] = plain.tolist()
         record |= {name: None for name, _ in self.absent}
         record |= {"valid": np.asarray(self.valid).tolist(), "status": self.sentence(), "clock": self.clock}
         record["stats"] = {name: np.asarray(value).tolist() for name, value in self.stats.items()}

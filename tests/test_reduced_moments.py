@@ -208,6 +208,7 @@ def test_curvature_bound_over_all_boosts():
     print(f"smallest eigenvalue over the constant, at worst: {worst:.4f}")
 
 
+@pytest.mark.slow
 def test_derivatives_in_both_modes():
     """d/d(w, Σ, start) of everything a run ends with, against central differences."""
     point = jnp.array([1.0, -2.0, 1.0, 0.1, 0.5, 1.1, 0.9])

@@ -102,7 +102,7 @@ def spherical_rule(dim: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     moments = np.array([1.0, 3 / (dim + 2), 15 / ((dim + 2) * (dim + 4))])[:largest]
     orbits = np.linalg.solve(1.0 / orders[None, :] ** np.arange(largest)[:, None], moments)
     axes, coefficients, weights = [], [], []
-    for order, orbit in zip(orders, orbits, strict=True):
+    for order, orbit in enumerate(orbits, start=1):
         chosen = np.array(list(itertools.combinations(range(dim), order)), np.int32)
         signs = np.array([(1, *s) for s in itertools.product((1, -1), repeat=order - 1)]) / math.sqrt(order)
         count = len(chosen) * len(signs)
