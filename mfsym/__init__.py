@@ -14,6 +14,7 @@ from .lift import project as project
 from .lift import sample_cloud as sample_cloud
 from .neurons import Particles as Particles
 from .neurons import act as act
+from .neurons import moments_of as moments_of
 from .neurons import orbit_cloud as orbit_cloud
 from .particles.descent import descend as descend
 from .particles.flow import solve_particles as solve_particles
@@ -25,6 +26,7 @@ from .particles.risk.choose import risk_of as risk_of
 from .predict import predict as predict
 from .problem.block_targets import BlockNorms as BlockNorms
 from .problem.block_targets import MultiIndex as MultiIndex
+from .problem.covariance import GaussianCovariance as GaussianCovariance
 from .problem.inputs import Empirical as Empirical
 from .problem.inputs import Gaussian as Gaussian
 from .problem.inputs import Sphere as Sphere
@@ -39,13 +41,16 @@ from .problem.targets import SingleIndex as SingleIndex
 from .problem.targets import SubspaceNorm as SubspaceNorm
 from .problem.targets import Teacher as Teacher
 from .problem.training import Training as Training
+from .problem.units import GELU as GELU
 from .problem.units import Identity as Identity
 from .problem.units import LeakyReLU as LeakyReLU
 from .problem.units import ReLU as ReLU
+from .problem.units import SiLU as SiLU
 from .reduce import reduce as reduce
 from .reduced.build import stack as stack
 from .reduced.fields import density as density
 from .reduced.fields import drift as drift
 from .reduced.fields import potential as potential
 from .reduced.flow import solve_reduced as solve_reduced
+from .reduced.moment_flow import descend_moments as descend_moments
 from .solution import Solution as Solution

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from .errors import argument_error, check_instance, check_integer, check_times
+from .errors import Words, argument_error, check_instance, check_integer, check_times
 from .extrapolation import Comparison, compare
 from .lift import project
 from .neurons import Particles
@@ -28,6 +28,7 @@ from .reduce import reduce
 from .reduced.blocks.predictor import block_moments, cloud_moments
 from .reduced.blocks.quotient import BlockReduction
 from .reduced.flow import solve_reduced, with_all_modes
+from .reduced.moments import OddReduction
 from .reduced.point import PointReduction
 from .reduced.predictor import weighted_angles
 from .reduced.quotient import AngleReduction
@@ -122,6 +123,9 @@ def cross_check(
     check_instance("problem", problem, Problem, "Build it with mf.Problem(inputs, target).")
     ts = check_times(ts)
     reduced = reduce(problem, cells=cells, nodes=nodes, modes=modes)
+    if isinstance(reduced, OddReduction):
+        remedy = "Compare mf.moments_of(cloud) with mf.descend_moments, or mf.solve_particles with mf.solve_reduced."
+        raise argument_error("problem", "one with an angle for cross_check", Words("one with an odd target"), remedy)
     runs = run_clouds(problem, ts, reduced, widths=widths, seeds=seeds, key=key)
     references = _references(reduced, ts)
     judgements = {method: judge(reference, runs) for method, reference in references.items()}

@@ -51,6 +51,17 @@ def neuron_masses(cloud: Particles) -> Float[Array, " m"]:
     return jnp.abs(cloud.a) * jnp.linalg.norm(cloud.b, axis=1)
 
 
+def moments_of(cloud: Particles) -> Float[Array, "n n"]:
+    """Second moments M = (1/m) Σ_j c_j c_jᵀ of the neurons c_j = (a_j, b_j), [1+d, 1+d].
+
+    For a cloud that is closed under (a, b) ↦ (−a, −b) they are a start of the moment equation of an odd target:
+    `mf.solve_reduced(reduced, ts, initial=mf.moments_of(cloud))`.
+    """
+    check_instance("cloud", cloud, Particles, "Build one with mf.Particles(a, b).")
+    neurons = jnp.concatenate([cloud.a[:, None], cloud.b], axis=1)
+    return jnp.matmul(neurons.T, neurons, precision=jax.lax.Precision.HIGHEST) / cloud.width
+
+
 def act(symmetry: Symmetry, cloud: Particles) -> Particles:
     """The image of a cloud under S: (a, b) ↦ (s a, T b)."""
     check_instance("cloud", cloud, Particles, "Build one with mf.Particles(a, b).")

@@ -2,12 +2,10 @@
 
 from typing import Any
 
-from .errors import check_floating, check_instance
+from .errors import check_choice, check_floating, check_instance
 from .problem.problem import Problem
-from .reduced.blocks.quotient import BlockReduction
 from .reduced.build import build_reduction
-from .reduced.point import PointReduction
-from .reduced.quotient import AngleReduction
+from .reduced.kinds import Reduction
 
 
 def reduce(
@@ -16,23 +14,30 @@ def reduce(
     cells: int | tuple[int, ...] | None = None,
     nodes: int | tuple[int, ...] | None = None,
     modes: int | None = None,
+    structure: str | None = None,
     dtype: Any = None,
-) -> AngleReduction | PointReduction | BlockReduction:
+) -> Reduction:
     """The reduced equation of a problem with a declared symmetry.
 
     A target scale·‖x_H‖ leaves one angle θ ∈ [0, π/2], cos θ = ‖b_H‖/‖b‖; a target g(x_1) or w·x leaves the signed
     angle θ ∈ [0, π] to its axis; with H the whole space no angle is left. Norms of several blocks (BlockNorms) and
-    functions of several coordinates (MultiIndex) leave up to three angles. (Hajjar & Chizat 2022.)
+    functions of several coordinates (MultiIndex) leave up to three angles. For an odd target and symmetric inputs the
+    network is linear, f(x) = w·x, and an ODE for the second moments of the neurons is left; for a two-layer linear
+    network this needs no symmetry. (Hajjar & Chizat 2022.)
 
     Arguments:
       cells: cells of the grid (default 200 on [0, π/2], 400 on [0, π]); with several angles one number or one per angle.
       nodes: labels per sign for the method of characteristics, an odd number (default grows with √d).
       modes: even harmonics in the dynamics (default: the fewest that leave out 1e-7 of K(0, 0), at most 128); twice as
         many are kept for the risk and for the error estimate.
+      structure: "odd" asks for the moment equation where an angle would be taken too (`LinearTarget`, an odd
+        `SingleIndex`), "angle" for the angle; by default an angle where there is one, and the moments for
+        `FunctionTarget(fn, parity="odd")`, full covariances, data sets and Gaussian starts.
       dtype: floating type of the reduction.
 
     Returns a reduction whose arrays are leaves: `reduce` and `solve_reduced` are one function of the problem's arrays,
     to be differentiated, vmapped and stacked. Raises NoReductionError, saying why, if there is no reduced equation.
     """
     check_instance("problem", problem, Problem, "Build it with mf.Problem(inputs, target).")
-    return build_reduction(problem, cells, nodes, modes, check_floating(dtype))
+    structure = None if structure is None else check_choice("structure", structure, ("odd", "angle"))
+    return build_reduction(problem, cells, nodes, modes, structure, check_floating(dtype))

@@ -33,6 +33,7 @@ class Solution(eqx.Module):
     - `valid` [T]: where the record was reached and is finite.
     - `stats`: number of steps and other counts; `error`: the solver's own estimate per observable [T], on request.
     - `model`: what is needed to evaluate the predictor besides the state (the reduction, or the unit).
+    - `certificate`: what is proved about the run, checked along it; None where there is nothing to prove.
     """
 
     ts: Float[Array, " T"]
@@ -46,6 +47,7 @@ class Solution(eqx.Module):
     model: PyTree
     clock: str = eqx.field(static=True, default="flow time")
     absent: tuple[tuple[str, str], ...] = eqx.field(static=True, default=())
+    certificate: PyTree = None
 
     def __getattr__(self, name: str):
         observables = self.__dict__.get("observables")
@@ -71,8 +73,10 @@ class Solution(eqx.Module):
         """Plain lists for JSON: t, every observable, `valid`, the status; None for what has no meaning."""
         record: dict[str, Any] = {"t": np.asarray(self.ts).tolist()}
         for name in self.names():
-            values = np.asarray(self.observables[name], dtype=float).tolist()
-            record[name] = [value if np.isfinite(value) else None for value in values]
+            values = np.asarray(self.observables[name], dtype=float)
+            plain = values.astype(object)
+            plain[~np.isfinite(values)] = None
+            record[name] = plain.tolist()
         record |= {name: None for name, _ in self.absent}
         record |= {"valid": np.asarray(self.valid).tolist(), "status": self.sentence(), "clock": self.clock}
         record["stats"] = {name: np.asarray(value).tolist() for name, value in self.stats.items()}

@@ -4,6 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.special
+import scipy.stats
 
 import mfsym as mf
 
@@ -66,6 +68,23 @@ def test_units(unit):
     one = jax.tree.map(lambda leaf: leaf[0], neuron)
     x = jnp.array([0.5, 2.0])
     assert float(unit(one, x)) == pytest.approx(2 * float(unit.activation(jnp.asarray(-1.5))))
+
+
+@pytest.mark.parametrize("unit", [mf.GELU(), mf.SiLU()])
+def test_units_with_a_linear_odd_part(unit):
+    """σ(z) − σ(−z) = 2κz exactly, and the activations against their formulas."""
+    z = jnp.array([-2.0, -0.5, 0.5, 3.0])
+    np.testing.assert_allclose(unit.activation(z) - unit.activation(-z), 2 * unit.odd_slope * z, rtol=1e-14)
+    share = scipy.stats.norm.cdf(z) if isinstance(unit, mf.GELU) else scipy.special.expit(z)
+    np.testing.assert_allclose(unit.activation(z), z * share, rtol=1e-12)
+    one = mf.Particles([2.0], [[1.0, -1.0]])
+    x = jnp.array([[0.5, 2.0]])
+    np.testing.assert_allclose(mf.predict(one, x, unit=unit), 2 * unit.activation(jnp.array([-1.5])))
+
+
+def test_moments_of_a_cloud():
+    cloud = mf.Particles([2.0, -1.0], [[1.0, 0.0], [3.0, 1.0]])
+    np.testing.assert_allclose(mf.moments_of(cloud), [[2.5, -0.5, -0.5], [-0.5, 5, 1.5], [-0.5, 1.5, 0.5]])
 
 
 def test_loss():

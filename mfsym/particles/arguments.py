@@ -10,7 +10,7 @@ from jaxtyping import Array, PyTree
 from ..errors import argument_error, check_instance, is_traced
 from ..neurons import Particles
 from ..problem.problem import Problem, check_cloud_dimension
-from ..problem.units import AbstractHomogeneousUnit, AbstractUnit
+from ..problem.units import AbstractOddSlope, AbstractUnit
 
 _PROBLEM = "Build one with mf.Problem(inputs=..., target=...)."
 
@@ -34,10 +34,10 @@ def check_key(key: Any) -> Array:
 def check_cloud(cloud: PyTree, unit: AbstractUnit, problem: Problem | None = None) -> Any:
     """The floating type of a cloud that fits the unit and the problem.
 
-    A 1-homogeneous unit needs `Particles`; any other unit takes any pytree of floating arrays whose first axis is
+    A unit a σ(b·x) needs `Particles`; any other unit takes any pytree of floating arrays whose first axis is
     the same.
     """
-    if isinstance(unit, AbstractHomogeneousUnit):
+    if isinstance(unit, AbstractOddSlope):
         check_instance("cloud", cloud, Particles, "Build one with mf.Particles(a, b), or mf.sphere_cloud(problem, width=m).")
     remedy = "A cloud is a pytree of floating arrays with one first axis, that of the neurons."
     leaves = jax.tree.leaves(cloud)

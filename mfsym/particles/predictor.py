@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, PyTree
 from ..errors import argument_error, float_array
 from ..integrate import cast_floats
 from ..neurons import Particles
-from ..problem.units import AbstractHomogeneousUnit, AbstractUnit
+from ..problem.units import AbstractOddSlope, AbstractUnit
 from .arguments import check_cloud
 from .blocks import map_blocks
 
@@ -35,7 +35,7 @@ def _predict(cloud: PyTree, unit: AbstractUnit, x: Float[Array, "n d"]) -> Float
 
 def cloud_outputs(cloud: PyTree, unit: AbstractUnit, x: Float[Array, "n d"]) -> Float[Array, " n"]:
     """f at the rows of one block, [n]; cloud, unit and x share their floating type."""
-    if isinstance(unit, AbstractHomogeneousUnit) and isinstance(cloud, Particles):
+    if isinstance(unit, AbstractOddSlope) and isinstance(cloud, Particles):
         before = jnp.matmul(x, cloud.b.T, precision=jax.lax.Precision.HIGHEST)
         return jnp.matmul(unit.activation(before), cloud.a, precision=jax.lax.Precision.HIGHEST) / cloud.width
     neurons = jax.vmap(unit, in_axes=(0, None))

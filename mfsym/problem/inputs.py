@@ -114,13 +114,17 @@ class Sphere(AbstractInputs):
 
 
 class Empirical(AbstractInputs):
-    """The uniform law on the rows of a data set x [n, d]; the population risk is then the training risk."""
+    """The uniform law on the rows of a data set x [n, d]; the population risk is then the training risk.
+
+    `symmetrise` adds the row −x for every row x, which makes the law symmetric: odd targets then reduce exactly.
+    """
 
     dim: int = eqx.field(static=True)
     x: Float[Array, "n d"]
 
-    def __init__(self, x: Any):
-        self.x = float_array("x", x, 2, "One row per input.")
+    def __init__(self, x: Any, symmetrise: bool = False):
+        x = float_array("x", x, 2, "One row per input.")
+        self.x = jnp.concatenate([x, -x]) if symmetrise else x
         check_integer("x", self.x.shape[0], 1, "A data set has at least one row.")
         self.dim = check_integer("x.shape[1]", self.x.shape[1], 1, "Inputs have at least one coordinate.")
 

@@ -40,7 +40,9 @@ class Problem(eqx.Module):
         start = SphereStart() if start is None else start
         self.inputs = check_instance("inputs", inputs, AbstractInputs, "Use mf.Gaussian, mf.Sphere or mf.Empirical.")
         self.target = check_instance("target", target, AbstractTarget, "Wrap a function in mf.FunctionTarget(fn).")
-        self.unit = check_instance("unit", unit, AbstractUnit, "Use mf.ReLU(), mf.LeakyReLU(s) or mf.Identity().")
+        self.unit = check_instance(
+            "unit", unit, AbstractUnit, "Use mf.ReLU(), mf.LeakyReLU(s), mf.Identity(), mf.GELU() or mf.SiLU()."
+        )
         self.loss = check_instance("loss", loss, AbstractLoss, "Use mf.SquareLoss().")
         self.start = check_instance("start", start, AbstractStart, "Use mf.SphereStart().")
         target.check(inputs.dim)

@@ -1,9 +1,10 @@
-"""Units σ*(x; z) for one neuron z and one input x, and what the homogeneous ones have besides."""
+"""Units σ*(x; z) for one neuron z and one input x, and what only some of them have: an odd slope, homogeneity."""
 
 import abc
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -19,7 +20,23 @@ class AbstractUnit(eqx.Module):
         """Output of one neuron at one input."""
 
 
-class AbstractHomogeneousUnit(AbstractUnit):
+class AbstractOddSlope(eqx.Module):
+    """What a unit a σ(b·x) has if the odd part of σ is linear: σ(z) − σ(−z) = 2κz.
+
+    A cloud that is symmetric under (a, b) ↦ (−a, −b) is then the linear function κ E[a b]·x.
+    """
+
+    @property
+    @abc.abstractmethod
+    def odd_slope(self) -> Float[Array, ""]:
+        """Slope κ of the odd part of σ."""
+
+    @abc.abstractmethod
+    def activation(self, z: Float[Array, "..."]) -> Float[Array, "..."]:
+        """σ(z), elementwise."""
+
+
+class AbstractHomogeneousUnit(AbstractUnit, AbstractOddSlope):
     """A unit a σ(b·x) with σ(z) = odd·z + even·|z|, the general 1-homogeneous activation of one variable.
 
     Its arc-cosine kernel and its Funk–Hecke coefficients are closed forms of the two slopes, and a neuron
@@ -28,24 +45,15 @@ class AbstractHomogeneousUnit(AbstractUnit):
 
     @property
     @abc.abstractmethod
-    def odd_slope(self) -> Float[Array, ""]:
-        """Slope of the odd part of σ."""
-
-    @property
-    @abc.abstractmethod
     def even_slope(self) -> Float[Array, ""]:
         """Slope of the even part of σ, that of |z|."""
-
-    @abc.abstractmethod
-    def activation(self, z: Float[Array, "..."]) -> Float[Array, "..."]:
-        """σ(z), elementwise."""
 
     @abc.abstractmethod
     def derivative(self, z: Float[Array, "..."]) -> Float[Array, "..."]:
         """σ'(z), elementwise, with the mean of both sides at z = 0."""
 
 
-def _neuron_output(unit: AbstractHomogeneousUnit, neuron: Particles, x: Float[Array, " d"]) -> Float[Array, ""]:
+def _neuron_output(unit: AbstractOddSlope, neuron: Particles, x: Float[Array, " d"]) -> Float[Array, ""]:
     return neuron.a * unit.activation(jnp.sum(neuron.b * x))
 
 
@@ -132,3 +140,37 @@ class Identity(AbstractHomogeneousUnit):
     def derivative(self, z):
         """1."""
         return jnp.ones_like(z)
+
+
+class GELU(AbstractUnit, AbstractOddSlope):
+    """a σ(b·x) with σ(z) = z Φ(z), Φ the normal distribution function: odd slope ½, not homogeneous."""
+
+    def __call__(self, neuron, x):
+        """Output of one neuron (a, b) at one input."""
+        return _neuron_output(self, neuron, x)
+
+    @property
+    def odd_slope(self):
+        """½."""
+        return jnp.asarray(0.5)
+
+    def activation(self, z):
+        """z Φ(z)."""
+        return jax.nn.gelu(z, approximate=False)
+
+
+class SiLU(AbstractUnit, AbstractOddSlope):
+    """a σ(b·x) with σ(z) = z/(1 + e^{−z}): odd slope ½, not homogeneous."""
+
+    def __call__(self, neuron, x):
+        """Output of one neuron (a, b) at one input."""
+        return _neuron_output(self, neuron, x)
+
+    @property
+    def odd_slope(self):
+        """½."""
+        return jnp.asarray(0.5)
+
+    def activation(self, z):
+        """z/(1 + e^{−z})."""
+        return jax.nn.silu(z)

@@ -16,10 +16,12 @@ from ..problem.start import AbstractBalancedStart
 from ..problem.targets import LinearTarget, SingleIndex, SubspaceNorm
 from ..problem.units import AbstractHomogeneousUnit
 from .blocks.build import build_block_reduction, has_blocks
-from .blocks.quotient import BlockReduction
 from .coefficients import target_coefficients
 from .harmonics import even_features, funk_hecke, norm_constant, truncated_share
+from .kinds import Reduction
 from .law import initial_measures
+from .moments import OddReduction
+from .odd import build_odd, prefers_moments
 from .point import PointReduction
 from .predictor import average_table
 from .quotient import AngleFeatures, AngleReduction, interval_end
@@ -29,10 +31,11 @@ _TRUNCATION = 1e-7  # share of K(0, 0) that the default number of modes may leav
 _FEWEST_MODES, _MOST_MODES = 16, 128
 
 
-def build_reduction(
-    problem: Problem, cells: Any, nodes: Any, modes: int | None, dtype
-) -> AngleReduction | PointReduction | BlockReduction:
+def build_reduction(problem: Problem, cells: Any, nodes: Any, modes: int | None, structure: str | None, dtype) -> Reduction:
     """The reduced equation of a problem with a declared structure; raises NoReductionError, saying why, if there is none."""
+    if structure == "odd" or (structure is None and prefers_moments(problem)):
+        _check_no_grid(cells=cells, nodes=nodes, modes=modes)
+        return build_odd(problem, dtype)
     _check_problem(problem)
     if has_blocks(problem):
         return cast_floats(build_block_reduction(problem, cells, nodes, modes), dtype)
@@ -50,6 +53,12 @@ def build_reduction(
     modes = check_integer("modes", default_modes(dim, dim_h) if modes is None else modes, 1, _MODES)
     _check_start(problem.start, signed)
     return cast_floats(_angle_reduction(problem, dim_h, signed, cells, nodes, modes), dtype)
+
+
+def _check_no_grid(**sizes: int | None) -> None:
+    for name, size in sizes.items():
+        if size is not None:
+            raise argument_error(name, "left out for an odd target", size, "Its equation is an ODE without a grid.")
 
 
 _CELLS = "The reconstruction needs that many cells."
@@ -162,12 +171,18 @@ def _point_reduction(problem: Any) -> PointReduction:
     return PointReduction(kernel, target_mass, masses, jnp.where(reachable, 0.0, energy), feature)
 
 
-def stack(reductions: list) -> AngleReduction:
+def stack(reductions: list) -> AngleReduction | OddReduction:
     """Reductions of different problems as one, leaf by leaf, for `jax.vmap` over `solve_reduced`.
 
     Dimensions, exponents and coefficients are leaves; only the numbers of cells, nodes and modes and the kind of angle
-    must agree. Raises ArgumentError, naming the differing sizes, if they do not.
+    must agree, or for odd targets the dimension and the form of Σ. Raises ArgumentError, naming the differing sizes,
+    if they do not.
     """
+    if reductions and all(isinstance(r, OddReduction) for r in reductions):
+        odd = sorted({str((r.dim, r.covariance.shape, r.balanced)) for r in reductions})
+        if len(odd) > 1:
+            raise argument_error("reductions", "equal in (d, shape of Σ, balanced)", odd, "Stack those that are.")
+        return jax.tree.map(lambda *leaves: jnp.stack(leaves), *reductions)
     if not reductions or not all(isinstance(r, AngleReduction) for r in reductions):
         raise argument_error("reductions", "a non-empty list of one-angle reductions", reductions, "Use mf.reduce.")
     kinds = {(r.signed, r.cells, r.nodes, r.modes, None if r.basis is None else r.basis.shape) for r in reductions}

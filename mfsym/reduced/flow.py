@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree
@@ -12,10 +13,14 @@ from ..errors import argument_error, check_choice, check_floating, check_instanc
 from ..integrate import Stepping, cast_floats, integrate, require_complete
 from ..problem.training import Training
 from ..solution import Solution, Status
+from .blocks.build import coarsened_blocks
 from .blocks.grid import BlockGridDynamics
-from .blocks.labels import BlockLabelDynamics
+from .blocks.labels import BlockLabelDynamics, LabelState
 from .blocks.quotient import BlockReduction
 from .characteristics import CharacteristicDynamics, CharacteristicState
+from .kinds import KINDS, Reduction
+from .moment_flow import solve_moments
+from .moments import OddReduction
 from .point import PointReduction
 from .quotient import AngleReduction
 from .transport import GridDynamics
@@ -26,11 +31,11 @@ _POSITIONS = "distances to the ends of the interval are measured for targets of 
 
 
 def solve_reduced(
-    reduced: AngleReduction | PointReduction | BlockReduction,
+    reduced: Reduction,
     ts: Any,
     *,
     training: Training | None = None,
-    method: str = "grid",
+    method: str | None = None,
     derivative: str = "reverse",
     rtol: Any = None,
     atol: Any = None,
@@ -44,27 +49,39 @@ def solve_reduced(
     """Solve the reduced equation ∂_t τ^± = ∓∂_θ(V τ^±) ± 2 G τ^± from its start.
 
     Arguments:
-      reduced: from `mf.reduce`. With H the whole space no angle is left and the closed solution is returned.
+      reduced: from `mf.reduce`. With H the whole space no angle is left and the closed solution is returned. For an odd
+        target it is the moment equation M' = AM + MA.
       ts: times [T] of the record, increasing from 0.
-      method: "grid" (fifth-order finite volumes, non-negative), "characteristics" (labels that move; spectrally accurate
-        while the flow map is smooth), or "upwind" (first order, a yardstick).
+      method: "grid" (the default; fifth-order finite volumes, non-negative), "characteristics" (labels that move;
+        spectrally accurate while the flow map is smooth), or "upwind" (first order, a yardstick). For an odd target
+        "closed" (inputs with Σ = v I), "hyperboloid" (1 + d unknowns, from the start of the problem) or "moments"
+        ((1 + d)² unknowns, any start); the default is the first of them that holds.
       derivative: "reverse" (jax.grad, jax.vjp) or "forward" (jax.jvp, jax.jacfwd) mode of differentiation.
-      rtol, atol: tolerances of a time step; by default 1e-6 and 1e-6 on a grid, 1e-9 and 1e-10 for characteristics, and
-        1e-4 and 1e-6 in float32.
+      rtol, atol: tolerances of a time step; by default 1e-6 and 1e-6 on a grid, 1e-9 and 1e-10 for characteristics,
+        1e-10 and 1e-12 for moments, and 1e-4 and 1e-6 (moments: 1e-5 and 1e-7) in float32.
       max_steps, throw, progress: bound on the steps; raise SolveError on an early end; show a progress bar on stderr.
-      initial: state to start from instead of the reduction's own, for example `solution.final` of an earlier run.
+      initial: state to start from instead of the reduction's own, for example `solution.final` of an earlier run, or,
+        for an odd target, the moments E[c cᵀ], c = (a, b), of any start that is invariant under c ↦ −c.
       error: also run with half the cells (or labels) and twice the modes, and once with tighter steps, and report the
         sum of the two differences of each observable in `solution.error`.
       dtype: floating type of the run; default that of the reduction.
 
-    Returns a Solution whose `final` is the cell means [2, cells] or a CharacteristicState.
+    Returns a Solution whose `final` is the cell means [2, cells] or a CharacteristicState. For an odd target its
+    observables are `risk`, `gap` = Q(w) − Q*, `w` [T, d] with f(x) = w·x, `smallest_eigenvalue` of H, `p0` and the
+    masses; `certificate` is the exponential bound with its constants, beside the run.
     Raises ArgumentError on wrong arguments, SolveError on a run that ended early.
     (Hajjar & Chizat 2022, low-dimensional structure; spectral form and scheme derived here.)
     """
     check_instance("training", Training() if training is None else training, Training, "Use mf.Training().")
-    check_instance("reduced", reduced, (AngleReduction, PointReduction, BlockReduction), "Build it with mf.reduce(problem).")
-    check_choice("method", method, METHODS)
+    check_instance("reduced", reduced, KINDS, "Build it with mf.reduce(problem).")
     ts = check_times(ts)
+    if isinstance(reduced, OddReduction):
+        odd: OddReduction
+        odd, ts = cast_floats((reduced, ts), reduced.dtype if dtype is None else check_floating(dtype))
+        options: dict[str, Any] = {"derivative": derivative, "max_steps": max_steps, "progress": progress}
+        given = {"method": method, "initial": initial, "rtol": rtol, "atol": atol}
+        return solve_moments(odd, ts, **given, error=error, throw=throw, options=options)
+    method = check_choice("method", "grid" if method is None else method, METHODS)
     if isinstance(reduced, PointReduction):
         return _closed_solution(reduced, ts)
     dtype = reduced.dtype if dtype is None else check_floating(dtype)
@@ -113,17 +130,17 @@ def _checked_initial(initial: Any, like: Any) -> Any:
         raise argument_error("initial", f"a state with arrays of shapes {expected}", initial, remedy)
     if not any(is_traced(leaf) for leaf in _leaves(initial)) and not _is_admissible(initial):
         raise argument_error("initial", "finite, with densities that are not negative", initial, remedy)
-    return cast_floats(initial, like.dtype if hasattr(like, "dtype") else like.theta.dtype)
+    return cast_floats(initial, _leaves(like)[0].dtype)
 
 
 def _is_admissible(state: Any) -> bool:
-    if isinstance(state, CharacteristicState):
-        return bool(jnp.all(jnp.isfinite(state.theta)) & jnp.all(state.log_weight < jnp.inf))
+    if isinstance(state, (CharacteristicState, LabelState)):
+        return bool(jnp.all(jnp.isfinite(_leaves(state)[0])) & jnp.all(state.log_weight < jnp.inf))
     return bool(jnp.all(jnp.isfinite(state)) & (jnp.min(state) >= -_ROUND_OFF * jnp.max(state)))
 
 
 def _leaves(state: Any) -> list:
-    return [state.theta, state.log_weight] if isinstance(state, CharacteristicState) else [state]
+    return jax.tree.leaves(state) if isinstance(state, (CharacteristicState, LabelState)) else [state]
 
 
 def _error_estimate(reduced, ts, method, stepping, solution, options) -> dict[str, Array]:
@@ -140,8 +157,10 @@ def _error_estimate(reduced, ts, method, stepping, solution, options) -> dict[st
     return total
 
 
-def coarsened(reduced: AngleReduction) -> AngleReduction:
+def coarsened(reduced: Any) -> Any:
     """Half the cells (exact sums of pairs) and half the labels (the nested rule)."""
+    if isinstance(reduced, BlockReduction):
+        return coarsened_blocks(reduced)
     cells = reduced.cell_masses
     if reduced.cells % 2:
         raise argument_error("cells", "even where an error estimate is asked for", reduced.cells, "Pass one cell more.")

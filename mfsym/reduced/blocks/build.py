@@ -1,8 +1,10 @@
 """From a target with several blocks to its reduction."""
 
+import dataclasses
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 
 from ...errors import argument_error, check_integer, no_reduction
@@ -95,6 +97,21 @@ def _build(problem, blocks, remainder, cells, nodes, modes) -> BlockReduction:
         tail=tail,
         second_moment=inputs.second_moment,
         basis=None,
+        node_counts=nodes,
         resolved_count=(2 * (modes - 1)) // blocks.stride + 1,
         remainder=remainder,
     )
+
+
+def coarsened_blocks(reduced: BlockReduction) -> BlockReduction:
+    """Half the cells (exact sums of pairs) and half the labels (the nested rule) in every angle."""
+    if any(n % 2 for n in reduced.cells):
+        raise argument_error("cells", "even where an error estimate is asked for", reduced.cells, "Pass one cell more.")
+    uniform = reduced.uniform
+    for axis in range(uniform.ndim):
+        lower, upper = (jax.lax.slice_in_dim(uniform, i, None, stride=2, axis=axis) for i in (0, 1))
+        uniform = lower + upper
+    counts = tuple((n - 1) // 2 for n in reduced.node_counts)
+    angles, log_weight = (jnp.asarray(part, reduced.dtype) for part in reduced.blocks.nodes(counts))
+    new = eqx.tree_at(lambda r: (r.uniform, r.node_angles, r.node_log_weight), reduced, (uniform, angles, log_weight))
+    return dataclasses.replace(new, node_counts=counts)

@@ -61,7 +61,7 @@ class Blocks(NamedTuple):
             for axis, (theta, weight) in enumerate(rules)
         ]
         angles = np.stack([mesh.ravel() for mesh in np.meshgrid(*(theta for theta, _ in rules), indexing="ij")], axis=1)
-        return angles, sum(mesh.ravel() for mesh in np.meshgrid(*logs, indexing="ij"))
+        return angles, np.sum([mesh.ravel() for mesh in np.meshgrid(*logs, indexing="ij")], axis=0)
 
     def pole(self, block: int) -> np.ndarray:
         """Angles [k] of a unit vector inside one block."""

@@ -63,7 +63,7 @@ class NestedTable(eqx.Module):
 
         zero = jnp.zeros_like(first)
         _, (values, slopes) = jax.lax.scan(step, (first, zero, first_slope, zero), (self.slope, self.shift, self.back))
-        return tuple(self._by_degree(table, count) for table in (values, slopes))
+        return self._by_degree(values, count), self._by_degree(slopes, count)
 
     def _by_degree(self, table: Float[Array, "N J P"], count: int) -> Float[Array, "L J P"]:
         """From (step n, j) to (degree l, j); zero where l < j or of the wrong parity."""
@@ -74,8 +74,8 @@ class NestedTable(eqx.Module):
     def truncate(self, count: int) -> "NestedTable":
         """Only the first `count` degrees."""
         steps = count if self.signed or self.stride == 2 else (count + 1) // 2
-        parts = (self.log_first[:count], *(leaf[:steps, :count] for leaf in (self.slope, self.shift, self.back)))
-        return NestedTable(*parts, self.signed, self.stride)
+        slope, shift, back = (leaf[:steps, :count] for leaf in (self.slope, self.shift, self.back))
+        return NestedTable(self.log_first[:count], slope, shift, back, self.signed, self.stride)
 
 
 def _steps(count: int, signed: bool, stride: int) -> tuple[np.ndarray, np.ndarray]:
@@ -113,8 +113,8 @@ def _table(blocks: Blocks, axis: int, count: int, log_size: np.ndarray) -> Neste
     log_first = -0.5 * (betaln(own / 2, rest / 2 + degree) - betaln(own / 2, rest / 2))  # −½ log E sin^{2j}
     if last:
         log_first = log_first + log_size[:count]
-    leaves = (jnp.asarray(leaf, jnp.result_type(float)) for leaf in (log_first, slope, shift, back))
-    return NestedTable(*leaves, signed, stride)
+    log_first, slope, shift, back = (jnp.asarray(leaf, jnp.result_type(float)) for leaf in (log_first, slope, shift, back))
+    return NestedTable(log_first, slope, shift, back, signed, stride)
 
 
 def log_funk_hecke(degrees: np.ndarray, dim: int) -> np.ndarray:

@@ -25,7 +25,8 @@ class BlockReduction(eqx.Module):
     - `blocks`: how R^d is split (static); `tables`: the harmonics, one table per angle.
     - `coefficients` η [L, J, …] of the target, `factors` f [L] of the unit; the first axis runs over reachable degrees.
     - `uniform` [n_1, …, n_k]: probability of every cell for a uniform unit vector; `masses` [2]: of τ⁺ and τ⁻ at time 0.
-    - `node_angles` [N, k], `node_log_weight` [N]: labels of the characteristics and the weights of their rule.
+    - `node_angles` [N, k], `node_log_weight` [N]: labels of the characteristics and the weights of their rule,
+      a tensor product with `node_counts` nodes.
     - `second_moment`: E‖x‖². `basis`: rows that span H, where it is not the first coordinates.
     - `floor`: risk that no τ can remove; `tail`: energy of the target beyond the stored harmonics.
     - `resolved_count`: how many of the stored degrees the dynamics uses; the risk uses all.
@@ -44,6 +45,7 @@ class BlockReduction(eqx.Module):
     tail: Float[Array, ""]
     second_moment: Float[Array, ""]
     basis: Float[Array, "dim_h d"] | None
+    node_counts: tuple[int, ...] = eqx.field(static=True)
     resolved_count: int = eqx.field(static=True)
     remainder: bool = eqx.field(static=True)
 
