@@ -57,7 +57,7 @@ def take_steps(
     state: PyTree,
     ts: Float[Array, " T"],
     step: Float[Array, ""],
-    momentum: Float[Array, ""],
+    momentum: Float[Array, ""] | None,
     model: PyTree = None,
     **options: Any,
 ) -> Solution:
@@ -66,16 +66,16 @@ def take_steps(
     `options` are those of `Stepping`. Raises ArgumentError if a time is not a multiple of the step.
     """
     counts = check_multiples(ts, step)
-    resting = not is_traced(momentum) and float(momentum) == 0
     dtype = jnp.result_type(*jax.tree.leaves(state))
-    discrete = DiscreteDynamics(dynamics, step, None if resting else momentum)
+    discrete = DiscreteDynamics(dynamics, step, momentum)
     discrete = cast_floats(discrete, dtype)
     steps = _FEWEST if is_traced(counts) else max(_FEWEST, int(counts[-1]) + 2)
     options = {"max_steps": steps} | options
     stepping = Stepping("euler", rtol=1.0, atol=1.0, step=1.0, **options)  # a fixed step has no tolerance
     solution = integrate(discrete, discrete.initial_state(state), counts, stepping, model)
     final, states = solution.final[0], None if solution.states is None else solution.states[0]
-    return dataclasses.replace(solution, ts=ts.astype(dtype), final=final, states=states)
+    clock = "flow time" if momentum is None else "step times number of steps"  # momentum has no flow time
+    return dataclasses.replace(solution, ts=ts.astype(dtype), final=final, states=states, clock=clock)
 
 
 def check_multiples(ts: Float[Array, " T"], step: Float[Array, ""]) -> Float[Array, " T"]:

@@ -61,7 +61,7 @@ def solve_particles(
     cloud: PyTree,
     ts: Any,
     *,
-    training: Training | None = None,
+    training: Any = None,
     samples: Any = None,
     step: Any = None,
     key: Any = None,

@@ -202,8 +202,15 @@ def stack(reductions: list) -> AngleReduction:
     """
     if not reductions or not all(isinstance(r, AngleReduction) for r in reductions):
         raise argument_error("reductions", "a non-empty list of one-angle reductions", reductions, "Use mf.reduce.")
-    kinds = {(r.signed, r.cells, r.nodes, r.modes, None if r.basis is None else r.basis.shape) for r in reductions}
+    kinds = {_kind(r) for r in reductions}
     if len(kinds) > 1:
         remedy = "Pass the same cells=, nodes= and modes= to mf.reduce for all of them."
-        raise argument_error("reductions", "equal in (signed, cells, nodes, modes, axes)", sorted(map(str, kinds)), remedy)
+        names = "(signed, cells, nodes, modes, axes, blocks, balanced, ratios)"
+        raise argument_error("reductions", f"equal in {names}", sorted(map(str, kinds)), remedy)
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *reductions)
+
+
+def _kind(r: AngleReduction) -> tuple:
+    axes = None if r.basis is None else r.basis.shape
+    start = (r.labels.balanced, r.labels.outer.shape[-1])
+    return (r.signed, r.cells, r.nodes, r.modes, axes, r.features.stretch is not None, *start)

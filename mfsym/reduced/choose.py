@@ -56,7 +56,7 @@ def _obstacle(reduced: AngleReduction, training: Training) -> str | None:
             given = "" if any(map(is_traced, rates)) else f" ({float(rates[0]):g} and {float(rates[1]):g})"
             return f"the layers must learn at equal rates{given}: only then |a| = ‖b‖ lasts and the mass determines both"
         return "the start must be balanced, a²/rate_a = ‖b‖²/rate_b: otherwise the mass does not determine a and ‖b‖"
-    if not training.same_rates and not _is_zero(training.weight_decay):
+    if training.decays and not training.same_rates:
         return "weight decay breaks the balance a²/rate_a = ‖b‖²/rate_b of layers with unequal rates"
     return None
 
@@ -64,22 +64,18 @@ def _obstacle(reduced: AngleReduction, training: Training) -> str | None:
 def _starts_in_balance(reduced: AngleReduction, training: Training) -> bool:
     """Whether a²/rate_a = ‖b‖²/rate_b is known to hold for every label, with positive rates."""
     law, rates = reduced.labels, (training.rate_a, training.rate_b)
-    if any(not is_traced(rate) and float(rate) == 0 for rate in rates):
-        return False
     if law.balanced:
         return training.same_rates
     if any(map(is_traced, (*rates, law.outer, law.inner))):
         return False
     outer, inner = np.asarray(law.outer, float) ** 2, np.asarray(law.inner, float) ** 2
+    if min(map(float, rates)) == 0:
+        return False
     return bool(np.allclose(outer * float(rates[1]), inner * float(rates[0]), rtol=1e-5 if _single(reduced) else 1e-12))
 
 
 def _single(reduced: AngleReduction) -> bool:
     return jnp.finfo(reduced.dtype).bits < 64
-
-
-def _is_zero(number: Any) -> bool:
-    return not is_traced(number) and float(number) == 0
 
 
 def _pace(training: Training) -> Pace:
@@ -89,7 +85,8 @@ def _pace(training: Training) -> Pace:
 
 
 def _threshold(reduced: AngleReduction, tolerance: Any) -> Any:
-    """The ratio ‖b‖/|a| that time steps of a given absolute error cannot tell from 0."""
+    """The ratio ‖b‖/|a|, and the |a|, that time steps of a given absolute error cannot tell from 0, [2]."""
     law, eps = reduced.labels, jnp.finfo(reduced.dtype).eps
     smallest = jnp.min(law.inner / jnp.maximum(law.outer, law.inner))
-    return jnp.maximum(100 * jnp.asarray(tolerance, reduced.dtype), np.sqrt(eps)) * smallest.astype(reduced.dtype)
+    error = jnp.maximum(100 * jnp.asarray(tolerance, reduced.dtype), np.sqrt(eps))
+    return error * jnp.stack([smallest.astype(reduced.dtype), jnp.ones((), reduced.dtype)])

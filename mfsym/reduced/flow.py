@@ -29,7 +29,7 @@ def solve_reduced(
     reduced: AngleReduction | PointReduction,
     ts: Any,
     *,
-    training: Training | None = None,
+    training: Any = None,
     method: str = "grid",
     derivative: str = "reverse",
     rtol: Any = None,
@@ -172,8 +172,7 @@ def _closed_solution(reduced: PointReduction, ts: Float[Array, " T"], training: 
 
 def _rate_of_point(training: Training) -> Float[Array, ""]:
     """The common rate of both layers, which is all that the closed solution can follow."""
-    decays = is_traced(training.weight_decay) or float(training.weight_decay) != 0
-    if training.step is not None or decays or not training.same_rates:
+    if training.step is not None or training.decays or not training.same_rates:
         reason = "with H the whole space only the closed solution of the flow at equal rates, without weight decay, is here"
         raise no_reduction(reason)
     return training.rate_a

@@ -32,12 +32,15 @@ class LabelState(eqx.Module):
 
 
 class LabelDynamics(AbstractDynamics):
-    """Labels that move along the potential of their own law. `threshold` is the ratio ‖b‖/|a| that counts as b = 0."""
+    """Labels that move along the potential of their own law.
+
+    `threshold`: the ratio ‖b‖/|a| that counts as b = 0, and the |a| below which a neuron is at rest whatever the ratio.
+    """
 
     reduction: AngleReduction
     rates: Float[Array, " 2"]
     weight_decay: Float[Array, ""]
-    threshold: Float[Array, ""]
+    threshold: Float[Array, " 2"]
     weights: Float[Array, "2 K nodes"] | None = None
 
     def prepare(self):
@@ -105,5 +108,6 @@ def label_atoms(reduction: AngleReduction, state: LabelState) -> tuple[Float[Arr
 def reaches_zero(dynamics: LabelDynamics, state: LabelState) -> Bool[Array, ""]:
     """Whether a label has come to b = 0 with a ≠ 0, a point that several flow lines can leave."""
     assert dynamics.weights is not None
-    near = jnp.hypot(state.p, state.r) <= dynamics.threshold * jnp.abs(state.a)
+    size, (ratio, rest) = jnp.abs(state.a), dynamics.threshold
+    near = (jnp.hypot(state.p, state.r) <= ratio * size) & (size > rest)
     return jnp.any(near & (dynamics.weights > 0))

@@ -38,22 +38,34 @@ class BlockRisk(AbstractRisk):
     @eqx.filter_jit
     def value(self, cloud):
         """F."""
-        return self.isotropic.value(self._stretched(cloud))
+        return self.isotropic.value(stretched(cloud, self.stretch))
 
     @eqx.filter_jit
     def velocity(self, cloud):
         """(a', b') for every neuron."""
-        return self._stretched(self.isotropic.velocity(self._stretched(cloud)))
+        return stretched(self.isotropic.velocity(stretched(cloud, self.stretch)), self.stretch)
 
-    def _stretched(self, cloud: Particles) -> Particles:
-        return Particles(cloud.a, self.stretch.astype(cloud.dtype)[None, :] * cloud.b)
+
+def stretched(cloud: Particles, scales: Float[Array, " d"]) -> Particles:
+    """(a, S b) for S = diag(scales)."""
+    return Particles(cloud.a, scales.astype(cloud.dtype)[None, :] * cloud.b)
+
+
+def isotropic_inputs(inputs: GaussianBlocks) -> Gaussian:
+    """N(0, s_1² I): what all inputs would be at the scale of the first block."""
+    return Gaussian(inputs.dim, inputs.scales[0])
+
+
+def relative_scales(inputs: GaussianBlocks) -> Float[Array, " d"]:
+    """The diagonal [d] of S with x = S x', x' isotropic."""
+    return inputs.coordinate_scales / inputs.scales[0]
 
 
 def block_risk(inputs: GaussianBlocks, target: AbstractTarget, unit: AbstractHomogeneousUnit) -> BlockRisk:
     """The exact risk of a target under block inputs; raises ArgumentError if the target mixes blocks."""
-    stretch = inputs.coordinate_scales / inputs.scales[0]
+    stretch = relative_scales(inputs)
     same = stretched_target(target, inputs, stretch)
-    return BlockRisk(ExactRisk(Gaussian(inputs.dim, inputs.scales[0]), same, unit), stretch)
+    return BlockRisk(ExactRisk(isotropic_inputs(inputs), same, unit), stretch)
 
 
 @functools.singledispatch
@@ -83,5 +95,4 @@ def _(target: LinearTarget, inputs, stretch):
 
 @stretched_target.register
 def _(target: Teacher, inputs, stretch):
-    cloud = target.cloud
-    return Teacher(Particles(cloud.a, stretch.astype(cloud.dtype)[None, :] * cloud.b), target.unit)
+    return Teacher(stretched(target.cloud, stretch), target.unit)
