@@ -85,10 +85,3 @@ def test_fields_of_stretched_inputs_against_samples():
     values, slopes = reduced.features(theta)
     shifted = [reduced.features(theta + h)[0] for h in (1e-5, -1e-5)]
     np.testing.assert_allclose(slopes, (shifted[0] - shifted[1]) / 2e-5, atol=1e-6 * float(jnp.max(jnp.abs(slopes))))
-
-
-def test_both_methods_on_blocks():
-    reduced = mf.reduce(cases.problem(inputs=mf.GaussianBlocks((2, 6), (1.0, 0.5))), **cases.SIZES)
-    grid, labels = cases.solve(reduced, method="grid"), cases.solve(reduced)
-    for name in grid.observables:
-        np.testing.assert_allclose(grid.observables[name], labels.observables[name], rtol=1e-4, err_msg=name)

@@ -35,17 +35,11 @@ def compare(name, exact, runs):
         assert np.all(np.abs(difference) < 5 * error + 2e-3), observable
 
 
-@pytest.mark.parametrize("name", cases.CASES)
+# Gradient descent has its reference in the published value, and its steps in test_training.py.
+@pytest.mark.parametrize("name", [name for name in cases.CASES if name != "gradient descent"])
 def test_networks(name):
     case = cases.CASES[name]
     compare(name, cases.exact(name), networks(case.problem, case.training))
-
-
-def test_a_single_index():
-    problem = cases.problem(cases.OUTSIDE, target=mf.SingleIndex(jax.nn.softplus, kinks=()))
-    training = mf.Training(1.0, 0.5)
-    exact = cases.solve(mf.reduce(problem, **cases.SIZES), training)
-    compare("single index", exact, networks(problem, training))
 
 
 def test_gaussian_start():
@@ -70,8 +64,6 @@ def test_the_predictor_of_labels():
     infinite = mf.predict(run, x)
     wide = np.mean([mf.predict(network, x) for network in networks(case.problem, case.training)], axis=0)
     assert np.sqrt(np.mean((wide - infinite) ** 2) / np.mean(infinite**2)) < 0.01
-    risk = 0.5 * jnp.mean((mf.predict(run, case.problem.inputs.sample(jax.random.key(8), 20_000)) - 0) ** 2)
-    assert float(risk) > 0
 
 
 BLOCKS = mf.GaussianBlocks((2, 6), (1.5, 0.75))
