@@ -125,12 +125,12 @@ def test_small_starts_escape_after_the_logarithm_of_their_size():
 
 
 def test_labels_hold_small_starts_too():
-    # Sizes are relative to that of the start: 10⁻¹² needs no smaller tolerance.
-    reduced, ts = mf.reduce(cases.problem(mf.SphereStart(1e-24, 1e-24)), **cases.SIZES), (0.0, 20.0, 42.0, 50.0)
+    # Sizes are relative to that of the start: 10⁻⁸ needs no smaller tolerance.
+    reduced, ts = mf.reduce(cases.problem(mf.SphereStart(1e-16, 1e-16)), **cases.SIZES), (0.0, 15.0, 30.0, 35.0)
     weights = cases.solve(reduced, mf.Training(), ts=ts, rtol=1e-11, atol=1e-12)
     labels = cases.by_labels(reduced, mf.Training(), ts)
     np.testing.assert_allclose(labels.mass_plus, weights.mass_plus, rtol=1e-7)
-    assert weights.mass_plus[-1] > 1 and weights.mass_plus[1] < 1e-12
+    assert weights.mass_plus[-1] > 1 and weights.mass_plus[1] < 1e-6
 
 
 @pytest.mark.parametrize("dim", [2, 3, 9, 31, 2001])

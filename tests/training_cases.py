@@ -11,7 +11,7 @@ from mfsym.reduced.labels import LabelDynamics, reaches_zero
 
 SIZES = {"cells": 64, "nodes": 63, "modes": 48}
 TIMES = (0.0, 1.0, 2.0, 4.0)
-LAZY, BALANCED, OUTSIDE = mf.SphereStart(8.0, 8.0), mf.SphereStart(), mf.UnbalancedStart(0.5, 2.0)
+LAZY, BALANCED, OUTSIDE = mf.SphereStart(2.0, 2.0), mf.SphereStart(), mf.UnbalancedStart(0.5, 2.0)
 
 
 def problem(start=BALANCED, dim=8, dim_h=2, inputs=None, target=None):

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from ..discrete import take_steps
@@ -148,4 +149,4 @@ def check_sampling(samples: Any, step: Any, key: Any) -> None:
 def _enough_steps(ts: Float[Array, " T"], step: Float[Array, ""] | None) -> int:
     if step is None or is_traced(step) or is_traced(ts):
         return _MAX_STEPS
-    return max(_MAX_STEPS, math.ceil(1.01 * float(ts[-1]) / float(step)) + 2)
+    return max(_MAX_STEPS, math.ceil(1.01 * float(np.asarray(ts)[-1]) / float(step)) + 2)
