@@ -41,22 +41,22 @@ def test_fields_are_leaves_and_may_be_traced():
     jax.grad(lambda rate: 0.0 * rate if mf.Training(rate, rate).same_rates else 1 / 0)(2.0)
 
 
-REDUCED = mf.reduce(cases.problem(), **cases.SIZES)
+REDUCED = cases.reduce(cases.problem())
 REFUSED = {
     "unequal rates on a grid": (REDUCED, mf.Training(2.0, 1.0), r"the layers must learn at equal rates \(2 and 1\)"),
     "first layer only on a grid": (REDUCED, mf.Training(rate_a=0.0), "the layers must learn at equal rates"),
     "an unbalanced start on a grid": (
-        mf.reduce(cases.problem(cases.OUTSIDE), **cases.SIZES),
+        cases.reduce(cases.problem(cases.OUTSIDE)),
         None,
         "the start must be balanced, a²/rate_a = ‖b‖²/rate_b",
     ),
     "a Gaussian start on a grid": (
-        mf.reduce(cases.problem(mf.GaussianStart()), **cases.SIZES),
+        cases.reduce(cases.problem(mf.GaussianStart())),
         mf.Training(),
         "the start must be balanced",
     ),
     "weight decay of unequal rates": (
-        mf.reduce(cases.problem(mf.UnbalancedStart(2.0, 1.0)), **cases.SIZES),
+        cases.reduce(cases.problem(mf.UnbalancedStart(2.0, 1.0))),
         mf.Training(4.0, 1.0, 0.1),
         "weight decay breaks the balance",
     ),

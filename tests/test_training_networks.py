@@ -46,7 +46,7 @@ def test_networks(name):
 def test_gaussian_start():
     # Sampled sizes scatter more: many small networks instead, in steps, which may pass b = 0.
     problem, training = cases.problem(mf.GaussianStart(0.1, 1.0)), mf.Training(step=0.125)
-    exact = cases.solve(mf.reduce(problem, **cases.SIZES), training, ts=(0.0, 0.5, 1.0, 2.0))
+    exact = cases.solve(cases.reduce(problem), training, ts=(0.0, 0.5, 1.0, 2.0))
 
     @jax.jit
     def run(key):
@@ -72,5 +72,5 @@ BLOCKS = mf.GaussianBlocks((2, 6), (1.5, 0.75))
 
 def test_block_inputs():
     problem, training = cases.problem(cases.OUTSIDE, inputs=BLOCKS), mf.Training(1.0, 0.8)
-    exact = cases.solve(mf.reduce(problem, **cases.SIZES), training)
+    exact = cases.solve(cases.reduce(problem), training)
     compare("blocks", exact, networks(problem, training))

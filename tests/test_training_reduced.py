@@ -38,10 +38,8 @@ def test_labels_are_the_balanced_form_where_the_start_is_balanced():
 def test_the_grid_holds_decay_and_balanced_rates():
     # |a| = 2‖b‖ with rate_a = 4 rate_b is the balanced flow of masses 1, 1 in time √(4·1) t; and it decays in time 3t.
     start, balanced = mf.UnbalancedStart(2.0, 1.0), mf.SphereStart(1.0, 1.0)
-    unequal = cases.solve(
-        mf.reduce(cases.problem(start), **cases.SIZES), mf.Training(4.0, 1.0), "grid", (0.0, 0.5, 1.0, 2.0)
-    )
-    usual = mf.reduce(cases.problem(balanced), **cases.SIZES)
+    unequal = cases.solve(cases.reduce(cases.problem(start)), mf.Training(4.0, 1.0), "grid", (0.0, 0.5, 1.0, 2.0))
+    usual = cases.reduce(cases.problem(balanced))
     twice = cases.solve(usual, mf.Training(), "grid", (0.0, 1.0, 2.0, 4.0))
     np.testing.assert_allclose(unequal.risk, twice.risk, rtol=1e-6)
     training = mf.Training(3.0, 3.0, 0.1)
@@ -53,7 +51,7 @@ def test_the_grid_holds_decay_and_balanced_rates():
 def test_decay_selects_one_minimiser():
     decay, pole = 0.05, 30 * kernel_at_pole(30, 5)
     ts = (0.0, 200.0, 300.0, 400.0)
-    run = cases.solve(mf.reduce(cases.problem(dim=30, dim_h=5), **cases.SIZES), mf.Training(weight_decay=decay), ts=ts)
+    run = cases.solve(cases.reduce(cases.problem(dim=30, dim_h=5)), mf.Training(weight_decay=decay), ts=ts)
     minus, position = (-np.diff(np.log(v)) / 100 for v in (run.mass_minus, run.distance_plus))
     print(f"τ⁺ {run.mass_plus[-1]:.5f}, rates {minus[-1]:.5f} and {position[-1]:.6f}")
     assert run.mass_plus[-1] == pytest.approx(16 / 3 - decay / pole, abs=5e-5)  # 5.0489
@@ -86,7 +84,7 @@ def test_second_layer_only_is_a_linear_equation():
 
 
 def test_a_neuron_that_reaches_zero_ends_the_run():
-    reduced = mf.reduce(cases.problem(mf.UnbalancedStart(2.0, 0.5)), **cases.SIZES)
+    reduced = cases.reduce(cases.problem(mf.UnbalancedStart(2.0, 0.5)))
     run = cases.solve(reduced, throw=False)
     stopped = float(run.stats["stopped_at"])
     assert "a neuron reached b = 0, where the ReLU flow is not unique" in run.sentence()
@@ -117,7 +115,7 @@ def test_a_finite_step_tends_to_the_flow():
 def test_small_starts_escape_after_the_logarithm_of_their_size():
     supremum = float(cases.reduction("lazy").target_term(jnp.zeros(1))[0])  # g* at θ = 0, its maximum
     for exponent, late in ((6, 1.25), (25, 1.1), (100, 1.02)):
-        reduced = mf.reduce(cases.problem(mf.SphereStart(*[0.5 * 10.0 ** (-2 * exponent)] * 2)), **cases.SIZES)
+        reduced = cases.reduce(cases.problem(mf.SphereStart(*[0.5 * 10.0 ** (-2 * exponent)] * 2)))
         ts = exponent * np.log(10) / supremum * np.array([0.0, 0.95, 1.0, late])
         risk = cases.solve(reduced, mf.Training(), ts=ts).risk
         print(f"start of size 1e-{exponent}: risk {risk} at {ts}")
@@ -126,7 +124,7 @@ def test_small_starts_escape_after_the_logarithm_of_their_size():
 
 def test_labels_hold_small_starts_too():
     # Sizes are relative to that of the start: 10⁻⁸ needs no smaller tolerance.
-    reduced, ts = mf.reduce(cases.problem(mf.SphereStart(1e-16, 1e-16)), **cases.SIZES), (0.0, 15.0, 30.0, 35.0)
+    reduced, ts = cases.reduce(cases.problem(mf.SphereStart(1e-16, 1e-16))), (0.0, 15.0, 30.0, 35.0)
     weights = cases.solve(reduced, mf.Training(), ts=ts, rtol=1e-11, atol=1e-12)
     labels = cases.by_labels(reduced, mf.Training(), ts)
     np.testing.assert_allclose(labels.mass_plus, weights.mass_plus, rtol=1e-7)
@@ -143,7 +141,7 @@ def test_rule_of_the_half_sphere(dim):
 
 def test_sizes_of_a_gaussian_start():
     start = mf.GaussianStart(0.05, 1.0)
-    reduced = mf.reduce(cases.problem(start), **cases.SIZES)
+    reduced = cases.reduce(cases.problem(start))
     mass = 0.5 * 0.05 * np.sqrt(2 / np.pi) * np.sqrt(2 / 8) * np.exp(gammaln(4.5) - gammaln(4.0))
     for law in (reduced.labels, coarsened(reduced).labels, label_law(start, 8, reduced.labels.log_probability, 32)):
         np.testing.assert_allclose(jnp.sum(law.share * law.outer * law.inner, axis=1), mass, rtol=1e-6)  # ½ E|a| E‖b‖
@@ -160,7 +158,7 @@ STRETCHED = cases.problem(inputs=mf.GaussianBlocks((2, 6), (1.5, 0.75)))
 @pytest.mark.parametrize("problem", [SIGNED, STRETCHED], ids=["single index", "blocks"])
 def test_velocities_of_both_forms_agree(problem):
     # (log c)' = a'/a + b·b'/‖b‖² and θ' = (p r' − r p')/‖b‖², at time 0.
-    reduced = mf.reduce(problem, **cases.SIZES)
+    reduced = cases.reduce(problem)
     weights = CharacteristicDynamics(reduced, Pace(jnp.asarray(0.7), jnp.asarray(0.2)))
     labels = LabelDynamics(reduced, jnp.array([0.7, 0.7]), jnp.asarray(0.2), jnp.zeros(2)).prepare()
     state = labels.initial_state()
@@ -175,7 +173,7 @@ def test_velocities_of_both_forms_agree(problem):
 def test_twice_the_angles_change_nothing_beyond_the_stated_error():
     case = cases.CASES["unbalanced start"]
     run = cases.solve(cases.reduction("unbalanced start"), error=True)
-    finer = cases.solve(mf.reduce(case.problem, **{**cases.SIZES, "nodes": 127}))
+    finer = cases.solve(cases.reduce(case.problem, nodes=127))
     for name in ("risk", "mass_plus", "alignment_plus"):
         change = np.abs(finer.observables[name] - run.observables[name])
         print(f"{name}: changed by {change.max():.1e}, stated {run.error[name].max():.1e}")
@@ -202,7 +200,7 @@ def test_weights_are_masses():
 
 @pytest.mark.float32
 def test_labels_in_single_precision():
-    reduced = mf.reduce(cases.problem(cases.OUTSIDE), **cases.SIZES, dtype="float32")
+    reduced = cases.reduce(cases.problem(cases.OUTSIDE), dtype="float32")
     run = cases.solve(reduced)
     assert run.risk.dtype == jnp.float32 and run.final.a.dtype == jnp.float32
     np.testing.assert_allclose(run.risk[1:], [0.3197, 0.1477, 0.0827], atol=1e-4)

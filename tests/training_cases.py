@@ -1,7 +1,7 @@
 """Problems and trainings that the tests of `Training` share, so that compiled code is shared too."""
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
@@ -14,7 +14,7 @@ TIMES = (0.0, 1.0, 2.0, 4.0)
 LAZY, BALANCED, OUTSIDE = mf.SphereStart(2.0, 2.0), mf.SphereStart(), mf.UnbalancedStart(0.5, 2.0)
 
 
-def problem(start=BALANCED, dim=8, dim_h=2, inputs=None, target=None):
+def problem(start: Any = BALANCED, dim=8, dim_h=2, inputs: Any = None, target: Any = None) -> mf.Problem:
     """f* = ‖x_H‖ unless another target is given."""
     return mf.Problem(inputs or mf.Gaussian(dim), target or mf.SubspaceNorm(dim_h), start=start)
 
@@ -39,25 +39,30 @@ CASES = {
 
 
 @functools.cache
-def reduction(name: str):
-    return mf.reduce(CASES[name].problem, **SIZES)
+def reduction(name: str) -> Any:
+    return reduce(CASES[name].problem)
 
 
-def solve(reduced, training=None, method="characteristics", ts=TIMES, **options):
+def solve(reduced: Any, training: Any = None, method="characteristics", ts: Any = TIMES, **options) -> Any:
     """A run in the mode of differentiation that compiles faster."""
     ts = jnp.asarray(ts, reduced.dtype)
     return mf.solve_reduced(reduced, ts, method=method, training=training, derivative="forward", **options)
 
 
 @functools.cache
-def exact(name: str):
+def exact(name: str) -> Any:
     """The reduced run of a case."""
     return solve(reduction(name), CASES[name].training)
 
 
-def by_labels(reduced, training, ts=TIMES, tolerance=1e-12):
+def by_labels(reduced: Any, training: Any, ts: Any = TIMES, tolerance=1e-12) -> Any:
     """The labels form where the library would take the balanced one."""
     rates = jnp.stack([training.rate_a, training.rate_b])
     dynamics = LabelDynamics(reduced, rates, training.weight_decay, jnp.array([1e-8, 1e-8]))
     stepping = Stepping("dopri8", rtol=10 * tolerance, atol=tolerance, derivative="forward")
     return integrate(dynamics, dynamics.initial_state(), jnp.asarray(ts), stepping, reduced, reaches_zero)
+
+
+def reduce(problem: mf.Problem, **options: Any) -> Any:
+    """The reduction with few cells, labels and modes, so that runs share compiled code."""
+    return mf.reduce(problem, **{**SIZES, **options})

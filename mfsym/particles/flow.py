@@ -94,8 +94,8 @@ def solve_particles(
     cloud = floating_cloud(cloud, problem, dtype)
     check_training(training, cloud, step)
     times = check_times(ts)
-    discrete = training is not None and training.step is not None
-    step = training.step if discrete else step
+    steps: Training | None = training if training is not None and training.step is not None else None
+    step = step if steps is None else steps.step
     check_sampling(samples, step, key)
     risk = risk_of(problem, samples=samples, key=key, step=step)
     step = None if step is None else positive_number("step", step, "It is the fixed step in flow time.")
@@ -111,9 +111,9 @@ def solve_particles(
         save_states=save_states,
     )
     dynamics = ParticleDynamics(risk, measurement(problem, cloud), training)
-    if discrete:
+    if steps is not None and steps.step is not None:
         options = {name: getattr(stepping, name) for name in ("derivative", "max_steps", "progress", "save_states")}
-        solution = take_steps(dynamics, cloud, times, training.step, training.momentum, problem.unit, **options)
+        solution = take_steps(dynamics, cloud, times, steps.step, steps.momentum, problem.unit, **options)
     else:
         solution = integrate(dynamics, cloud, times, stepping, model=problem.unit)
     solution = dataclasses.replace(solution, absent=dynamics.measure.absent())

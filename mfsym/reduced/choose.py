@@ -6,13 +6,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..errors import check_instance, is_traced, no_reduction
-from ..integrate import AbstractDynamics
 from ..problem.training import Training
 from .characteristics import CharacteristicDynamics
 from .labels import LabelDynamics
 from .quotient import AngleReduction
 from .transport import GridDynamics, Pace
 
+AngleDynamics = CharacteristicDynamics | GridDynamics | LabelDynamics
 _LABELS = 'Use method="characteristics", which follows every neuron by its label.'
 _NO_OPTIMISER = (
     "an optimiser that acts coordinate by coordinate (Adam, sign updates, clipping) does not commute with rotations, "
@@ -27,7 +27,7 @@ def check_training(training: Any) -> Training:
     return check_instance("training", training, Training, "Use mf.Training().")
 
 
-def dynamics_of(reduced: AngleReduction, method: str, training: Training | None, tolerance: Any) -> AbstractDynamics:
+def dynamics_of(reduced: AngleReduction, method: str, training: Training | None, tolerance: Any) -> AngleDynamics:
     """The system that a method integrates. `tolerance` is the absolute one, below which a label counts as b = 0.
 
     Raises NoReductionError where a grid of angles cannot hold the training.

@@ -64,8 +64,9 @@ def label_law(start: AbstractStart, dim: int, log_probability: Float[Array, " no
 def _normalised(outer, inner, probability, log_probability, coarse) -> LabelLaw:
     """Both signs alike, each with half of the neurons; outer and inner are root mean squares over the scale."""
     square = (outer**2 + inner**2) / 2
-    rows = [outer / jnp.sqrt(square), inner / jnp.sqrt(square), probability * square / 2]
-    return LabelLaw(*(jnp.stack([row, row]) for row in rows), log_probability, coarse, False)
+    rows = (outer / jnp.sqrt(square), inner / jnp.sqrt(square), probability * square / 2)
+    outer, inner, share = (jnp.stack([row, row]) for row in rows)
+    return LabelLaw(outer, inner, share, log_probability, coarse, False)
 
 
 @functools.cache
