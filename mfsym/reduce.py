@@ -20,7 +20,9 @@ def reduce(
     """The reduced equation of a problem with a declared symmetry.
 
     A target scale·‖x_H‖ leaves one angle θ ∈ [0, π/2], cos θ = ‖b_H‖/‖b‖; a target g(x_1) or w·x leaves the signed
-    angle θ ∈ [0, π] to its axis; with H the whole space no angle is left. (Hajjar & Chizat 2022.)
+    angle θ ∈ [0, π] to its axis; with H the whole space no angle is left. (Hajjar & Chizat 2022.) Gaussian inputs may
+    have one scale on H and another on H^⊥ (`GaussianBlocks`). A start that is not balanced keeps its reduction, which
+    only method="characteristics" of `solve_reduced` can hold.
 
     Arguments:
       cells: cells of the grid (default 200 on [0, π/2], 400 on [0, π]).
