@@ -24,6 +24,7 @@ from .particles.initial import sphere_cloud as sphere_cloud
 from .particles.observables import measure_cloud as measure_cloud
 from .particles.risk.choose import risk_of as risk_of
 from .predict import predict as predict
+from .problem.block_inputs import GaussianBlocks as GaussianBlocks
 from .problem.block_targets import BlockNorms as BlockNorms
 from .problem.block_targets import MultiIndex as MultiIndex
 from .problem.covariance import GaussianCovariance as GaussianCovariance
@@ -35,6 +36,7 @@ from .problem.problem import Problem as Problem
 from .problem.start import AngularStart as AngularStart
 from .problem.start import GaussianStart as GaussianStart
 from .problem.start import SphereStart as SphereStart
+from .problem.start import UnbalancedStart as UnbalancedStart
 from .problem.targets import FunctionTarget as FunctionTarget
 from .problem.targets import LinearTarget as LinearTarget
 from .problem.targets import SingleIndex as SingleIndex

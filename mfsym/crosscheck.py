@@ -20,8 +20,10 @@ from .lift import project
 from .neurons import Particles
 from .particles.flow import solve_particles
 from .particles.initial import initial_cloud
+from .particles.risk.block_risk import isotropic_inputs, relative_scales, stretched
 from .particles.risk.kernel import pair_energy
 from .particles.risk.targets import mean_square
+from .problem.block_inputs import GaussianBlocks
 from .problem.problem import Problem
 from .problem.units import AbstractHomogeneousUnit
 from .reduce import reduce
@@ -196,7 +198,10 @@ def predictor_energy(problem: Problem, cloud: Particles) -> Float[Array, ""]:
     """E f_m(x)² of a cloud with a 1-homogeneous unit, by the arc-cosine kernel."""
     unit = check_instance("problem.unit", problem.unit, AbstractHomogeneousUnit, "Use ReLU, LeakyReLU or Identity.")
     odd, even = (slope.astype(cloud.dtype) ** 2 for slope in (unit.odd_slope, unit.even_slope))
-    return mean_square(problem.inputs, cloud.dtype) * pair_energy(cloud, cloud, odd, even)
+    inputs = problem.inputs
+    if isinstance(inputs, GaussianBlocks):
+        inputs, cloud = isotropic_inputs(inputs), stretched(cloud, relative_scales(inputs))
+    return mean_square(inputs, cloud.dtype) * pair_energy(cloud, cloud, odd, even)
 
 
 def judge(reference: Solution, runs: Runs) -> Judgement:

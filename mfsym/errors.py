@@ -107,7 +107,8 @@ def float_array(argument: str, value: Any, ndim: int | None, remedy: str = "Pass
 def positive_number(argument: str, value: Any, remedy: str, strict: bool = True) -> jax.Array:
     """A real number, positive (or non-negative), as a floating array."""
     number = float_array(argument, value, 0, remedy)
-    if not is_traced(number) and (number < 0 or (strict and number == 0)):
+    known = 1.0 if is_traced(number) else float(number)  # inside jit a comparison of arrays would be traced
+    if known < 0 or (strict and known == 0):
         expected = "a positive number" if strict else "a non-negative number"
         raise argument_error(argument, expected, value, remedy)
     return number

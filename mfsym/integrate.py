@@ -142,21 +142,27 @@ class Stepping(eqx.Module):
 
 
 def integrate(
-    dynamics: AbstractDynamics, state: PyTree, ts: Float[Array, " T"], stepping: Stepping, model: PyTree = None
+    dynamics: AbstractDynamics,
+    state: PyTree,
+    ts: Float[Array, " T"],
+    stepping: Stepping,
+    model: PyTree = None,
+    not_unique: Callable[[Any, PyTree], Array] | None = None,
 ) -> Solution:
     """Run a system from ts[0] to ts[-1] in one compiled loop and record it at `ts` [T].
 
-    The floating type is the state's: times, tables and leaves are cast to it. The returned Solution may have ended
-    early; `require_complete` raises in that case.
+    The floating type is the state's: times, tables and leaves are cast to it. `not_unique(dynamics, state)` tells
+    states from which the system has more than one future: the run ends there with that status, at the time
+    `stats["stopped_at"]`. The returned Solution may have ended early; `require_complete` raises in that case.
     """
     dtype = jnp.result_type(*jax.tree.leaves(state))
     dynamics, state, ts, stepping = cast_floats((dynamics, state, ts, stepping), dtype)
-    observables, states, final, stats, status, valid = _run(dynamics, state, ts, stepping)
+    observables, states, final, stats, status, valid = _run(dynamics, state, ts, stepping, not_unique)
     return Solution(ts, observables, final, states, status, valid, stats, None, model)
 
 
 @eqx.filter_jit
-def _run(dynamics, state, ts, stepping):
+def _run(dynamics, state, ts, stepping, not_unique):
     dynamics = dynamics.prepare()
     ssp = _SSP_COEFFICIENT.get(stepping.method)
     if stepping.step is not None:
@@ -170,7 +176,8 @@ def _run(dynamics, state, ts, stepping):
     def record(t, y, dynamics):
         return dynamics.observe(t, y), y if stepping.save_states else None
 
-    save = {"record": diffrax.SubSaveAt(ts=ts, fn=record), "end": diffrax.SubSaveAt(t1=True)}
+    save = {"record": diffrax.SubSaveAt(ts=ts, fn=record), "end": diffrax.SubSaveAt(t1=True, fn=lambda t, y, _: (t, y))}
+    stop = None if not_unique is None else diffrax.Event(lambda t, y, args, **_: not_unique(args, y))
     out = diffrax.diffeqsolve(
         diffrax.ODETerm(lambda t, y, args: args.velocity(t, y)),
         _SOLVERS[stepping.method](),
@@ -184,19 +191,23 @@ def _run(dynamics, state, ts, stepping):
         adjoint=_ADJOINTS[stepping.derivative](),
         max_steps=stepping.max_steps,
         throw=False,
+        event=stop,
         progress_meter=diffrax.TqdmProgressMeter() if stepping.progress else diffrax.NoProgressMeter(),
     )
     dtype = jnp.result_type(*jax.tree.leaves(state))
     saved = cast_floats(dict(out.ys or {}), dtype)
     observables, states = saved["record"]
-    final = jax.tree.map(lambda leaf: leaf[-1], saved["end"])
+    end, final = jax.tree.map(lambda leaf: leaf[-1], saved["end"])
     stats = {"steps": out.stats["num_accepted_steps"], "rejected": out.stats["num_rejected_steps"]}
+    if not_unique is not None:
+        stats["stopped_at"] = end
     valid = jnp.isfinite(observables["risk"])
     return observables, states, final, stats, _status(out.result, valid), valid
 
 
 def _status(result, valid):
     early = Status.where(result == diffrax.RESULTS.max_steps_reached, Status.max_steps, Status.step_too_small)
+    early = Status.where(result == diffrax.RESULTS.event_occurred, Status.not_unique, early)
     complete = Status.where(jnp.all(valid), Status.complete, Status.not_finite)
     return Status.where(result == diffrax.RESULTS.successful, complete, early)
 

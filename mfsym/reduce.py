@@ -23,7 +23,9 @@ def reduce(
     angle θ ∈ [0, π] to its axis; with H the whole space no angle is left. Norms of several blocks (BlockNorms) and
     functions of several coordinates (MultiIndex) leave up to three angles. For an odd target and symmetric inputs the
     network is linear, f(x) = w·x, and an ODE for the second moments of the neurons is left; for a two-layer linear
-    network this needs no symmetry. (Hajjar & Chizat 2022.)
+    network this needs no symmetry. (Hajjar & Chizat 2022.) With one angle, Gaussian inputs may have one scale on H and
+    another on H^⊥ (`GaussianBlocks`), and a start that is not balanced keeps its reduction, which only
+    method="characteristics" of `solve_reduced` can hold.
 
     Arguments:
       cells: cells of the grid (default 200 on [0, π/2], 400 on [0, π]); with several angles one number or one per angle.

@@ -16,6 +16,7 @@ class Status(eqx.Enumeration):
     complete = "The run reached its last time."
     max_steps = "The run stopped early: it used up `max_steps`. Raise `max_steps`, or loosen `rtol`."
     step_too_small = "The run stopped early: the step size became too small. The dynamics may be singular there."
+    not_unique = "The run stopped early: a neuron reached b = 0, where the ReLU flow is not unique."
     not_finite = "The run produced values that are not finite. Take smaller steps, or scale the problem."
 
 
@@ -91,6 +92,8 @@ class Solution(eqx.Module):
         text = Status[self.status]
         if bool(self.succeeded):
             return text
+        if "stopped_at" in self.stats and self.status == Status.not_unique:
+            text = f"{text} That was at t = {float(self.stats['stopped_at']):.6g}."
         reached = np.asarray(self.ts)[np.asarray(self.valid)]
         return f"{text} Last valid time: {reached[-1] if reached.size else 'none'}."
 

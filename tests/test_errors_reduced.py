@@ -191,7 +191,6 @@ REFUSED = {
     ),
     "another loss": (lambda: norm(loss=Quartic()), "square loss, not Quartic"),
     "another unit": (lambda: norm(unit=Cubic()), "Cubic is not 1-homogeneous"),
-    "a Gaussian start": (lambda: norm(start=mf.GaussianStart()), "GaussianStart is not balanced"),
     "one dimension": (lambda: mf.Problem(mf.Gaussian(1), mf.SingleIndex(jnp.tanh)), "d = 1"),
     "no angle and a Gaussian start": (
         lambda: mf.Problem(mf.Gaussian(2), mf.SubspaceNorm(2), start=mf.GaussianStart()),

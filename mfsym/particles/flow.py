@@ -6,10 +6,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, PyTree
 
+from ..discrete import take_steps
 from ..errors import argument_error, check_floating, check_instance, check_times, is_traced, positive_number
 from ..integrate import AbstractDynamics, Stepping, cast_floats, integrate, require_complete
+from ..neurons import Particles
 from ..problem.problem import Problem
 from ..problem.training import Training
 from ..solution import Solution
@@ -21,18 +24,20 @@ _MAX_STEPS = 65536
 
 
 class ParticleDynamics(AbstractDynamics):
-    """z_j' = −m ∇_{z_j} F of one risk, with the observables of the cloud."""
+    """z_j' = rate (−m ∇_{z_j} F − λ z_j) of one risk, a rate for each layer, with the observables of the cloud."""
 
     risk: AbstractRisk
     measure: Measurement
+    training: Training | None = None
 
     def prepare(self):
         """The same system with the tables of its risk."""
-        return ParticleDynamics(self.risk.prepare(), self.measure)
+        return ParticleDynamics(self.risk.prepare(), self.measure, self.training)
 
     def velocity(self, t, state):
         """z'."""
-        return self.risk.at_time(t).velocity(state)
+        velocity = self.risk.at_time(t).velocity(state)
+        return velocity if self.training is None else trained(self.training, velocity, state)
 
     def observe(self, t, state):
         """The risk and what can be measured on the cloud."""
@@ -43,12 +48,21 @@ class ParticleDynamics(AbstractDynamics):
         return jnp.asarray(jnp.inf)
 
 
+def trained(training: Training, velocity: PyTree, cloud: PyTree) -> PyTree:
+    """The velocity of every layer at its rate and with weight decay."""
+    decay = training.weight_decay
+    forces = jax.tree.map(lambda v, z: v - decay.astype(z.dtype) * z, velocity, cloud)
+    if not isinstance(cloud, Particles):
+        return jax.tree.map(lambda f: training.rate_a.astype(f.dtype) * f, forces)
+    return Particles(training.rate_a.astype(cloud.dtype) * forces.a, training.rate_b.astype(cloud.dtype) * forces.b)
+
+
 def solve_particles(
     problem: Problem,
     cloud: PyTree,
     ts: Any,
     *,
-    training: Training | None = None,
+    training: Any = None,
     samples: Any = None,
     step: Any = None,
     key: Any = None,
@@ -64,6 +78,8 @@ def solve_particles(
     """Move a cloud along the Wasserstein gradient flow, z_j' = −m ∇_{z_j} F.
 
     Arguments: `cloud` at time 0, any pytree with a leading particle axis; `ts` [T] flow times, starting at 0.
+    `training` changes the dynamics: rates of the layers, weight decay, and gradient descent or the heavy ball in steps
+    of `training.step`, of which `ts` must then be multiples.
     `samples` draws n fresh inputs per Euler step of length `step` from `key`; without it the risk is exact where a
     closed form exists, and the training risk on a data set. `step` alone asks for Euler steps of that length, which
     is gradient descent with this rate; otherwise steps are adaptive (Tsitouras 5(4)) with `rtol` and `atol`, by
@@ -75,9 +91,11 @@ def solve_particles(
     (Hajjar & Chizat 2022, §2.)
     """
     check_problem(problem)
-    check_training(training)
     cloud = floating_cloud(cloud, problem, dtype)
+    check_training(training, cloud, step)
     times = check_times(ts)
+    steps: Training | None = training if training is not None and training.step is not None else None
+    step = step if steps is None else steps.step
     check_sampling(samples, step, key)
     risk = risk_of(problem, samples=samples, key=key, step=step)
     step = None if step is None else positive_number("step", step, "It is the fixed step in flow time.")
@@ -92,8 +110,12 @@ def solve_particles(
         progress=progress,
         save_states=save_states,
     )
-    dynamics = ParticleDynamics(risk, measurement(problem, cloud))
-    solution = integrate(dynamics, cloud, times, stepping, model=problem.unit)
+    dynamics = ParticleDynamics(risk, measurement(problem, cloud), training)
+    if steps is not None and steps.step is not None:
+        options = {name: getattr(stepping, name) for name in ("derivative", "max_steps", "progress", "save_states")}
+        solution = take_steps(dynamics, cloud, times, steps.step, steps.momentum, problem.unit, **options)
+    else:
+        solution = integrate(dynamics, cloud, times, stepping, model=problem.unit)
     solution = dataclasses.replace(solution, absent=dynamics.measure.absent())
     return require_complete(solution, throw)
 
@@ -104,10 +126,16 @@ def floating_cloud(cloud: PyTree, problem: Problem, dtype: Any) -> PyTree:
     return cast_floats(jax.tree.map(jnp.asarray, cloud), found if dtype is None else check_floating(dtype))
 
 
-def check_training(training: Any) -> None:
-    """None or a Training."""
-    if training is not None:
-        check_instance("training", training, Training, "Leave it out for the gradient flow, or pass mf.Training().")
+def check_training(training: Any, cloud: PyTree, step: Any) -> None:
+    """None or a Training that fits the cloud, with one step at most."""
+    if training is None:
+        return
+    check_instance("training", training, Training, "Leave it out for the gradient flow; optimisers belong in `descend`.")
+    if training.step is not None and step is not None:
+        raise argument_error("step", "left out where `training` has a step", step, "Pass Training(step=...) alone.")
+    if not isinstance(cloud, Particles) and not training.same_rates:
+        expected = "one with equal rates for neurons other than Particles"
+        raise argument_error("training", expected, training, "Their layers have no names.")
 
 
 def check_sampling(samples: Any, step: Any, key: Any) -> None:
@@ -121,4 +149,4 @@ def check_sampling(samples: Any, step: Any, key: Any) -> None:
 def _enough_steps(ts: Float[Array, " T"], step: Float[Array, ""] | None) -> int:
     if step is None or is_traced(step) or is_traced(ts):
         return _MAX_STEPS
-    return max(_MAX_STEPS, math.ceil(1.01 * float(ts[-1]) / float(step)) + 2)
+    return max(_MAX_STEPS, math.ceil(1.01 * float(np.asarray(ts)[-1]) / float(step)) + 2)

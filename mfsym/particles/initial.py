@@ -14,7 +14,7 @@ from scipy.special import ndtri
 from ..errors import argument_error, check_choice, check_floating, check_integer, is_traced
 from ..neurons import Particles
 from ..problem.problem import Problem
-from ..problem.start import AbstractBalancedStart, AngularStart, GaussianStart
+from ..problem.start import AbstractBalancedStart, AngularStart, GaussianStart, UnbalancedStart
 from .angles import safe_direction, split_by_subspace
 from .arguments import check_key, check_problem
 
@@ -24,7 +24,7 @@ _GRID = 4097  # angles at which the law of an AngularStart is tabulated
 def initial_cloud(problem: Problem, *, width: Any, key: Any, dtype: Any = None) -> Particles:
     """A random cloud of `width` neurons from the start of the problem; balanced signs where it has masses."""
     check_problem(problem)
-    if isinstance(problem.start, AbstractBalancedStart):
+    if isinstance(problem.start, (AbstractBalancedStart, UnbalancedStart)):
         return sphere_cloud(problem, width=width, key=key, dtype=dtype)
     return gaussian_cloud(problem, width=width, key=key, dtype=dtype)
 
@@ -53,6 +53,8 @@ def sphere_cloud(
 ) -> Particles:
     """A cloud with |a| = ‖b‖ = √(2 mass of its sign), by default 1, and directions from the start of the problem.
 
+    For an UnbalancedStart |a| and ‖b‖ are its two norms.
+
     Arguments: `width` m neurons. `signs`: "balanced", the first half a > 0 and the rest a < 0; "paired", also with
     the same directions in both halves, so that f = 0 at time 0; "random", independent signs. `directions`: "random",
     independent, which can be vmapped over `key`; "quasi", scrambled Sobol points, one set for each sign, drawn on
@@ -76,9 +78,17 @@ def sphere_cloud(
     positive = jnp.arange(width) < half
     if signs == "random":
         positive = jax.random.bernoulli(sign_key, shape=(width,))
-    plus, minus = _amplitude(start.mass_plus, dtype), _amplitude(start.mass_minus, dtype)
-    b = jnp.where(positive, plus, minus)[:, None] * jnp.concatenate(parts)
-    return Particles(jnp.where(positive, plus, -minus), b)
+    outer, inner = _amplitudes(start, dtype)
+    b = jnp.where(positive, *inner)[:, None] * jnp.concatenate(parts)
+    return Particles(jnp.where(positive, outer[0], -outer[1]), b)
+
+
+def _amplitudes(start: AbstractBalancedStart | UnbalancedStart, dtype: Any) -> tuple[tuple, tuple]:
+    """|a| and ‖b‖ of the neurons with a > 0 and with a < 0."""
+    if isinstance(start, UnbalancedStart):
+        return (start.norm_a.astype(dtype),) * 2, (start.norm_b.astype(dtype),) * 2
+    balanced = _amplitude(start.mass_plus, dtype), _amplitude(start.mass_minus, dtype)
+    return balanced, balanced
 
 
 def _amplitude(mass: Float[Array, ""], dtype: Any) -> Float[Array, ""]:
@@ -87,10 +97,11 @@ def _amplitude(mass: Float[Array, ""], dtype: Any) -> Float[Array, ""]:
     return jnp.where(mass > 0, jnp.sqrt(2 * jnp.where(mass > 0, mass, 1)), 0)
 
 
-def _check_start(problem: Problem, width: int, signs: str) -> AbstractBalancedStart:
+def _check_start(problem: Problem, width: int, signs: str) -> AbstractBalancedStart | UnbalancedStart:
     start = problem.start
-    if not isinstance(start, AbstractBalancedStart):
-        expected, remedy = "a start with |a| = ‖b‖ (SphereStart, AngularStart)", "Use gaussian_cloud or initial_cloud."
+    if not isinstance(start, (AbstractBalancedStart, UnbalancedStart)):
+        expected = "a start with |a| = ‖b‖ (SphereStart, AngularStart) or an UnbalancedStart"
+        remedy = "Use gaussian_cloud or initial_cloud."
         raise argument_error("problem.start", expected, f"a {type(start).__name__}", remedy)
     if isinstance(start, AngularStart) and problem.subspace() is None:
         expected = "one that needs no subspace, as the target declares none"
@@ -98,6 +109,8 @@ def _check_start(problem: Problem, width: int, signs: str) -> AbstractBalancedSt
     if signs != "random" and width % 2:
         expected = f"even with {signs} signs, as many a > 0 as a < 0"
         raise argument_error("width", expected, width, 'Use an even width, or signs="random".')
+    if isinstance(start, UnbalancedStart):
+        return start
     masses = start.mass_plus, start.mass_minus
     if signs == "paired" and not any(map(is_traced, masses)) and float(masses[0]) != float(masses[1]):
         given = [float(mass) for mass in masses]

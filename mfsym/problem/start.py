@@ -78,6 +78,22 @@ class AngularStart(AbstractBalancedStart):
         return values
 
 
+class UnbalancedStart(AbstractStart):
+    """Directions b/‖b‖ uniform on the sphere, half of the neurons with a > 0, |a| = norm_a and ‖b‖ = norm_b.
+
+    The masses of the signs are ½ norm_a norm_b. One factor in both norms is the scale of the start: large ones are
+    learnt lazily, with hardly any change of the directions, small ones richly. Where a² > ‖b‖² a neuron of the wrong
+    sign reaches b = 0 in finite time.
+    """
+
+    norm_a: Float[Array, ""]
+    norm_b: Float[Array, ""]
+
+    def __init__(self, norm_a: Any, norm_b: Any):
+        self.norm_a = positive_number("norm_a", norm_a, "It is |a| of every neuron.", strict=False)
+        self.norm_b = positive_number("norm_b", norm_b, "It is ‖b‖ of every neuron; at b = 0 there is no direction.")
+
+
 class GaussianStart(AbstractStart):
     """a ~ N(0, scale_a²) and b ~ N(0, scale_b² I_d / d), independent: not balanced, so that no angle alone follows it."""
 

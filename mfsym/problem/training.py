@@ -1,11 +1,70 @@
 """How a problem is learnt: the mathematics of the dynamics."""
 
+from typing import Any
+
 import equinox as eqx
+import numpy as np
+from jaxtyping import Array, Float
+
+from ..errors import argument_error, is_traced, positive_number
+
+_RATE = "A rate is a number ≥ 0; 0 keeps the layer at its start."
 
 
 class Training(eqx.Module):
-    """The Wasserstein gradient flow of the population risk, z_j' = −m ∇_{z_j} F, with both layers at rate 1.
+    """How fast each layer learns, its weight decay, and whether time is continuous.
 
-    Its clock is the flow time t; gradient descent with learning rate m·η on all weights is its explicit Euler
-    scheme with step η, at t = η·step.
+    For a network (1/m) Σ a_j σ(b_j·x) with residual R, the flow (`step` None) is
+        a' = rate_a (E[R σ(b·x)] − weight_decay a),   b' = rate_b (a E[R σ'(b·x) x] − weight_decay b),
+    the Wasserstein gradient flow of F + ½ weight_decay ∫(a² + ‖b‖²)dμ, in the flow time t; the default is the flow
+    of Hajjar & Chizat (2022). `rate_b=0` trains the second layer only, `rate_a=0` the first only.
+    With a `step` η it is gradient descent: explicit Euler steps of length η, at times t = η·step. `momentum` β
+    makes that the heavy ball from rest, u ← β u + velocity(z), z ← z + η u (Polyak 1964); its t = η·step is no flow
+    time: for small η it is at t about where the flow is at t/(1−β).
+
+    Numbers are array leaves and can be differentiated; `same_rates` and `decays` say what is known of them at
+    construction, where rate_a and rate_b that are one traced number count as the same.
+    Raises ArgumentError for a negative rate or decay, two layers at rest, momentum outside [0, 1), or momentum
+    without a step.
     """
+
+    rate_a: Float[Array, ""]
+    rate_b: Float[Array, ""]
+    weight_decay: Float[Array, ""]
+    step: Float[Array, ""] | None
+    momentum: Float[Array, ""] | None
+    same_rates: bool = eqx.field(static=True)
+    decays: bool = eqx.field(static=True)
+
+    def __init__(self, rate_a: Any = 1.0, rate_b: Any = 1.0, weight_decay: Any = 0.0, step: Any = None, momentum: Any = 0.0):
+        # Known from what was given: inside jit even constants become traced arrays.
+        self.same_rates = rate_a is rate_b or (not is_traced(rate_a) and _is(rate_b, rate_a))
+        self.decays = not _is(weight_decay, 0)
+        _check_together(rate_a, rate_b, step, momentum)
+        self.rate_a = positive_number("rate_a", rate_a, _RATE, strict=False)
+        self.rate_b = positive_number("rate_b", rate_b, _RATE, strict=False)
+        self.weight_decay = positive_number("weight_decay", weight_decay, "It is λ in ½λ(a² + ‖b‖²).", strict=False)
+        remedy = "It is the length of one step of gradient descent in flow time; leave it out for the flow."
+        self.step = None if step is None else positive_number("step", step, remedy)
+        remedy = "It is β of the heavy ball."
+        self.momentum = None if _is(momentum, 0) else positive_number("momentum", momentum, remedy, strict=False)
+        if self.momentum is not None and not is_traced(momentum) and float(momentum) >= 1:
+            raise argument_error("momentum", "a number in [0, 1)", momentum, "Pass for example momentum=0.9.")
+
+    def is_default(self, but_steps: bool = False) -> bool:
+        """Whether this is known to be the flow of both layers at rate 1, or its explicit Euler scheme if `but_steps`."""
+        plain = self.same_rates and not self.decays and self.momentum is None and _is(self.rate_a, 1)
+        return plain and (but_steps or self.step is None)
+
+
+def _is(value: Any, number: Any) -> bool:
+    """Whether a value is not traced and equal to a number."""
+    return not is_traced(value) and np.ndim(value) == 0 and bool(np.asarray(value) == np.asarray(number))
+
+
+def _check_together(rate_a: Any, rate_b: Any, step: Any, momentum: Any) -> None:
+    if _is(rate_a, 0) and _is(rate_b, 0):
+        raise argument_error("rate_a", "positive where rate_b is 0", 0.0, "One layer has to learn.")
+    if step is None and not _is(momentum, 0):
+        remedy = "The heavy ball is a rule for steps: pass step= too. The flow has no momentum."
+        raise argument_error("momentum", "0 where `step` is left out", momentum, remedy)

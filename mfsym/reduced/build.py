@@ -9,10 +9,12 @@ import numpy as np
 
 from ..errors import argument_error, check_integer, is_traced, no_reduction
 from ..integrate import cast_floats
+from ..problem.block_inputs import GaussianBlocks
 from ..problem.block_targets import BlockNorms, MultiIndex
+from ..problem.inputs import Gaussian
 from ..problem.losses import SquareLoss
 from ..problem.problem import Problem
-from ..problem.start import AbstractBalancedStart
+from ..problem.start import AbstractBalancedStart, GaussianStart, UnbalancedStart
 from ..problem.targets import LinearTarget, SingleIndex, SubspaceNorm
 from ..problem.units import AbstractHomogeneousUnit
 from .blocks.build import build_block_reduction, has_blocks
@@ -41,6 +43,7 @@ def build_reduction(problem: Problem, cells: Any, nodes: Any, modes: int | None,
         return cast_floats(build_block_reduction(problem, cells, nodes, modes), dtype)
     target: Any = problem.target  # one of the classes that _check_problem lets through
     if isinstance(target, SubspaceNorm) and target.dim_h == problem.dim:
+        _check_point(problem)
         return cast_floats(_point_reduction(problem), dtype)
     signed = not problem.radial_subspace()
     dim, dim_h = problem.dim, 1 if signed else target.dim_h
@@ -51,7 +54,8 @@ def build_reduction(problem: Problem, cells: Any, nodes: Any, modes: int | None,
     if nodes % 2 == 0:
         raise argument_error("nodes", "odd", nodes, "The rule is nested, so that its error can be estimated.")
     modes = check_integer("modes", default_modes(dim, dim_h) if modes is None else modes, 1, _MODES)
-    _check_start(problem.start, signed)
+    if isinstance(problem.start, AbstractBalancedStart):
+        _check_start(problem.start, signed)
     return cast_floats(_angle_reduction(problem, dim_h, signed, cells, nodes, modes), dtype)
 
 
@@ -93,17 +97,40 @@ def _check_problem(problem: Problem) -> None:
             "Declare it (SubspaceNorm, SingleIndex, LinearTarget, MultiIndex, BlockNorms), or use `solve_particles`, which "
             "needs none.",
         )
-    if not problem.inputs.rotation_invariant:
-        raise no_reduction(f"inputs of type {type(problem.inputs).__name__} are not invariant under rotations")
+    _check_inputs(problem)
     if not isinstance(problem.loss, SquareLoss):
         raise no_reduction(f"the spectral form needs the square loss, not {type(problem.loss).__name__}")
     if not isinstance(problem.unit, AbstractHomogeneousUnit):
         raise no_reduction(f"the unit {type(problem.unit).__name__} is not 1-homogeneous, so no angle alone follows it")
-    if not isinstance(problem.start, AbstractBalancedStart):
+    if not isinstance(problem.start, (AbstractBalancedStart, UnbalancedStart, GaussianStart)):
+        raise no_reduction(f"the start {type(problem.start).__name__} declares no law of (|a|, ‖b‖)")
+
+
+def _check_inputs(problem: Problem) -> None:
+    inputs, target = problem.inputs, problem.target
+    if not isinstance(inputs, GaussianBlocks):
+        if not inputs.rotation_invariant:
+            raise no_reduction(
+                f"inputs of type {type(inputs).__name__} are not invariant under rotations, "
+                "not even those of H and of H^⊥ by themselves, which is the least that one angle needs",
+                "Use mf.Gaussian, mf.Sphere, or mf.GaussianBlocks with the blocks H and H^⊥; or `solve_particles`.",
+            )
+        return
+    if isinstance(target, LinearTarget):
+        reason, remedy = "w need not lie in one block of the inputs", "Rotate w to the first axis and use SingleIndex."
+        raise no_reduction(f"with {type(inputs).__name__} {reason}", remedy)
+    dim_h = target.dim_h if isinstance(target, SubspaceNorm) else 1
+    if inputs.dims != (dim_h, inputs.dim - dim_h):
         raise no_reduction(
-            f"the start {type(problem.start).__name__} is not balanced (|a| = ‖b‖), so the angle alone does not follow it",
-            "Use mf.SphereStart or mf.AngularStart, or `solve_particles`.",
+            f"the blocks {inputs.dims} of the inputs are not H and H^⊥, of dimensions {(dim_h, inputs.dim - dim_h)}"
         )
+
+
+def _isotropic_inputs(inputs: Any) -> tuple[Any, Any]:
+    """Rotation-invariant inputs with the same law of x_H, and the factor by which x_⊥ is larger (None: 1)."""
+    if not isinstance(inputs, GaussianBlocks):
+        return inputs, None
+    return Gaussian(inputs.dim, inputs.scales[0]), inputs.scales[1] / inputs.scales[0]
 
 
 def _unit_factors(unit: Any):
@@ -119,7 +146,7 @@ def _check_start(start: Any, signed: bool) -> None:
 
 @eqx.filter_jit
 def _angle_reduction(problem, dim_h, signed, cells, nodes, modes) -> AngleReduction:
-    inputs, dim = problem.inputs, problem.dim
+    (inputs, stretch), dim = _isotropic_inputs(problem.inputs), problem.dim
     dtype = jnp.result_type(float)
     second_moment = inputs.second_moment
     features = even_features(dim, dim_h, 2 * modes, second_moment)
@@ -137,11 +164,12 @@ def _angle_reduction(problem, dim_h, signed, cells, nodes, modes) -> AngleReduct
         coefficients = jnp.append(coefficients, jnp.where(linear == 0, 0.0, target.linear))
         factors = jnp.append(factors, linear)
         linear_feature = 0.5 * jnp.sqrt(second_moment / dim)
-    cell_masses, node_density = initial_measures(problem.start, dim_h, dim - dim_h, signed, cells, nodes, dtype)
+    measures = initial_measures(problem.start, dim_h, dim - dim_h, signed, cells, nodes, dtype)
+    cell_masses, node_density, labels = measures
     left, right = (-1.0) ** (dim - dim_h - 1), (-1.0) ** ((dim - dim_h if signed else dim_h) - 1)
     default_axes = isinstance(problem.target, (SubspaceNorm, SingleIndex))
     return AngleReduction(
-        features=AngleFeatures(features, linear_feature),
+        features=AngleFeatures(features, linear_feature, stretch),
         coefficients=coefficients,
         factors=factors,
         cell_masses=cell_masses,
@@ -155,8 +183,18 @@ def _angle_reduction(problem, dim_h, signed, cells, nodes, modes) -> AngleReduct
         unit_slopes=jnp.stack([problem.unit.odd_slope, problem.unit.even_slope]),
         average_table=jnp.asarray(average_table(dim_h, dim - dim_h)),
         basis=None if default_axes else problem.subspace(),
+        labels=labels,
         modes=modes,
     )
+
+
+def _check_point(problem: Problem) -> None:
+    if not isinstance(problem.start, AbstractBalancedStart):
+        raise no_reduction(
+            f"the start {type(problem.start).__name__} is not balanced (|a| = ‖b‖), and with H the whole space only "
+            "the closed solution of balanced starts is here",
+            "Use mf.SphereStart, or `solve_particles`.",
+        )
 
 
 def _point_reduction(problem: Any) -> PointReduction:
@@ -185,8 +223,15 @@ def stack(reductions: list) -> AngleReduction | OddReduction:
         return jax.tree.map(lambda *leaves: jnp.stack(leaves), *reductions)
     if not reductions or not all(isinstance(r, AngleReduction) for r in reductions):
         raise argument_error("reductions", "a non-empty list of one-angle reductions", reductions, "Use mf.reduce.")
-    kinds = {(r.signed, r.cells, r.nodes, r.modes, None if r.basis is None else r.basis.shape) for r in reductions}
+    kinds = {_kind(r) for r in reductions}
     if len(kinds) > 1:
         remedy = "Pass the same cells=, nodes= and modes= to mf.reduce for all of them."
-        raise argument_error("reductions", "equal in (signed, cells, nodes, modes, axes)", sorted(map(str, kinds)), remedy)
+        names = "(signed, cells, nodes, modes, axes, blocks, balanced, ratios)"
+        raise argument_error("reductions", f"equal in {names}", sorted(map(str, kinds)), remedy)
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *reductions)
+
+
+def _kind(r: AngleReduction) -> tuple:
+    axes = None if r.basis is None else r.basis.shape
+    start = (r.labels.balanced, r.labels.outer.shape[-1])
+    return (r.signed, r.cells, r.nodes, r.modes, axes, r.features.stretch is not None, *start)

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 
 from ..integrate import AbstractDynamics
 from .quotient import AngleReduction, node_rule
-from .transport import REACTION, observables
+from .transport import REACTION, Pace, observables
 
 _HIGHEST = jax.lax.Precision.HIGHEST
 _SIGNS = np.array([[1.0], [-1.0]])
@@ -27,9 +27,13 @@ class CharacteristicState(eqx.Module):
 
 
 class CharacteristicDynamics(AbstractDynamics):
-    """Labels that move along the potential of their own law. `stride` keeps every second label, for the error estimate."""
+    """Labels that move along the potential of their own law, at a `pace` and with weight decay λ:
+
+    θ' = ε pace V, (log c)' = 2 pace (ε G − λ), which is exact for layers that start and stay balanced (derived).
+    """
 
     reduction: AngleReduction
+    pace: Pace | None = None
 
     def prepare(self):
         """Nothing to tabulate: the features are evaluated where the labels are."""
@@ -49,7 +53,9 @@ class CharacteristicDynamics(AbstractDynamics):
         signs = jnp.asarray(_SIGNS, state.theta.dtype)
         drift = signs * jnp.tensordot(forces, slopes, 1, precision=_HIGHEST)
         growth = REACTION * signs * jnp.tensordot(forces, values, 1, precision=_HIGHEST)
-        return CharacteristicState(drift, growth)
+        if self.pace is None:
+            return CharacteristicState(drift, growth)
+        return CharacteristicState(self.pace.rate * drift, self.pace.rate * (growth - self.pace.loss))
 
     def largest_step(self, state):
         """No bound: nothing here can become negative."""

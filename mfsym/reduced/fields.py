@@ -8,6 +8,7 @@ from jaxtyping import Array, Float
 from ..errors import argument_error, check_instance, float_array
 from ..solution import Solution
 from .characteristics import CharacteristicState
+from .labels import LabelState
 from .predictor import weighted_angles
 from .quotient import AngleReduction
 from .transport import GridDynamics, polynomial_values
@@ -31,7 +32,7 @@ def density(solution: Solution, theta: Float[Array, " n"], index: int = -1) -> F
     """Densities of τ⁺ and τ⁻ per unit of angle at `solution.ts[index]`, [2, n]; for solutions on a grid."""
     reduction, theta = _checked(solution, theta)
     state = _state(solution, index)
-    if isinstance(state, CharacteristicState):
+    if isinstance(state, (CharacteristicState, LabelState)):
         raise argument_error("solution", "one on a grid", "one by characteristics", 'Solve with method="grid".')
     return eqx.filter_jit(polynomial_values)(GridDynamics(reduction, half_width=2), state, theta)
 

@@ -9,21 +9,22 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
-from ..errors import argument_error, check_choice, check_floating, check_instance, check_times, is_traced
+from ..discrete import take_steps
+from ..errors import argument_error, check_choice, check_floating, check_instance, check_times, is_traced, no_reduction
 from ..integrate import Stepping, cast_floats, integrate, require_complete
 from ..problem.training import Training
 from ..solution import Solution, Status
 from .blocks.build import coarsened_blocks
-from .blocks.grid import BlockGridDynamics
-from .blocks.labels import BlockLabelDynamics, LabelState
+from .blocks.labels import BlockLabelState
 from .blocks.quotient import BlockReduction
-from .characteristics import CharacteristicDynamics, CharacteristicState
+from .characteristics import CharacteristicState
+from .choose import check_training, dynamics_of, step_of_moments
 from .kinds import KINDS, Reduction
-from .moment_flow import solve_moments
+from .labels import LabelDynamics, LabelState, reaches_zero
+from .moment_flow import descend_moments, solve_moments
 from .moments import OddReduction
 from .point import PointReduction
 from .quotient import AngleReduction
-from .transport import GridDynamics
 
 _ROUND_OFF = 1e-6  # of the largest density: what a state in float32 may be below 0
 METHODS = ("grid", "characteristics", "upwind")
@@ -34,7 +35,7 @@ def solve_reduced(
     reduced: Reduction,
     ts: Any,
     *,
-    training: Training | None = None,
+    training: Any = None,
     method: str | None = None,
     derivative: str = "reverse",
     rtol: Any = None,
@@ -51,7 +52,10 @@ def solve_reduced(
     Arguments:
       reduced: from `mf.reduce`. With H the whole space no angle is left and the closed solution is returned. For an odd
         target it is the moment equation M' = AM + MA.
-      ts: times [T] of the record, increasing from 0.
+      ts: times [T] of the record, increasing from 0; multiples of the step where `training` has one.
+      training: rates of the layers, weight decay, finite steps and momentum; default the flow. What does not leave
+        a mass at every angle (unequal rates or an unbalanced start, finite steps) needs method="characteristics" and
+        then follows every neuron by its label, in (a, ‖b_H‖, ‖b_⊥‖).
       method: "grid" (the default; fifth-order finite volumes, non-negative), "characteristics" (labels that move;
         spectrally accurate while the flow map is smooth), or "upwind" (first order, a yardstick). For an odd target
         "closed" (inputs with Σ = v I), "hyperboloid" (1 + d unknowns, from the start of the problem) or "moments"
@@ -66,13 +70,15 @@ def solve_reduced(
         sum of the two differences of each observable in `solution.error`.
       dtype: floating type of the run; default that of the reduction.
 
-    Returns a Solution whose `final` is the cell means [2, cells] or a CharacteristicState. For an odd target its
-    observables are `risk`, `gap` = Q(w) − Q*, `w` [T, d] with f(x) = w·x, `smallest_eigenvalue` of H, `p0` and the
-    masses; `certificate` is the exponential bound with its constants, beside the run.
-    Raises ArgumentError on wrong arguments, SolveError on a run that ended early.
+    Returns a Solution whose `final` is the cell means [2, cells], a CharacteristicState or a LabelState. Masses and
+    alignments of labels belong to the sign of a at that time, which a start with |a| < ‖b‖ lets change. For an odd
+    target the observables are `risk`, `gap` = Q(w) − Q*, `w` [T, d] with f(x) = w·x, `smallest_eigenvalue` of H, `p0` and
+    the masses; `certificate` is the exponential bound with its constants, beside the run.
+    Raises ArgumentError on wrong arguments, NoReductionError for a training that the method cannot hold, SolveError on
+    a run that ended early: also where a neuron reaches b = 0, from where the ReLU flow is not unique.
     (Hajjar & Chizat 2022, low-dimensional structure; spectral form and scheme derived here.)
     """
-    check_instance("training", Training() if training is None else training, Training, "Use mf.Training().")
+    training = None if training is None else check_training(training)
     check_instance("reduced", reduced, KINDS, "Build it with mf.reduce(problem).")
     ts = check_times(ts)
     if isinstance(reduced, OddReduction):
@@ -80,18 +86,21 @@ def solve_reduced(
         odd, ts = cast_floats((reduced, ts), reduced.dtype if dtype is None else check_floating(dtype))
         options: dict[str, Any] = {"derivative": derivative, "max_steps": max_steps, "progress": progress}
         given = {"method": method, "initial": initial, "rtol": rtol, "atol": atol}
+        finite = None if training is None else step_of_moments(training, ts)
+        if finite is not None:
+            return descend_moments(odd, *finite[:2], record_every=finite[2], initial=initial, throw=throw)
         return solve_moments(odd, ts, **given, error=error, throw=throw, options=options)
     method = check_choice("method", "grid" if method is None else method, METHODS)
     if isinstance(reduced, PointReduction):
-        return _closed_solution(reduced, ts)
+        return _closed_solution(reduced, ts, training)
     dtype = reduced.dtype if dtype is None else check_floating(dtype)
     angle: AngleReduction | BlockReduction
     angle, ts = cast_floats((reduced, ts), dtype)
-    dynamics = _dynamics(angle, method)
-    state = dynamics.initial_state() if initial is None else _checked_initial(initial, dynamics.initial_state())
     options = {"derivative": derivative, "max_steps": max_steps, "progress": progress}
     stepping = _stepping(method, dtype, rtol, atol, options)
-    solution = integrate(dynamics, state, ts, stepping, model=angle)
+    dynamics = dynamics_of(angle, method, training, stepping.atol)
+    state = dynamics.initial_state() if initial is None else _checked_initial(initial, dynamics.initial_state())
+    solution = _run(dynamics, state, ts, stepping, training)
     if isinstance(angle, BlockReduction) or angle.signed:
         absent = (("distance_plus", _POSITIONS), ("distance_minus", _POSITIONS))
         solution = dataclasses.replace(solution, absent=absent)
@@ -99,19 +108,17 @@ def solve_reduced(
     if error:
         if initial is not None:
             raise argument_error("error", "False for a run with `initial`", error, "Estimate the error of a whole run.")
-        estimate = _error_estimate(angle, ts, method, stepping, solution, options)
+        estimate = _error_estimate(angle, ts, method, training, stepping, solution, options)
         solution = eqx.tree_at(lambda s: s.error, solution, estimate, is_leaf=lambda leaf: leaf is None)
     return solution
 
 
-def _dynamics(reduced: AngleReduction | BlockReduction, method: str):
-    if isinstance(reduced, BlockReduction):
-        if method == "upwind":
-            raise argument_error("method", "'grid' or 'characteristics' in several angles", method, "Choose one of these.")
-        return BlockLabelDynamics(reduced) if method == "characteristics" else BlockGridDynamics(reduced)
-    if method == "characteristics":
-        return CharacteristicDynamics(reduced)
-    return GridDynamics(reduced, half_width=0 if method == "upwind" else 2)
+def _run(dynamics: Any, state: PyTree, ts: Float[Array, " T"], stepping: Stepping, training: Training | None) -> Solution:
+    if training is not None and training.step is not None:
+        options = {"derivative": stepping.derivative, "progress": stepping.progress}
+        return take_steps(dynamics, state, ts, training.step, training.momentum, dynamics.reduction, **options)
+    stop = reaches_zero if isinstance(dynamics, LabelDynamics) else None
+    return integrate(dynamics, state, ts, stepping, dynamics.reduction, stop)
 
 
 def _stepping(method, dtype, rtol, atol, options) -> Stepping:
@@ -134,38 +141,42 @@ def _checked_initial(initial: Any, like: Any) -> Any:
 
 
 def _is_admissible(state: Any) -> bool:
-    if isinstance(state, (CharacteristicState, LabelState)):
+    if isinstance(state, LabelState):
+        return all(bool(jnp.all(jnp.isfinite(leaf))) for leaf in _leaves(state))
+    if isinstance(state, (CharacteristicState, BlockLabelState)):
         return bool(jnp.all(jnp.isfinite(_leaves(state)[0])) & jnp.all(state.log_weight < jnp.inf))
     return bool(jnp.all(jnp.isfinite(state)) & (jnp.min(state) >= -_ROUND_OFF * jnp.max(state)))
 
 
 def _leaves(state: Any) -> list:
-    return jax.tree.leaves(state) if isinstance(state, (CharacteristicState, LabelState)) else [state]
+    return jax.tree.leaves(state)
 
 
-def _error_estimate(reduced, ts, method, stepping, solution, options) -> dict[str, Array]:
+def _error_estimate(reduced, ts, method, training, stepping, solution, options) -> dict[str, Array]:
     """|difference| to the same run with half the resolution and all stored modes, and with steps 10 times as exact."""
     quiet = {**options, "progress": False}
     tighter = _stepping(method, reduced.dtype, stepping.rtol / 10, stepping.atol / 10, quiet)
     usual = _stepping(method, reduced.dtype, stepping.rtol, stepping.atol, quiet)
-    variants = [(coarsened(with_all_modes(reduced)), usual), (reduced, tighter)]
+    variants = [(coarsened(with_all_modes(reduced)), usual)]
+    if training is None or training.step is None:  # given steps have no error
+        variants.append((reduced, tighter))
     total = {name: jnp.zeros_like(values) for name, values in solution.observables.items()}
     for variant, steps in variants:
-        dynamics = _dynamics(variant, method)
-        other = integrate(dynamics, dynamics.initial_state(), ts, steps)
+        dynamics = dynamics_of(variant, method, training, steps.atol)
+        other = _run(dynamics, dynamics.initial_state(), ts, steps, training)
         total = {name: total[name] + jnp.abs(solution.observables[name] - other.observables[name]) for name in total}
     return total
 
 
 def coarsened(reduced: Any) -> Any:
-    """Half the cells (exact sums of pairs) and half the labels (the nested rule)."""
+    """Half the cells (exact sums of pairs) and half the labels (nested angles, and half the ratios of a start)."""
     if isinstance(reduced, BlockReduction):
         return coarsened_blocks(reduced)
     cells = reduced.cell_masses
     if reduced.cells % 2:
         raise argument_error("cells", "even where an error estimate is asked for", reduced.cells, "Pass one cell more.")
-    halves = (cells[:, ::2] + cells[:, 1::2], reduced.node_log_density[:, 1::2])
-    return eqx.tree_at(lambda r: (r.cell_masses, r.node_log_density), reduced, halves)
+    halves = (cells[:, ::2] + cells[:, 1::2], reduced.node_log_density[:, 1::2], reduced.labels.coarsened())
+    return eqx.tree_at(lambda r: (r.cell_masses, r.node_log_density, r.labels), reduced, halves)
 
 
 def with_all_modes(reduced: Any) -> Any:
@@ -175,10 +186,18 @@ def with_all_modes(reduced: Any) -> Any:
     return dataclasses.replace(reduced, modes=len(reduced.features.even))
 
 
-def _closed_solution(reduced: PointReduction, ts: Float[Array, " T"]) -> Solution:
-    record = reduced.observe(ts)
+def _closed_solution(reduced: PointReduction, ts: Float[Array, " T"], training: Training | None) -> Solution:
+    record = reduced.observe(ts if training is None else ts * _rate_of_point(training).astype(ts.dtype))
     final = jnp.stack([record["mass_plus"][-1], record["mass_minus"][-1]])
     states = jnp.stack([record["mass_plus"], record["mass_minus"]], axis=1)
     valid = jnp.isfinite(record["risk"])
     stats = {"steps": jnp.asarray(0), "rejected": jnp.asarray(0)}
     return Solution(ts, record, final, states, Status.complete, valid, stats, None, reduced)
+
+
+def _rate_of_point(training: Training) -> Float[Array, ""]:
+    """The common rate of both layers, which is all that the closed solution can follow."""
+    if training.step is not None or training.decays or not training.same_rates:
+        reason = "with H the whole space only the closed solution of the flow at equal rates, without weight decay, is here"
+        raise no_reduction(reason)
+    return training.rate_a

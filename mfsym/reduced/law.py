@@ -5,9 +5,10 @@ import numpy as np
 from jaxtyping import Array, Float
 from scipy.special import betainc, betaincc, betaln
 
-from ..errors import no_reduction
+from ..integrate import cast_floats
 from ..problem.start import AbstractBalancedStart, AbstractStart, SphereStart
 from .coefficients import composite_rule
+from .label_law import LabelLaw, label_law
 from .quotient import grid, interval_end, node_rule
 
 
@@ -36,25 +37,21 @@ def cell_probabilities(cells: int, dim_h: int, dim_perp: int, signed: bool) -> n
 
 def initial_measures(
     start: AbstractStart, dim_h: int, dim_perp: int, signed: bool, cells: int, nodes: int, dtype
-) -> tuple[Float[Array, "2 cells"], Float[Array, "2 nodes"]]:
-    """Masses of τ⁺, τ⁻ in the cells [2, cells] and their log-densities at the nodes [2, nodes]."""
-    if not isinstance(start, AbstractBalancedStart):
-        raise no_reduction(
-            f"the start {type(start).__name__} is not balanced (|a| = ‖b‖), so the angle alone does not follow it",
-            "Use mf.SphereStart or mf.AngularStart, or `solve_particles`.",
-        )
+) -> tuple[Float[Array, "2 cells"], Float[Array, "2 nodes"], LabelLaw]:
+    """Masses of τ⁺, τ⁻ in the cells [2, cells], their log-densities at the nodes [2, nodes], and the law of the labels."""
     end = interval_end(signed)
-    masses = jnp.stack([start.mass_plus, start.mass_minus]).astype(dtype)[:, None]
     theta, weights = node_rule(nodes, end)
     node_density = jnp.asarray(log_density(theta, dim_h, dim_perp, signed), dtype)
     probabilities = jnp.asarray(cell_probabilities(cells, dim_h, dim_perp, signed), dtype)
-    if not isinstance(start, SphereStart):
+    if isinstance(start, AbstractBalancedStart) and not isinstance(start, SphereStart):
         relative = start.density(jnp.asarray(theta, dtype)).astype(dtype)
         total = jnp.sum(jnp.asarray(weights, dtype) * relative * jnp.exp(node_density))
         node_density = node_density + jnp.log(relative / total)
         tilted = _cell_integrals(start, cells, dim_h, dim_perp, signed, dtype)
         probabilities = tilted / jnp.sum(tilted)
-    return masses * probabilities[None], jnp.log(masses) + node_density[None]
+    labels = label_law(cast_floats(start, dtype), dim_h + dim_perp, node_density)
+    masses = jnp.sum(labels.share * labels.outer * labels.inner, axis=1).astype(dtype)[:, None]
+    return masses * probabilities[None], jnp.log(masses) + node_density[None], labels
 
 
 def _cell_integrals(start: AbstractBalancedStart, cells: int, dim_h: int, dim_perp: int, signed: bool, dtype):

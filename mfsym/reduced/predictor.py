@@ -14,6 +14,7 @@ from scipy.special import beta, betainc
 from ..solution import Solution
 from .characteristics import CharacteristicState
 from .coefficients import composite_rule
+from .labels import LabelState, label_atoms
 from .point import PointReduction
 from .quotient import AngleReduction
 from .transport import GridDynamics, lobatto_points
@@ -87,6 +88,8 @@ def weighted_angles(reduction: AngleReduction, state) -> tuple[Float[Array, "2 n
     """A state as atoms: angles and non-negative weights of τ⁺ and τ⁻, each [2, n]."""
     if isinstance(state, CharacteristicState):
         return state.theta, jnp.exp(state.log_weight)
+    if isinstance(state, LabelState):
+        return label_atoms(reduction, state)
     dynamics = GridDynamics(reduction, half_width=2)
     points, weights = lobatto_points(reduction.cells, reduction.end)
     values = dynamics.cell_values(state) * jnp.asarray(weights[None, :, None], state.dtype)

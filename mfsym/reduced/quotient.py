@@ -14,18 +14,33 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .harmonics import EvenFeatures
+from .label_law import LabelLaw
 
 _HIGHEST = jax.lax.Precision.HIGHEST
 
 
 class AngleFeatures(eqx.Module):
-    """The even features of the angle and, on a signed angle, the linear one ½√(E R²/d) cos θ as the last entry."""
+    """The even features of the angle and, on a signed angle, the linear one ½√(E R²/d) cos θ as the last entry.
+
+    Where the inputs are `stretch` s times as large on H^⊥ as on H, a feature of b is that of (b_H, s b_⊥) for isotropic
+    inputs: at ‖b‖ = 1 it is ρ ψ(φ) with ρ² = cos²θ + s² sin²θ, tan φ = s tan θ. (Derived.)
+    """
 
     even: EvenFeatures
     linear: Float[Array, ""] | None
+    stretch: Float[Array, ""] | None = None
 
     def __call__(self, theta: Float[Array, "..."]) -> tuple[Float[Array, "M ..."], Float[Array, "M ..."]]:
         """Every feature at θ and its derivative, [M, ...]."""
+        if self.stretch is None:
+            return self._isotropic(theta)
+        cosine, sine = jnp.cos(theta), jnp.sin(theta)
+        size = jnp.hypot(cosine, self.stretch * sine)
+        values, slopes = self._isotropic(jnp.arctan2(self.stretch * sine, cosine))
+        turned = slopes * (self.stretch / size)[None]  # ρ ∂φ/∂θ = s/ρ
+        return size[None] * values, turned + ((self.stretch**2 - 1) * sine * cosine / size)[None] * values
+
+    def _isotropic(self, theta):
         values, slopes = self.even(theta)
         if self.linear is None:
             return values, slopes
@@ -34,7 +49,7 @@ class AngleFeatures(eqx.Module):
 
     def truncate(self, count: int) -> "AngleFeatures":
         """The first `count` even features and the linear one."""
-        return AngleFeatures(self.even.truncate(count), self.linear)
+        return AngleFeatures(self.even.truncate(count), self.linear, self.stretch)
 
 
 class AngleReduction(eqx.Module):
@@ -50,6 +65,7 @@ class AngleReduction(eqx.Module):
     - `floor`: risk that no τ can remove; `tail`: energy of the target beyond the stored features.
     - `average_table` [2, K]: the averaged feature, see `predictor.average_table`.
     - `parity` [2]: parity of the density about both ends of the interval.
+    - `labels`: the law of (|a|, ‖b‖) at time 0, which only starts that are not balanced, or not kept so, need.
     """
 
     features: AngleFeatures
@@ -66,6 +82,7 @@ class AngleReduction(eqx.Module):
     unit_slopes: Float[Array, " 2"]
     average_table: Float[Array, "2 K"]
     basis: Float[Array, "dim_h d"] | None
+    labels: LabelLaw
     modes: int = eqx.field(static=True)
 
     @property

@@ -51,6 +51,19 @@ class _Tables(eqx.Module):
     averages: Float[Array, "3 cells"]
 
 
+class Pace(eqx.Module):
+    """Training of layers that stay balanced: time runs `rate` times as fast, and with weight decay λ masses c decay,
+    c' = 2 rate c (ε G − λ), θ' = ε rate V. (Derived.)"""
+
+    rate: Float[Array, ""]
+    weight_decay: Float[Array, ""]
+
+    @property
+    def loss(self) -> Float[Array, ""]:
+        """2λ, the rate at which weight decay takes mass."""
+        return REACTION * self.weight_decay
+
+
 class GridDynamics(AbstractDynamics):
     """∂_t τ^± = ∓∂_θ(V τ^±) ± 2Gτ^± for the cell means of the densities, [2, cells].
 
@@ -61,6 +74,7 @@ class GridDynamics(AbstractDynamics):
     half_width: int = eqx.field(static=True)
     limited: bool = eqx.field(static=True, default=True)
     tables: _Tables | None = None
+    pace: Pace | None = None
 
     def prepare(self):
         """Tables of features and functionals."""
@@ -86,7 +100,8 @@ class GridDynamics(AbstractDynamics):
         """Rate of change of every cell mean, [2, cells]."""
         slope, potential = self.potential(state)
         values = self.cell_values(state)
-        return self.transport(values, slope) + self._reaction(values, potential)
+        change = self.transport(values, slope) + self._reaction(values, potential)
+        return change if self.pace is None else self.pace.rate * (change - self.pace.loss * state)
 
     def potential(self, state) -> tuple[Float[Array, " faces"], Float[Array, "4 cells"]]:
         """V at the faces and G at the Lobatto points of every cell."""
@@ -134,10 +149,12 @@ class GridDynamics(AbstractDynamics):
         return REACTION * jnp.asarray(_SIGNS, potential.dtype) * jnp.sum(weighted[None] * values, axis=1)
 
     def largest_step(self, state):
-        """1 / max(|V|/(share·h) + 2|G|): with it, an Euler step takes at most what a limited cell holds."""
+        """1 / max(|V|/(share·h) + 2|G| + 2λ): with it, an Euler step takes at most what a limited cell holds."""
         slope, potential = self.potential(state)
         speed = jnp.maximum(jnp.abs(slope[1:]), jnp.abs(slope[:-1]))
         rate = speed / (OUTFLOW_SHARE * self._cell) + REACTION * jnp.max(jnp.abs(potential), axis=0)
+        if self.pace is not None:
+            rate = self.pace.rate * (rate + self.pace.loss)
         return 1 / jnp.maximum(jnp.max(rate), jnp.finfo(state.dtype).tiny)
 
     def observe(self, t, state):

@@ -3,12 +3,14 @@
 from typing import Any
 
 from ...errors import ArgumentError, argument_error, check_integer, positive_number
+from ...problem.block_inputs import GaussianBlocks
 from ...problem.inputs import Empirical, Gaussian, Sphere
 from ...problem.losses import SquareLoss
 from ...problem.problem import Problem
 from ...problem.units import AbstractHomogeneousUnit
 from ..arguments import check_key, check_problem
 from .base import AbstractRisk
+from .block_risk import block_risk
 from .empirical import EmpiricalRisk
 from .exact import ExactRisk
 from .sampled import SampledRisk
@@ -30,13 +32,15 @@ def risk_of(problem: Problem, *, samples: Any = None, key: Any = None, step: Any
     if isinstance(problem.inputs, Empirical):
         return EmpiricalRisk(problem.target, problem.unit, problem.loss, problem.inputs.x)
     inputs, unit = problem.inputs, problem.unit
-    if not isinstance(inputs, Gaussian | Sphere):
-        raise _no_exact_risk("problem.inputs", "Gaussian or Sphere", inputs)
+    if not isinstance(inputs, Gaussian | Sphere | GaussianBlocks):
+        raise _no_exact_risk("problem.inputs", "Gaussian, Sphere or GaussianBlocks", inputs)
     if not isinstance(problem.loss, SquareLoss):
         raise _no_exact_risk("problem.loss", "SquareLoss", problem.loss)
     if not isinstance(unit, AbstractHomogeneousUnit):
         raise _no_exact_risk("problem.unit", "1-homogeneous", unit)
     check_closed_form(problem.target, inputs)
+    if isinstance(inputs, GaussianBlocks):
+        return block_risk(inputs, problem.target, unit)
     return ExactRisk(inputs, problem.target, unit)
 
 

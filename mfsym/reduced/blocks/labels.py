@@ -20,7 +20,7 @@ _HIGHEST = jax.lax.Precision.HIGHEST
 _BLOCK = 128  # labels whose features are in memory at a time
 
 
-class LabelState(eqx.Module):
+class BlockLabelState(eqx.Module):
     """Points [2, N, k+1] and log-weights [2, N] of the labels of both signs."""
 
     point: Float[Array, "2 N K"]
@@ -36,12 +36,12 @@ class BlockLabelDynamics(AbstractDynamics):
         """Nothing to tabulate: the features are evaluated where the labels are."""
         return self
 
-    def initial_state(self) -> LabelState:
+    def initial_state(self) -> BlockLabelState:
         """Labels at the nodes, with the weights of the rule times the initial masses."""
         reduction = self.reduction
         point = to_point(reduction.node_angles)
         weight = reduction.node_log_weight[None] + jnp.log(reduction.masses)[:, None]
-        return LabelState(jnp.stack([point, point]), weight)
+        return BlockLabelState(jnp.stack([point, point]), weight)
 
     def velocity(self, t, state):
         """(u', (log weight)')."""
@@ -59,7 +59,7 @@ class BlockLabelDynamics(AbstractDynamics):
         growth, drift = _in_blocks(one, angles.reshape(-1, angles.shape[-1]))
         signs = jnp.asarray([1.0, -1.0], growth.dtype)
         # Points stay on their sphere, whose radius rounding and step errors change: the gradient is that at u/‖u‖.
-        return LabelState(
+        return BlockLabelState(
             signs[:, None, None] * drift.reshape(state.point.shape), REACTION * signs[:, None] * growth.reshape(2, -1)
         )
 
@@ -76,7 +76,7 @@ class BlockLabelDynamics(AbstractDynamics):
         )
 
 
-def moments(reduction: BlockReduction, state: LabelState) -> Float[Array, "..."]:
+def moments(reduction: BlockReduction, state: BlockLabelState) -> Float[Array, "..."]:
     """ψ̂ = ∫ψ d(τ⁺ − τ⁻)."""
     weight = jnp.asarray([[1.0], [-1.0]], state.log_weight.dtype) * jnp.exp(state.log_weight)
     return atom_moments(reduction, to_angles(state.point).reshape(-1, reduction.blocks.angles), weight.ravel())

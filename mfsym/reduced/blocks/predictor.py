@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 from .coordinates import to_angles
 from .grid import BlockGridDynamics
 from .harmonics import analyse, log_funk_hecke
-from .labels import LabelState, atom_moments, moments
+from .labels import BlockLabelState, atom_moments, moments
 from .quotient import BlockReduction
 
 _HIGHEST = jax.lax.Precision.HIGHEST
@@ -39,7 +39,7 @@ def block_angles(reduction: BlockReduction, x: Float[Array, "n d"]) -> Float[Arr
 @eqx.filter_jit
 def block_moments(reduction: BlockReduction, states) -> Float[Array, "T ..."]:
     """ψ̂ of recorded states (leading axis T), over all stored harmonics."""
-    if isinstance(states, LabelState):
+    if isinstance(states, BlockLabelState):
         return jax.lax.map(lambda state: moments(reduction, state), states)
     tables = BlockGridDynamics(reduction).prepare().tables
     assert tables is not None
