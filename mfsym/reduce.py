@@ -2,11 +2,17 @@
 
 from typing import Any
 
-from .errors import check_floating, check_instance
+import equinox as eqx
+
+from .errors import check_floating, check_instance, no_reduction
+from .problem.inputs import Gaussian, Sphere
 from .problem.problem import Problem
+from .problem.rotated import unrotated
+from .problem.targets import FunctionTarget
 from .reduced.build import build_reduction
 from .reduced.point import PointReduction
 from .reduced.quotient import AngleReduction
+from .symmetry.detect import detect
 
 
 def reduce(
@@ -22,6 +28,11 @@ def reduce(
     A target scale·‖x_H‖ leaves one angle θ ∈ [0, π/2], cos θ = ‖b_H‖/‖b‖; a target g(x_1) or w·x leaves the signed
     angle θ ∈ [0, π] to its axis; with H the whole space no angle is left. (Hajjar & Chizat 2022.)
 
+    A `FunctionTarget` without a declared parity is first looked at by `mf.detect`, which evaluates it on fixed points and
+    goes on with the structure that it finds; run `mf.detect` yourself to see the evidence. Under jit, grad and vmap this
+    is not possible: state the structure, or reduce with `report.target`. `Rotated(target, rotation)` states it in rotated
+    coordinates.
+
     Arguments:
       cells: cells of the grid (default 200 on [0, π/2], 400 on [0, π]).
       nodes: labels per sign for the method of characteristics, an odd number (default grows with √d).
@@ -33,4 +44,18 @@ def reduce(
     to be differentiated, vmapped and stacked. Raises NoReductionError, saying why, if there is no reduced equation.
     """
     check_instance("problem", problem, Problem, "Build it with mf.Problem(inputs, target).")
-    return build_reduction(problem, cells, nodes, modes, check_floating(dtype))
+    return build_reduction(_stated(problem), cells, nodes, modes, check_floating(dtype))
+
+
+def _stated(problem: Problem) -> Problem:
+    """The problem with a target that declares its structure, found by detection if the user has not said it."""
+    own = unrotated(problem.target)
+    if not isinstance(own, FunctionTarget) or own.parity is not None or not isinstance(problem.inputs, Gaussian | Sphere):
+        return problem
+    report = detect(problem.target, problem.inputs)
+    if isinstance(report.target, FunctionTarget) and report.target.parity != "odd":
+        raise no_reduction(
+            f"no class of targets with a reduced equation fits what was detected ({report.sentence()[:-1]})",
+            "State the structure of the target if you know more, or use `solve_particles`, which needs no symmetry.",
+        )
+    return eqx.tree_at(lambda p: p.target, problem, report.target)

@@ -26,7 +26,7 @@ ROOMS: dict[str, set[str] | None] = {
     "integrate": {"solution"},
     "particles": {"problem", "neurons", "integrate", "solution"},
     "reduced": {"problem", "groups", "integrate", "solution"},
-    "symmetry": {"problem", "groups", "neurons"},
+    "symmetry": {"problem", "groups", "neurons", "solution"},
     "reduce": {"reduced", "symmetry", "problem"},
     "lift": {"reduced", "neurons", "solution"},
     "predict": {"particles", "reduced", "problem", "neurons", "solution"},

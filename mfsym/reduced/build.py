@@ -11,6 +11,7 @@ from ..errors import argument_error, check_integer, is_traced, no_reduction
 from ..integrate import cast_floats
 from ..problem.losses import SquareLoss
 from ..problem.problem import Problem
+from ..problem.rotated import unrotated
 from ..problem.start import AbstractBalancedStart
 from ..problem.targets import LinearTarget, SingleIndex, SubspaceNorm
 from ..problem.units import AbstractHomogeneousUnit
@@ -31,7 +32,7 @@ def build_reduction(
 ) -> AngleReduction | PointReduction:
     """The reduced equation of a problem with a declared structure; raises NoReductionError, saying why, if there is none."""
     _check_problem(problem)
-    target: Any = problem.target  # one of the classes that _check_problem lets through
+    target: Any = unrotated(problem.target)  # one of the classes that _check_problem lets through
     if isinstance(target, SubspaceNorm) and target.dim_h == problem.dim:
         return cast_floats(_point_reduction(problem), dtype)
     signed = not problem.radial_subspace()
@@ -73,9 +74,10 @@ def _default_nodes(dim: int, signed: bool) -> int:
 
 
 def _check_problem(problem: Problem) -> None:
-    if not isinstance(problem.target, (SubspaceNorm, SingleIndex, LinearTarget)):
+    target = unrotated(problem.target)
+    if not isinstance(target, (SubspaceNorm, SingleIndex, LinearTarget)):
         raise no_reduction(
-            f"the target {type(problem.target).__name__} declares no structure",
+            f"the target {type(target).__name__} declares no structure",
             "Declare it (SubspaceNorm, SingleIndex, LinearTarget), or use `solve_particles`, which needs none.",
         )
     if not problem.inputs.rotation_invariant:
@@ -145,7 +147,8 @@ def _angle_reduction(problem, dim_h, signed, cells, nodes, modes) -> AngleReduct
 
 
 def _point_reduction(problem: Any) -> PointReduction:
-    dim, target, start = problem.dim, problem.target, problem.start
+    target: Any = unrotated(problem.target)
+    dim, start = problem.dim, problem.start
     even, _ = _unit_factors(problem.unit)
     reachable = even != 0
     kernel = problem.inputs.second_moment * (funk_hecke(0, dim) * even) ** 2
