@@ -24,8 +24,8 @@ def detect(fn: Callable[..., Any] | AbstractTarget, inputs: AbstractInputs) -> D
     is noisy or has no derivative), for the parity, for rotations of H or of blocks of it that leave f* as it is, for
     sign flips and swaps of coordinates of H, and for sums of block norms. Nothing is believed that was not measured:
     each claim f*(Tx) = s f*(x) has its defect E(f*(Tx) − s f*(x))²/2Var f* on quasi-random points, its sampling error,
-    and a threshold, which is the machine epsilon for a function without noise and 1.25 times the share of its noise,
-    plus five standard errors, for one with noise.
+    and a threshold, which is the machine epsilon for a function without noise and 1.5 times what noise gives for one with
+    noise: an asymmetry smaller than that is not seen.
 
     Arguments: `fn` a function of one input [d] that returns a scalar, or a target; `inputs` a Gaussian or a Sphere.
     Returns a DetectionReport, which prints as a sentence, with `target`, a stated target to go on with.
@@ -94,7 +94,7 @@ def _inside(sampled: Sampled, basis: np.ndarray, allowance: float, judge: Callab
     """Blocks, sign flips and swaps inside H, in the frame that shows most of them."""
     found = find_blocks(sampled, basis)
     rotated = sorted(found.rotated, key=len)
-    slopes = np.zeros((1, sampled.dim)) if sampled.noisy else sampled.gradients(sampled.points)
+    slopes = np.zeros((1, len(found.rest))) if sampled.noisy else sampled.slopes(sampled.points, found.rest)
     options: list[tuple[Frame, NormFit | None]] = []
     for frame in find_frames(sampled, found.rest, slopes, allowance):
         blocks = [*(row[None] for row in frame.basis), *rotated]

@@ -12,6 +12,7 @@ from ..problem.inputs import Gaussian, Sphere
 from .points import coordinate_scale, law_points
 
 ROWS = 1024  # every evaluation has this many rows, so that one compilation serves all
+_NOISE_MARGIN = 1.5  # above the defect that noise alone has; calibrated on seeds of its own
 _UNDER_A_TRACE = (
     "State the structure (mf.SingleIndex, mf.SubspaceNorm, mf.Rotated, parity=), "
     "or run mf.detect once outside of jit, grad and vmap and go on with report.target."
@@ -70,18 +71,21 @@ class Sampled:
         """f* at every row, [n] (host, float64)."""
         return self._in_chunks(self._values, x)
 
-    def gradients(self, x: np.ndarray) -> np.ndarray:
-        """∇f* at every row, [n, d]: by automatic differentiation, or by central differences where f* has none."""
+    def slopes(self, x: np.ndarray, space: np.ndarray) -> np.ndarray:
+        """Derivatives of f* along the orthonormal rows of `space` [k, d] at every row of x, [n, k].
+
+        By automatic differentiation, or by central differences where f* has none.
+        """
         if self.differentiable:
             try:
                 found = self._in_chunks(self._gradients, x)
                 if np.all(np.isfinite(found)):
-                    return found
+                    return found @ space.T
             except Exception:  # whatever a foreign function raises: it has no derivative
                 pass
             self.differentiable = False
         step = self.eps ** (1 / 3) * self.scale
-        moves = step * np.eye(self.dim)
+        moves = step * space
         return np.stack([(self.at(x + move) - self.at(x - move)) / (2 * step) for move in moves], axis=1)
 
     def _in_chunks(self, function: Callable[..., Any], x: np.ndarray) -> np.ndarray:
@@ -108,16 +112,13 @@ class Sampled:
     def compare(self, claim: str, images: np.ndarray, sign: float = 1.0, allowance: float = 0.0) -> Evidence:
         """Evidence for f*(image) = sign f*(x): E(f*(Tx) − s f*(x))² over twice the variance (s = 1) or E f*² (s = −1).
 
-        What is allowed is rounding, eps, and for noise its own share of the defect, `allowance` more for the error of an
-        estimated subspace, a quarter of both, and five standard errors.
+        `allowance` is the part that the error of an estimated subspace may have in the defect of a noisy function.
         """
         whole = 2 * (self.variance if sign > 0 else self.mean_square)
         squares = (self.at(images) - sign * self.values) ** 2 / (whole or 1.0)
         error = float(np.std(squares) / np.sqrt(len(squares)))
-        return Evidence(claim, float(np.mean(squares)), error, self.threshold(whole, error, allowance))
+        return Evidence(claim, float(np.mean(squares)), error, self.threshold(whole, allowance))
 
-    def threshold(self, whole: float, error: float, allowance: float = 0.0) -> float:
-        """The largest defect that counts as none, where the defect of noise is 2·noise/whole."""
-        if not self.noisy:
-            return self.eps
-        return 1.25 * (2 * self.noise / whole + allowance) + 5 * error
+    def threshold(self, whole: float, allowance: float) -> float:
+        """The largest defect that counts as none: rounding, or half as much again as noise gives, 2·noise/whole."""
+        return _NOISE_MARGIN * (2 * self.noise / whole + allowance) if self.noisy else self.eps

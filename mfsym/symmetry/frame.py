@@ -42,13 +42,12 @@ def find_frames(sampled: Sampled, space: np.ndarray, slopes: np.ndarray, allowan
     if len(space) <= _LARGEST and not sampled.noisy:
         candidates += _mirror_frames(sampled, space)
     frames = [_measure(sampled, basis, allowance) for basis in _different(candidates)]
-    ranks = [(len(frame.flips), len(frame.swaps)) for frame in frames]
+    ranks = [(sum(s > 0 for _, s in frame.flips), len(frame.flips), len(frame.swaps)) for frame in frames]
     return [frame for frame, rank in zip(frames, ranks, strict=True) if rank == max(ranks)]
 
 
 def _eigenvectors(space: np.ndarray, slopes: np.ndarray) -> np.ndarray:
-    inside = slopes @ space.T
-    _, vectors = np.linalg.eigh(inside.T @ inside)
+    _, vectors = np.linalg.eigh(slopes.T @ slopes)
     return tidy_basis(vectors[:, ::-1].T @ space, 0.0)
 
 

@@ -22,5 +22,5 @@ def fit_norms(sampled: Sampled, blocks: list[np.ndarray], allowance: float) -> N
     squares = (sampled.values - norms @ weights) ** 2 / whole
     error = float(np.std(squares) / np.sqrt(len(squares)))
     claim = "f* is a multiple of the norm of x_H" if len(blocks) == 1 else "f* is a sum of multiples of the norms of blocks"
-    evidence = Evidence(claim, float(np.mean(squares)), error, sampled.threshold(2 * whole, error, allowance))
+    evidence = Evidence(claim, float(np.mean(squares)), error, sampled.threshold(2 * whole, allowance))
     return NormFit(tuple(float(weight) for weight in weights), evidence)

@@ -71,7 +71,7 @@ def _residuals(sampled, space, x, z, values, mirrors, sign):
     moved = x[None] - 2 * (along[:, :, None] * mirrors[:, None, :]) @ space
     flat = moved.reshape(-1, x.shape[1])
     residual = sampled.at(flat).reshape(along.shape) - sign * values
-    gradient = (sampled.gradients(flat) @ space.T).reshape(*along.shape, -1)
+    gradient = sampled.slopes(flat, space).reshape(*along.shape, -1)
     across = np.einsum("npk,nk->np", gradient, mirrors)
     slope = -2 * (across[:, :, None] * z[None] + along[:, :, None] * gradient)
     return residual, slope - np.einsum("npk,nk->np", slope, mirrors)[:, :, None] * mirrors[:, None, :]

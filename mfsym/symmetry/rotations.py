@@ -64,11 +64,12 @@ def find_blocks(sampled: Sampled, basis: np.ndarray) -> Blocks:
 def _lie_algebra(sampled: Sampled, basis: np.ndarray) -> np.ndarray:
     """An orthonormal basis [r, k, k] of the antisymmetric A with ∇f*(x)·A x = 0 at every point."""
     count = len(basis)
-    z, slopes = sampled.points @ basis.T, sampled.gradients(sampled.points) @ basis.T
+    z, slopes = sampled.points @ basis.T, sampled.slopes(sampled.points, basis)
     i, j = np.triu_indices(count, 1)
     equations = slopes[:, i] * z[:, j] - slopes[:, j] * z[:, i]
     size = np.linalg.norm(slopes) * sampled.scale
-    _, singular, solutions = np.linalg.svd(equations, full_matrices=False)  # more points than unknowns
+    triangle = np.linalg.qr(equations, mode="r")  # more points than unknowns: a small matrix with the same null space
+    _, singular, solutions = np.linalg.svd(triangle)
     free = solutions[singular <= np.sqrt(sampled.eps) * size]
     generators = np.zeros((len(free), count, count))
     generators[:, i, j] = free / np.sqrt(2)

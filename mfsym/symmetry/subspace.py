@@ -16,7 +16,8 @@ from .evaluation import Evidence, Sampled
 _BASES = 128  # base points of the wide slopes
 _PAIRS = 6  # antithetic pairs for each of them and each dimension
 _FEWEST_PAIRS = 256
-_WIDTH = 0.5  # of the neighbourhood, in standard deviations of a coordinate
+_WIDTHS = (0.6, 0.3, 0.15, 0.07)  # of the neighbourhood, in standard deviations of a coordinate
+_TRIALS = 12  # base points on which the best width is found
 _MARGIN = 1.4  # above the norm √n + √d that a Gaussian matrix has; calibrated on seeds of its own
 
 
@@ -47,7 +48,7 @@ def find_subspace(sampled: Sampled) -> Subspace:
     A function with jumps has gradients that miss them; the test of the evidence finds that out.
     """
     if not sampled.noisy:
-        rows = sampled.gradients(sampled.points)
+        rows = sampled.slopes(sampled.points, np.eye(sampled.dim))
         proposal = _from_rows(sampled, rows, relative=np.sqrt(sampled.eps))
         if proposal.evidence.holds and len(proposal.basis):
             return proposal
@@ -62,7 +63,8 @@ def _from_rows(sampled: Sampled, rows: np.ndarray, relative: float = 0.0, noise:
     change of f*, (d−k) noise²/n times the variance of a coordinate, twice in a difference; the allowance is twice that.
     """
     count = len(rows)
-    _, singular, directions = np.linalg.svd(rows, full_matrices=False)
+    _, singular, directions = np.linalg.svd(np.linalg.qr(rows, mode="r"))
+    directions = directions[: len(singular)]
     largest_of_noise = _MARGIN * noise * (np.sqrt(count) + np.sqrt(sampled.dim))
     threshold = max(relative * float(singular[0]), largest_of_noise)
     basis = tidy_basis(directions[singular > threshold], np.sqrt(sampled.eps))
@@ -100,13 +102,19 @@ def _evidence(sampled: Sampled, basis: np.ndarray, allowance: float) -> Evidence
 def _wide_slopes(sampled: Sampled) -> tuple[np.ndarray, float]:
     """Slopes [n, d] of f* over neighbourhoods of many points, and the standard deviation of one entry's error.
 
-    Every point has random moves of its own: with shared ones the curvature of f* would leak into one direction always.
+    A wide neighbourhood averages the noise, a small one has little curvature: the width with the smallest error is used.
     """
+    trials = [_slopes_of_width(sampled, width, sampled.points[:_TRIALS])[1] for width in _WIDTHS]
+    return _slopes_of_width(sampled, _WIDTHS[int(np.argmin(trials))], sampled.points[:_BASES])
+
+
+def _slopes_of_width(sampled: Sampled, width: float, bases: np.ndarray) -> tuple[np.ndarray, float]:
+    """Every point has random moves of its own: with shared ones the curvature of f* would leak into one direction."""
     dim, generator = sampled.dim, np.random.default_rng(7)
     pairs = max(_FEWEST_PAIRS, _PAIRS * dim)
     slopes, variances = [], []
-    for base in sampled.points[:_BASES]:
-        moves = _WIDTH * sampled.scale * generator.standard_normal((pairs, dim))
+    for base in bases:
+        moves = width * sampled.scale * generator.standard_normal((pairs, dim))
         values = sampled.at(np.concatenate([base + moves, base - moves]))
         difference = (values[:pairs] - values[pairs:]) / 2
         inverse = np.linalg.inv(moves.T @ moves)
