@@ -162,17 +162,21 @@ def draw(kind, seed: int, evaluation: str = "plain", largest: int = 100) -> Draw
     return Draw(truth, rotation, _evaluated(truth.function, basis, evaluation), inputs, evaluation == "noisy")
 
 
+def noise(x):
+    """A function of the bits of x that varies as independent draws of mean 0 and variance 1."""
+    phase = jnp.sin(jnp.sum(x * jnp.arange(1, x.shape[0] + 1, dtype=x.dtype)) * 12.9898 + 1.3) * 43758.5453
+    return np.sqrt(12) * (phase - jnp.floor(phase) - 0.5)
+
+
 def _evaluated(function, basis, evaluation):
     def plain(x):
         return function(jnp.asarray(basis, x.dtype) @ x)
 
     def noisy(x):
-        """Noise of 5 % of the standard deviation of the function, itself a function of the bits of x."""
-        phase = jnp.sin(jnp.sum(x * jnp.arange(1, x.shape[0] + 1, dtype=x.dtype)) * 12.9898 + 1.3) * 43758.5453
-        return plain(x) + size * (phase - jnp.floor(phase) - 0.5)
+        return plain(x) + size * noise(x)
 
     sample = jnp.asarray(np.random.default_rng(0).standard_normal((512, len(basis))))
-    size = NOISE * np.sqrt(12) * float(jnp.std(jax.vmap(function)(sample)))
+    size = NOISE * float(jnp.std(jax.vmap(function)(sample)))
 
     def callback(x):
         shape = jax.ShapeDtypeStruct((), x.dtype)

@@ -41,7 +41,7 @@ def symmetry_defect(
     its image S z (maximum mean discrepancy): k̄ and k̄_S are the means of exp(−‖z−z'‖²/2h²) over pairs of neurons and
     over pairs of a neuron and an image, h² the variance of both laws together. It vanishes only if the laws are equal.
     A cloud that is closed under the group has defects of rounding; m independent neurons of a law that has the symmetry
-    have a mean of about 1/(2m) in the parameters, and of order 1/m in function space.
+    have defects of order 1/m in both.
 
     Arguments: `network` a Solution of the particle route (its last cloud), Particles, or a function of one input such as
     a target; `group` what must hold, for a continuous one `elements` random elements from a fixed key; `unit` that of a
@@ -56,17 +56,17 @@ def symmetry_defect(
     if space == "parameter":
         if not isinstance(cloud, Particles):
             raise argument_error("network", "Particles, or a Solution of these, in parameter space", _kind(cloud), _CLOUD)
-        return _largest(_parameter_defect, cloud, symmetries)
+        return _largest(_parameter_defect, cloud, None, symmetries)
     if inputs is None:
         raise argument_error("inputs", "the law of the inputs in function space", inputs, "Pass problem.inputs.")
     check_instance("inputs", inputs, AbstractInputs, "Use mf.Gaussian, mf.Sphere or mf.Empirical.")
     homogeneous = isinstance(cloud, Particles) and isinstance(unit, AbstractHomogeneousUnit)
     if homogeneous and inputs.rotation_invariant:
-        return _largest(lambda cloud, symmetry: _exact_defect(cloud, unit, symmetry), cloud, symmetries)
+        return _largest(_exact_defect, cloud, unit, symmetries)
     if not callable(cloud):
         cloud = _Network(cloud, unit)
     points = evaluation_points(inputs, samples, jnp.result_type(float))
-    return _largest(lambda function, symmetry: _sampled_defect(function, points, symmetry), cloud, symmetries)
+    return _largest(_sampled_defect, cloud, points, symmetries)
 
 
 _CLOUD = "Build one with mf.Particles(a, b)."
@@ -99,13 +99,17 @@ def _cloud_and_unit(network: Any, unit: Any) -> tuple[Any, Any]:
     return network, ReLU() if unit is None else unit
 
 
-def _largest(defect: Callable[..., Any], network: Any, symmetries: list[Symmetry]) -> Float[Array, ""]:
+def _largest(defect: Callable[..., Any], network: Any, beside: Any, symmetries: list[Symmetry]) -> Float[Array, ""]:
     if isinstance(network, Particles) and symmetries[0].dim != network.dim:
         raise argument_error("group", f"of dimension {network.dim}, the cloud's", symmetries[0].dim, "Match them.")
-    # One compilation for all elements, and one element at a time in memory.
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *symmetries)
-    measure = eqx.filter_jit(lambda each, group: jax.lax.map(lambda symmetry: defect(each, symmetry), group))
-    return jnp.max(measure(network, stacked))
+    return jnp.max(_measure(defect, network, beside, stacked))
+
+
+@eqx.filter_jit
+def _measure(defect: Callable[..., Any], network: Any, beside: Any, symmetries: Symmetry) -> Float[Array, " g"]:
+    """The defect of every element of a stack, one element at a time in memory, [g]."""
+    return jax.lax.map(lambda symmetry: defect(network, beside, symmetry), symmetries)
 
 
 class _Network(eqx.Module):
@@ -151,9 +155,9 @@ def _inner_product(cloud: Particles, other: Particles, unit: Any) -> Float[Array
     return jnp.sum(jax.lax.map(row, (cloud.a * norms, directions), batch_size=_ROWS)) / (cloud.width * other.width)
 
 
-def _parameter_defect(cloud: Particles, symmetry: Symmetry) -> Float[Array, ""]:
+def _parameter_defect(cloud: Particles, _: None, symmetry: Symmetry) -> Float[Array, ""]:
     points, images = (jnp.concatenate([c.a[:, None], c.b], axis=1) for c in (cloud, act(symmetry, cloud)))
-    centre = jnp.mean(jnp.concatenate([points, images]), axis=0)
+    centre = jnp.mean(jnp.concatenate([points, images]), axis=0, keepdims=True)
     variance = jnp.mean(jnp.sum((points - centre) ** 2, axis=1))
     spread = variance > 0
     width = jnp.where(spread, variance, 1)

@@ -11,6 +11,7 @@ from .evaluation import Sampled
 _POINTS = 24
 _STARTS = 40  # a cube has 9 mirrors: about four starts for each
 _STEPS = 24
+_MOST = 24
 
 
 def find_mirrors(sampled: Sampled, space: np.ndarray) -> list[tuple[np.ndarray, float]]:
@@ -26,9 +27,17 @@ def find_mirrors(sampled: Sampled, space: np.ndarray) -> list[tuple[np.ndarray, 
         mirrors, residuals = _descend(sampled, space, sign)
         limit = np.sqrt(sampled.eps) * (sampled.variance if sign > 0 else sampled.mean_square)
         for mirror in mirrors[residuals < limit]:
-            if all(s != sign or abs(v @ mirror) < 1 - 1e-6 for v, s in found):
-                found.append((mirror, sign))
+            _add(found, mirror, sign)
+    for mirror, sign in found:  # the list grows while it is walked: a mirror reflects the others into new ones
+        for other, _ in list(found):
+            if len(found) < _MOST:
+                _add(found, mirror - 2 * (mirror @ other) * other, sign)
     return found
+
+
+def _add(found: list[tuple[np.ndarray, float]], mirror: np.ndarray, sign: float) -> None:
+    if all(s != sign or abs(v @ mirror) < 1 - 1e-6 for v, s in found):
+        found.append((mirror, sign))
 
 
 def _starts(count: int) -> np.ndarray:
