@@ -96,7 +96,7 @@ def test_jumps_are_not_hidden():
     assert not report.rejected[0].holds
     assert "could not be told apart" in repr(report)
     with pytest.raises(mf.NoReductionError, match="could not be told apart"):
-        mf.reduce(mf.Problem(mf.Gaussian(5), mf.FunctionTarget(lambda x: jnp.sign(x[0] + x[1]) + (x[0] > 1))))
+        mf.reduce(mf.Problem(mf.Gaussian(5), mf.FunctionTarget(lambda x: jnp.sign(x[0] + x[1] - 0.5))))
 
 
 def test_a_jump_beside_a_slope_is_verified():
@@ -184,20 +184,17 @@ def test_arrays_inside_a_detected_function_stay_leaves():
     report = mf.detect(Steep(jnp.asarray(0.8)), mf.Gaussian(4))
     problem = mf.Problem(mf.Gaussian(4), report.target)
     value = lambda p: mf.reduce(p, **SIZES).coefficients[-1]  # noqa: E731
-    gradient = eqx.filter_grad(value)(problem).target.target.g.arrays.function.fn.arrays.slope
+    slope_of = lambda p: p.target.target.g.arrays.function.fn.arrays.slope  # noqa: E731
+    gradient = slope_of(eqx.filter_grad(value)(problem))
     step = 1e-5
-    at = [
-        value(mf.Problem(mf.Gaussian(4), mf.detect(Steep(jnp.asarray(0.8 + s)), mf.Gaussian(4)).target))
-        for s in (step, -step)
-    ]
-    assert abs(float(gradient)) == pytest.approx(abs(float((at[0] - at[1]) / (2 * step))), rel=1e-5)
+    moved = [value(eqx.tree_at(slope_of, problem, jnp.asarray(0.8 + move))) for move in (step, -step)]
+    assert float(gradient) == pytest.approx(float((moved[0] - moved[1]) / (2 * step)), rel=1e-6)
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
         (lambda: mf.detect(jnp.sum, mf.Empirical(np.ones((3, 2)))), "inputs"),
-        (lambda: mf.detect(jnp.sum, 3), "inputs"),
         (lambda: mf.detect(lambda x: x, mf.Gaussian(3)), "fn"),
         (lambda: mf.detect(lambda x: jnp.log(x[0]), mf.Gaussian(3)), "finite"),
         (lambda: mf.detect(mf.LinearTarget(np.ones(2)), mf.Gaussian(3)), "w"),

@@ -5,11 +5,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .evaluation import Evidence, Sampled
+from .evaluation import ROWS, Evidence, Sampled
 from .reflections import find_mirrors
 from .subspace import tidy_basis
 
 _LARGEST = 3  # dimension up to which mirrors are looked for in every direction
+_FEWEST_POINTS = 8
 _MOST_COORDINATES = 8  # beyond, permutations are not tried in all pairs
 
 
@@ -85,24 +86,40 @@ def _different(frames: list[np.ndarray]) -> list[np.ndarray]:
 
 
 def _measure(sampled: Sampled, basis: np.ndarray, allowance: float) -> Frame:
-    flips, swaps, evidence = [], [], []
-    for index, row in enumerate(basis):
-        for sign in (1, -1):
-            claim = f"f* {'keeps' if sign > 0 else 'changes'} its sign when coordinate {index + 1} of x_H does"
-            seen = _mirrored(sampled, row, sign, claim, allowance)
+    """Flips of all coordinates and swaps of all pairs; what a few points already refute is not measured on all."""
+    pairs = list(itertools.combinations(range(min(len(basis), _MOST_COORDINATES)), 2))
+    mirrors = np.concatenate([basis, *((basis[i] - basis[j])[None] / np.sqrt(2) for i, j in pairs)])
+    names = [f"coordinate {i + 1} of x_H does" for i in range(len(basis))]
+    names += [f"coordinates {i + 1} and {j + 1} of x_H swap" for i, j in pairs]
+    held, evidence = [], []
+    for sign in (1, -1):
+        for index in np.flatnonzero(_defects_on_a_few(sampled, mirrors, sign) <= _glance(sampled, sign, allowance)):
+            claim = f"f* {'keeps' if sign > 0 else 'changes'} its sign when {names[index]}"
+            seen = sampled.compare(claim, _reflected(sampled.points, mirrors[index]), float(sign), allowance)
             if seen.holds:
-                flips.append((index, sign))
+                held.append((int(index), sign))
                 evidence.append(seen)
-    for i, j in itertools.combinations(range(min(len(basis), _MOST_COORDINATES)), 2):
-        for sign in (1, -1):
-            claim = f"f* {'keeps' if sign > 0 else 'changes'} its sign when coordinates {i + 1} and {j + 1} of x_H swap"
-            seen = _mirrored(sampled, (basis[i] - basis[j]) / np.sqrt(2), sign, claim, allowance)
-            if seen.holds:
-                swaps.append((i, j, sign))
-                evidence.append(seen)
-    return Frame(basis, tuple(flips), tuple(swaps), tuple(evidence))
+    flips = tuple(sorted((i, sign) for i, sign in held if i < len(basis)))
+    swaps = tuple(sorted((*pairs[i - len(basis)], sign) for i, sign in held if i >= len(basis)))
+    return Frame(basis, flips, swaps, tuple(evidence))
 
 
-def _mirrored(sampled: Sampled, mirror: np.ndarray, sign: int, claim: str, allowance: float) -> Evidence:
-    x = sampled.points
-    return sampled.compare(claim, x - 2 * (x @ mirror)[:, None] * mirror[None], float(sign), allowance)
+def _whole(sampled: Sampled, sign: int) -> float:
+    return 2 * (sampled.variance if sign > 0 else sampled.mean_square)
+
+
+def _glance(sampled: Sampled, sign: int, allowance: float) -> float:
+    """Ten times the threshold, as few points scatter."""
+    return 10 * sampled.threshold(_whole(sampled, sign), allowance)
+
+
+def _defects_on_a_few(sampled: Sampled, mirrors: np.ndarray, sign: int) -> np.ndarray:
+    """The defect of every mirror on as many points as one evaluation of the function has room for, [n]."""
+    count = max(_FEWEST_POINTS, ROWS // len(mirrors))
+    images = np.concatenate([_reflected(sampled.points[:count], mirror) for mirror in mirrors])
+    gaps = sampled.at(images).reshape(len(mirrors), count) - sign * sampled.values[:count]
+    return np.mean(gaps**2, axis=1) / _whole(sampled, sign)
+
+
+def _reflected(x: np.ndarray, mirror: np.ndarray) -> np.ndarray:
+    return x - 2 * (x @ mirror)[:, None] * mirror[None]
