@@ -52,7 +52,7 @@ def symmetry_defect(
     check_choice("space", space, ("function", "parameter"))
     symmetries = _symmetries(group, check_integer("elements", elements, 1))
     samples = check_integer("samples", samples, 1, "It is the number of inputs.")
-    cloud, unit = _cloud_and_unit(network, unit)
+    cloud, own_unit = _cloud_and_unit(network, unit)
     if space == "parameter":
         if not isinstance(cloud, Particles):
             raise argument_error("network", "Particles, or a Solution of these, in parameter space", _kind(cloud), _CLOUD)
@@ -60,11 +60,11 @@ def symmetry_defect(
     if inputs is None:
         raise argument_error("inputs", "the law of the inputs in function space", inputs, "Pass problem.inputs.")
     check_instance("inputs", inputs, AbstractInputs, "Use mf.Gaussian, mf.Sphere or mf.Empirical.")
-    homogeneous = isinstance(cloud, Particles) and isinstance(unit, AbstractHomogeneousUnit)
+    homogeneous = isinstance(cloud, Particles) and isinstance(own_unit, AbstractHomogeneousUnit)
     if homogeneous and inputs.rotation_invariant:
-        return _largest(_exact_defect, cloud, unit, symmetries)
+        return _largest(_exact_defect, cloud, own_unit, symmetries)
     if not callable(cloud):
-        cloud = _Network(cloud, unit)
+        cloud = _Network(cloud, own_unit)
     points = evaluation_points(inputs, samples, jnp.result_type(float))
     return _largest(_sampled_defect, cloud, points, symmetries)
 
