@@ -7,13 +7,14 @@ from .crosscheck import run_clouds as run_clouds
 from .errors import ArgumentError as ArgumentError
 from .errors import NoReductionError as NoReductionError
 from .errors import SolveError as SolveError
+from .groups import BlockOrthogonal as BlockOrthogonal
 from .groups import FiniteGroup as FiniteGroup
 from .groups import Symmetry as Symmetry
+from .groups import complete_basis as complete_basis
 from .groups import generate as generate
 from .lift import project as project
 from .lift import sample_cloud as sample_cloud
 from .neurons import Particles as Particles
-from .neurons import act as act
 from .neurons import moments_of as moments_of
 from .neurons import orbit_cloud as orbit_cloud
 from .particles.descent import descend as descend
@@ -33,6 +34,7 @@ from .problem.inputs import Gaussian as Gaussian
 from .problem.inputs import Sphere as Sphere
 from .problem.losses import SquareLoss as SquareLoss
 from .problem.problem import Problem as Problem
+from .problem.rotated import Rotated as Rotated
 from .problem.start import AngularStart as AngularStart
 from .problem.start import GaussianStart as GaussianStart
 from .problem.start import SphereStart as SphereStart
@@ -56,3 +58,8 @@ from .reduced.fields import potential as potential
 from .reduced.flow import solve_reduced as solve_reduced
 from .reduced.moment_flow import descend_moments as descend_moments
 from .solution import Solution as Solution
+from .symmetry.action import act as act
+from .symmetry.defect import symmetry_defect as symmetry_defect
+from .symmetry.detect import detect as detect
+from .symmetry.projection import project_cloud as project_cloud
+from .symmetry.report import DetectionReport as DetectionReport

@@ -1,13 +1,14 @@
-"""Symmetries as algebra: pairs (s, T) with s = ±1 and T orthogonal, and finite groups of them."""
+"""Symmetries as algebra: pairs (s, T) with s = ±1 and T orthogonal, finite groups of them, and products of O(d_i)."""
 
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PRNGKeyArray
 
-from .errors import argument_error, check_instance, float_array, is_traced
+from .errors import argument_error, check_instance, check_integer, float_array, is_traced
 
 _ORTHOGONALITY = 1e-5
 
@@ -78,3 +79,62 @@ def generate(*generators: Symmetry, largest: int = 4096) -> FiniteGroup:
             raise argument_error("generators", f"those of a group of at most {largest}", len(found), "Use fewer.")
     signs, matrices = zip(*found, strict=True)
     return FiniteGroup(jnp.asarray(np.array(signs)), jnp.asarray(np.stack(matrices)))
+
+
+class BlockOrthogonal(eqx.Module):
+    """The continuous group of all T = Qᵀ diag(T_1, …, T_k) Q, T_i ∈ O(d_i), or T_i = I for the blocks in `kept`.
+
+    `dims` are the d_i of consecutive blocks of the coordinates Q x, Q = `basis` [d, d] orthogonal (default I). All its
+    elements have the sign s = 1. A target f*(x) = g(x_H) has the group dims = (d_H, d − d_H), kept = (0,), whose first
+    d_H rows of Q span H; a function of the norms of some blocks has the group of these blocks.
+    """
+
+    dims: tuple[int, ...] = eqx.field(static=True)
+    kept: tuple[int, ...] = eqx.field(static=True)
+    basis: Float[Array, "d d"]
+
+    def __init__(self, dims: tuple[int, ...], kept: tuple[int, ...] = (), basis: Any = None):
+        self.dims = tuple(check_integer("dims", size, 1, "It is the dimension of a block.") for size in dims)
+        self.kept = tuple(sorted({check_integer("kept", index, 0, "It is the index of a block.") for index in kept}))
+        if not self.dims or any(index >= len(self.dims) for index in self.kept):
+            raise argument_error("kept", f"indices below {len(self.dims)}, the number of blocks", kept, "Count from 0.")
+        total = sum(self.dims)
+        basis = jnp.eye(total, dtype=jnp.result_type(float)) if basis is None else basis
+        self.basis = float_array("basis", basis, 2, "Pass an orthogonal matrix [d, d].")
+        if self.basis.shape != (total, total) or (not is_traced(self.basis) and not is_orthogonal(self.basis)):
+            raise argument_error("basis", f"an orthogonal matrix [{total}, {total}]", basis, "Use mf.complete_basis(rows).")
+
+    @property
+    def dim(self) -> int:
+        """Dimension d."""
+        return sum(self.dims)
+
+    def sample(self, key: PRNGKeyArray, count: int) -> list[Symmetry]:
+        """Independent elements from the invariant (Haar) probability of the group, for measuring."""
+        inner = jnp.zeros((count, self.dim, self.dim), self.basis.dtype)
+        start = 0
+        for index, (size, block_key) in enumerate(zip(self.dims, jax.random.split(key, len(self.dims)), strict=True)):
+            block = slice(start, start + size)
+            start += size
+            if index in self.kept:
+                inner = inner.at[:, block, block].set(jnp.eye(size, dtype=inner.dtype))
+            else:
+                inner = inner.at[:, block, block].set(jax.random.orthogonal(block_key, size, (count,), inner.dtype))
+        exact = jax.lax.Precision.HIGHEST
+        matrices = jnp.matmul(jnp.matmul(self.basis.T[None], inner, precision=exact), self.basis[None], precision=exact)
+        return [Symmetry(1.0, matrix) for matrix in matrices]
+
+
+def complete_basis(rows: Any) -> np.ndarray:
+    """An orthogonal matrix [d, d] whose first rows are the given orthonormal rows [k, d] (host, float64).
+
+    Raises ArgumentError if the rows are not orthonormal.
+    """
+    rows = np.asarray(float_array("rows", rows, 2, "Pass orthonormal rows [k, d]."), dtype=float)
+    count = len(rows)
+    if count > rows.shape[1] or not np.allclose(rows @ rows.T, np.eye(count), atol=_ORTHOGONALITY):
+        raise argument_error("rows", "orthonormal", rows, "Orthonormalise them, for example by numpy.linalg.qr.")
+    full, _ = np.linalg.qr(rows.T, mode="complete")
+    rest = full[:, count:].T
+    signs = np.sign(rest[np.arange(len(rest)), np.argmax(np.abs(rest), axis=1)])
+    return np.concatenate([rows, signs[:, None] * rest])

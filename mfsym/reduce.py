@@ -2,10 +2,16 @@
 
 from typing import Any
 
-from .errors import check_choice, check_floating, check_instance
+import equinox as eqx
+
+from .errors import check_choice, check_floating, check_instance, no_reduction
+from .problem.inputs import Gaussian, Sphere
 from .problem.problem import Problem
+from .problem.rotated import unrotated
+from .problem.targets import FunctionTarget
 from .reduced.build import build_reduction
 from .reduced.kinds import Reduction
+from .symmetry.detect import detect
 
 
 def reduce(
@@ -27,6 +33,11 @@ def reduce(
     another on H^⊥ (`GaussianBlocks`), and a start that is not balanced keeps its reduction, which only
     method="characteristics" of `solve_reduced` can hold.
 
+    A `FunctionTarget` without a declared parity is first looked at by `mf.detect`, which evaluates it on fixed points and
+    goes on with the structure that it finds; run `mf.detect` yourself to see the evidence. Under jit, grad and vmap this
+    is not possible: state the structure, or reduce with `report.target`. `Rotated(target, rotation)` states it in rotated
+    coordinates.
+
     Arguments:
       cells: cells of the grid (default 200 on [0, π/2], 400 on [0, π]); with several angles one number or one per angle.
       nodes: labels per sign for the method of characteristics, an odd number (default grows with √d).
@@ -42,4 +53,19 @@ def reduce(
     """
     check_instance("problem", problem, Problem, "Build it with mf.Problem(inputs, target).")
     structure = None if structure is None else check_choice("structure", structure, ("odd", "angle"))
+    problem = problem if structure == "odd" else _stated(problem)
     return build_reduction(problem, cells, nodes, modes, structure, check_floating(dtype))
+
+
+def _stated(problem: Problem) -> Problem:
+    """The problem with a target that declares its structure, found by detection if the user has not said it."""
+    own = unrotated(problem.target)
+    if not isinstance(own, FunctionTarget) or own.parity is not None or not isinstance(problem.inputs, Gaussian | Sphere):
+        return problem
+    report = detect(problem.target, problem.inputs)
+    if isinstance(report.target, FunctionTarget) and report.target.parity != "odd":
+        raise no_reduction(
+            f"no class of targets with a reduced equation fits what was detected ({report.sentence()[:-1]})",
+            "State the structure of the target if you know more, or use `solve_particles`, which needs no symmetry.",
+        )
+    return eqx.tree_at(lambda p: p.target, problem, report.target)

@@ -27,7 +27,7 @@ ROOMS: dict[str, set[str] | None] = {
     "discrete": {"integrate", "solution"},
     "particles": {"problem", "neurons", "integrate", "discrete", "solution"},
     "reduced": {"problem", "groups", "integrate", "discrete", "solution"},
-    "symmetry": {"problem", "groups", "neurons"},
+    "symmetry": {"problem", "groups", "neurons", "solution"},
     "reduce": {"reduced", "symmetry", "problem"},
     "lift": {"reduced", "neurons", "solution"},
     "predict": {"particles", "reduced", "problem", "neurons", "solution"},

@@ -178,8 +178,8 @@ def test_they_are_value_errors():
 
 REFUSED = {
     "a function": (
-        lambda: mf.Problem(mf.Gaussian(4), mf.FunctionTarget(jnp.sum)),
-        "FunctionTarget declares no structure",
+        lambda: mf.Problem(mf.Gaussian(4), mf.FunctionTarget(lambda x: jnp.tanh(x[0] + 1) * x[1] + x[2] ** 2)),
+        "no class of targets",
     ),
     "a teacher": (
         lambda: mf.Problem(mf.Gaussian(2), mf.Teacher(mf.Particles([1.0], [[1.0, 2.0]]))),

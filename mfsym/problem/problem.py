@@ -7,6 +7,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from ..errors import argument_error, check_instance
 from .inputs import AbstractInputs
 from .losses import AbstractLoss, SquareLoss
+from .rotated import unrotated
 from .start import AbstractStart, SphereStart
 from .targets import AbstractTarget, SubspaceNorm
 from .units import AbstractUnit, ReLU
@@ -62,7 +63,7 @@ class Problem(eqx.Module):
 
     def radial_subspace(self) -> bool:
         """Whether f* is a function of ‖x_H‖ alone, so that angles to H lie in [0, π/2]."""
-        return isinstance(self.target, SubspaceNorm)
+        return isinstance(unrotated(self.target), SubspaceNorm)
 
     def sample(self, key: PRNGKeyArray, count: int, dtype=None) -> tuple[Float[Array, "count d"], Float[Array, " count"]]:
         """Independent pairs (x, f*(x)): [count, d] and [count]."""

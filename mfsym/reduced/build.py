@@ -14,6 +14,7 @@ from ..problem.block_targets import BlockNorms, MultiIndex
 from ..problem.inputs import Gaussian
 from ..problem.losses import SquareLoss
 from ..problem.problem import Problem
+from ..problem.rotated import unrotated
 from ..problem.start import AbstractBalancedStart, GaussianStart, UnbalancedStart
 from ..problem.targets import LinearTarget, SingleIndex, SubspaceNorm
 from ..problem.units import AbstractHomogeneousUnit
@@ -41,7 +42,7 @@ def build_reduction(problem: Problem, cells: Any, nodes: Any, modes: int | None,
     _check_problem(problem)
     if has_blocks(problem):
         return cast_floats(build_block_reduction(problem, cells, nodes, modes), dtype)
-    target: Any = problem.target  # one of the classes that _check_problem lets through
+    target: Any = unrotated(problem.target)  # one of the classes that _check_problem lets through
     if isinstance(target, SubspaceNorm) and target.dim_h == problem.dim:
         _check_point(problem)
         return cast_floats(_point_reduction(problem), dtype)
@@ -91,9 +92,10 @@ def _default_nodes(dim: int, signed: bool) -> int:
 
 
 def _check_problem(problem: Problem) -> None:
-    if not isinstance(problem.target, (SubspaceNorm, SingleIndex, LinearTarget, MultiIndex, BlockNorms)):
+    target = unrotated(problem.target)
+    if not isinstance(target, (SubspaceNorm, SingleIndex, LinearTarget, MultiIndex, BlockNorms)):
         raise no_reduction(
-            f"the target {type(problem.target).__name__} declares no structure",
+            f"the target {type(target).__name__} declares no structure",
             "Declare it (SubspaceNorm, SingleIndex, LinearTarget, MultiIndex, BlockNorms), or use `solve_particles`, which "
             "needs none.",
         )
@@ -107,7 +109,7 @@ def _check_problem(problem: Problem) -> None:
 
 
 def _check_inputs(problem: Problem) -> None:
-    inputs, target = problem.inputs, problem.target
+    inputs, target = problem.inputs, unrotated(problem.target)
     if not isinstance(inputs, GaussianBlocks):
         if not inputs.rotation_invariant:
             raise no_reduction(
@@ -198,7 +200,8 @@ def _check_point(problem: Problem) -> None:
 
 
 def _point_reduction(problem: Any) -> PointReduction:
-    dim, target, start = problem.dim, problem.target, problem.start
+    target: Any = unrotated(problem.target)
+    dim, start = problem.dim, problem.start
     even, _ = _unit_factors(problem.unit)
     reachable = even != 0
     kernel = problem.inputs.second_moment * (funk_hecke(0, dim) * even) ** 2

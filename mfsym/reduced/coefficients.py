@@ -14,6 +14,7 @@ from jaxtyping import Array, Float
 
 from ..errors import no_reduction
 from ..problem.inputs import AbstractInputs, Gaussian
+from ..problem.rotated import Rotated
 from ..problem.targets import AbstractTarget, LinearTarget, SingleIndex, SubspaceNorm
 from .harmonics import EvenFeatures, norm_constant
 
@@ -49,6 +50,11 @@ def _(target: SubspaceNorm, inputs: AbstractInputs, features: EvenFeatures) -> T
     energy = 0.5 * target.scale**2 * target.dim_h / inputs.dim * inputs.second_moment
     zero = jnp.zeros_like(energy)
     return TargetCoefficients(even, zero, energy, zero, zero)
+
+
+@target_coefficients.register
+def _(target: Rotated, inputs: AbstractInputs, features: EvenFeatures) -> TargetCoefficients:
+    return target_coefficients(target.target, inputs, features)  # the law of the inputs is that of the turned ones
 
 
 @target_coefficients.register

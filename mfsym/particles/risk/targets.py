@@ -11,6 +11,7 @@ import math
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -18,6 +19,7 @@ from ...errors import ArgumentError, argument_error
 from ...neurons import Particles
 from ...problem.block_targets import BlockNorms
 from ...problem.inputs import AbstractInputs, Sphere
+from ...problem.rotated import Rotated, unrotated
 from ...problem.targets import AbstractTarget, LinearTarget, SingleIndex, SubspaceNorm, Teacher
 from ...problem.units import AbstractHomogeneousUnit
 from ..angles import polar_angle, safe_direction, safe_norm
@@ -25,6 +27,7 @@ from .kernel import pair_energy, pair_field
 from .norm_table import norm_profile
 from .single_index import SingleIndexTable, single_index_table
 
+_EXACT = jax.lax.Precision.HIGHEST
 USE_SAMPLES = "Pass samples=n, step= and key=, which draw n fresh inputs per step."
 
 
@@ -70,6 +73,7 @@ def has_closed_form(target: AbstractTarget) -> bool:
 
 def check_closed_form(target: AbstractTarget, inputs: AbstractInputs) -> None:
     """Raise ArgumentError if the exact risk has no closed form for this target and this law."""
+    target = unrotated(target)
     if not has_closed_form(target):
         raise _no_closed_form(target)
     if isinstance(target, SingleIndex) and isinstance(inputs, Sphere) and inputs.dim < 3:
@@ -218,3 +222,22 @@ def _(target: Teacher, inputs, unit):
     energy = square * pair_energy(target.cloud, target.cloud, odd**2, even**2)
     odd, even = odd * unit.odd_slope.astype(dtype), even * unit.even_slope.astype(dtype)
     return TeacherTerm(cloud=target.cloud, odd=odd, even=even, square=square, energy=energy)
+
+
+class RotatedTerm(AbstractTargetTerm):
+    """f* = f*_0(Q x): g*(b) = g*_0(Q b), as the law of the inputs is invariant under Q."""
+
+    term: AbstractTargetTerm
+    rotation: Float[Array, "d d"]
+    energy: Float[Array, ""]
+
+    def field(self, b):
+        """Qᵀ ∇g*_0(Q b)."""
+        turned = jnp.matmul(b, self.rotation.T, precision=_EXACT)
+        return jnp.matmul(self.term.field(turned), self.rotation, precision=_EXACT)
+
+
+@target_term.register
+def _(target: Rotated, inputs, unit):
+    term = target_term(target.target, inputs, unit)
+    return RotatedTerm(term=term, rotation=target.rotation, energy=term.energy)

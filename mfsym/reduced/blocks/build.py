@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from ...errors import argument_error, check_integer, no_reduction
 from ...problem.block_targets import BlockNorms, MultiIndex
 from ...problem.problem import Problem
+from ...problem.rotated import Rotated, unrotated
 from ...problem.start import SphereStart
 from .coordinates import MOST_ANGLES, Blocks
 from .harmonics import nested_tables, reachable_degrees
@@ -25,7 +26,7 @@ _PARTICLES = "Use `solve_particles`, whose cost does not depend on the number of
 
 def has_blocks(problem: Problem) -> bool:
     """Whether the target declares blocks or several coordinates."""
-    return isinstance(problem.target, (BlockNorms, MultiIndex))
+    return isinstance(unrotated(problem.target), (BlockNorms, MultiIndex))
 
 
 def build_block_reduction(problem: Problem, cells: Any, nodes: Any, modes: Any) -> BlockReduction:
@@ -44,7 +45,7 @@ def build_block_reduction(problem: Problem, cells: Any, nodes: Any, modes: Any) 
 
 
 def _blocks(problem: Problem) -> tuple[Blocks, bool]:
-    target: Any = problem.target
+    target: Any = unrotated(problem.target)
     own = target.dims if isinstance(target, BlockNorms) else (1,) * target.dim_h
     rest = problem.dim - sum(own)
     if isinstance(target, MultiIndex) and rest == 0:
@@ -71,7 +72,7 @@ def _build(problem, blocks, remainder, cells, nodes, modes) -> BlockReduction:
     inputs, unit = problem.inputs, problem.unit
     count = (2 * (2 * modes - 1)) // blocks.stride + 1  # twice the modes are stored
     tables = nested_tables(blocks, count)
-    target = block_coefficients(problem.target, inputs, blocks, tables)
+    target = block_coefficients(unrotated(problem.target), inputs, blocks, tables)
     degree = reachable_degrees(count, blocks.stride) * blocks.stride
     linear = (degree == 1).reshape(-1, *(1,) * (blocks.angles - 1))
     even_slope, odd_slope = 2 * unit.even_slope, 2 * unit.odd_slope  # relative to ReLU
@@ -96,7 +97,7 @@ def _build(problem, blocks, remainder, cells, nodes, modes) -> BlockReduction:
         floor=floor,
         tail=tail,
         second_moment=inputs.second_moment,
-        basis=None,
+        basis=problem.subspace() if isinstance(problem.target, Rotated) else None,
         node_counts=nodes,
         resolved_count=(2 * (modes - 1)) // blocks.stride + 1,
         remainder=remainder,

@@ -1,0 +1,74 @@
+"""How often detection is right: random targets of every kind, and generic networks that have no symmetry.
+
+    python benchmarks/detection.py --draws 100
+
+The thresholds were set on seeds below 1000; this study draws from 2000 on. Prints one row for each kind and evaluation.
+"""
+
+import argparse
+import itertools
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+os.environ.setdefault("JAX_ENABLE_X64", "1")
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+
+import detection_targets as targets
+
+import mfsym as mf
+
+
+def study(kinds, evaluations, seeds) -> dict:
+    rows: dict = {}
+    for seed in seeds:
+        for kind, evaluation in itertools.product(kinds, evaluations):
+            drawn = targets.draw(kind, seed, evaluation)
+            row = rows.setdefault((kind.__name__, evaluation), {"draws": 0, "right": 0, "slowest_s": 0.0, "wrong": []})
+            record(row, lambda drawn=drawn: targets.mistakes(mf.detect(drawn.fn, drawn.inputs), drawn), seed)
+    return rows
+
+
+def record(row, detection, seed) -> None:
+    start = time.process_time()
+    wrong = detection()
+    row["slowest_s"] = max(row["slowest_s"], time.process_time() - start)
+    row["draws"] += 1
+    row["right"] += not wrong
+    if wrong:
+        row["wrong"].append((seed, wrong))
+
+
+def generic_networks(seeds) -> dict:
+    row = {"draws": 0, "right": 0, "slowest_s": 0.0, "wrong": []}
+    for seed in seeds:
+        fn, inputs = targets.generic(seed)
+        record(row, lambda fn=fn, inputs=inputs: targets.false_symmetries(mf.detect(fn, inputs)), seed)
+    return {("generic network", "plain"): row}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--draws", type=int, default=100)
+    parser.add_argument("--first-seed", type=int, default=2000)
+    parser.add_argument("--kinds", default="", help="comma-separated, default all")
+    parser.add_argument("--evaluations", default="plain,axes,noisy,callback")
+    parser.add_argument("--json", type=Path, default=None)
+    options = parser.parse_args()
+    wanted = options.kinds.split(",") if options.kinds else [kind.__name__ for kind in targets.KINDS]
+    kinds = [kind for kind in targets.KINDS if kind.__name__ in wanted]
+    seeds = range(options.first_seed, options.first_seed + options.draws)
+    rows = study(kinds, options.evaluations.split(","), seeds)
+    if "plain" in options.evaluations and not options.kinds:
+        rows |= generic_networks(seeds)
+    for (kind, evaluation), row in rows.items():
+        share = f"{row['right']:4d}/{row['draws']:<4d}"
+        print(f"{kind:>20} {evaluation:>9} {share} slowest {row['slowest_s']:5.1f} s of CPU", row["wrong"][:6])
+    if options.json:
+        options.json.write_text(json.dumps([{"kind": k, "evaluation": e, **row} for (k, e), row in rows.items()], indent=1))
+
+
+if __name__ == "__main__":
+    main()

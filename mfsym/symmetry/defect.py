@@ -1,0 +1,177 @@
+"""How far a network is from a symmetry: in function space and in the space of the neurons."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from ..errors import Words, argument_error, check_choice, check_instance, check_integer
+from ..groups import BlockOrthogonal, FiniteGroup, Symmetry
+from ..neurons import Particles
+from ..problem.inputs import AbstractInputs
+from ..problem.units import AbstractHomogeneousUnit, AbstractUnit, ReLU
+from ..solution import Solution
+from .action import act
+from .points import evaluation_points
+
+_EXACT = jax.lax.Precision.HIGHEST
+_ROWS = 64  # of a table of pairs that are in memory at once
+
+
+def symmetry_defect(
+    network: Solution | Particles | Callable[..., Any],
+    group: Symmetry | FiniteGroup | BlockOrthogonal | Sequence[Symmetry],
+    *,
+    space: str = "function",
+    inputs: AbstractInputs | None = None,
+    unit: AbstractUnit | None = None,
+    samples: int = 4096,
+    elements: int = 8,
+) -> Float[Array, ""]:
+    """How far a network is from having every symmetry of a group; the largest value over its elements.
+
+    space="function": E(f(Tx) − s f(x))² / E f(x)² over the law `inputs`. For `Particles` with a 1-homogeneous unit and
+    inputs whose law every rotation leaves as it is, an exact sum over pairs of neurons by the arc-cosine kernel;
+    otherwise a mean over fixed quasi-random inputs (`samples` of them), or over the rows of a data set.
+    space="parameter": (k̄ − k̄_S) / (2 − k̄ − k̄_S) ∈ [0, 1], a distance of the law of the neurons z = (a, b) to that of
+    its image S z (maximum mean discrepancy): k̄ and k̄_S are the means of exp(−‖z−z'‖²/2h²) over pairs of neurons and
+    over pairs of a neuron and an image, h² the variance of both laws together. It vanishes only if the laws are equal.
+    A cloud that is closed under the group has defects of rounding; m independent neurons of a law that has the symmetry
+    have defects of order 1/m in both.
+
+    Arguments: `network` a Solution of the particle route (its last cloud), Particles, or a function of one input such as
+    a target; `group` what must hold, for a continuous one `elements` random elements from a fixed key; `unit` that of a
+    bare cloud (default ReLU).
+    Returns a scalar; a network that vanishes to rounding has the defect 0. Raises ArgumentError for a reduced solution
+    (its law has the symmetry by construction), or where inputs or neurons are missing. (Hajjar & Chizat 2022; derived.)
+    """
+    check_choice("space", space, ("function", "parameter"))
+    symmetries = _symmetries(group, check_integer("elements", elements, 1))
+    samples = check_integer("samples", samples, 1, "It is the number of inputs.")
+    cloud, own_unit = _cloud_and_unit(network, unit)
+    if space == "parameter":
+        if not isinstance(cloud, Particles):
+            raise argument_error("network", "Particles, or a Solution of these, in parameter space", _kind(cloud), _CLOUD)
+        return _largest(_parameter_defect, cloud, None, symmetries)
+    if inputs is None:
+        raise argument_error("inputs", "the law of the inputs in function space", inputs, "Pass problem.inputs.")
+    check_instance("inputs", inputs, AbstractInputs, "Use mf.Gaussian, mf.Sphere or mf.Empirical.")
+    homogeneous = isinstance(cloud, Particles) and isinstance(own_unit, AbstractHomogeneousUnit)
+    if homogeneous and inputs.rotation_invariant:
+        return _largest(_exact_defect, cloud, own_unit, symmetries)
+    if not callable(cloud):
+        cloud = _Network(cloud, own_unit)
+    points = evaluation_points(inputs, samples, jnp.result_type(float))
+    return _largest(_sampled_defect, cloud, points, symmetries)
+
+
+_CLOUD = "Build one with mf.Particles(a, b)."
+
+
+def _kind(value: Any) -> Words:
+    return Words(f"of type {type(value).__name__}")
+
+
+def _symmetries(group: Any, elements: int) -> list[Symmetry]:
+    if isinstance(group, Symmetry):
+        return [group]
+    if isinstance(group, BlockOrthogonal):
+        return group.sample(jax.random.key(0), elements)
+    listed = [group[i] for i in range(len(group))] if isinstance(group, FiniteGroup | list | tuple) else []
+    if not listed or not all(isinstance(symmetry, Symmetry) for symmetry in listed):
+        remedy = "Pass a Symmetry, a list of them, mf.generate(...) or mf.BlockOrthogonal(...)."
+        raise argument_error("group", "a group of symmetries", _kind(group), remedy)
+    return listed
+
+
+def _cloud_and_unit(network: Any, unit: Any) -> tuple[Any, Any]:
+    if isinstance(network, Solution):
+        if not isinstance(network.model, AbstractUnit):
+            remedy = "Its law has the symmetry by construction; pass its predictor, lambda x: mf.predict(run, x[None])[0]."
+            raise argument_error("network", "a Solution of mf.solve_particles", Words("a reduced one"), remedy)
+        return network.final, network.model
+    if not callable(network) and not isinstance(network, Particles) and unit is None:
+        raise argument_error("network", "a Solution, Particles, or a function of one input", _kind(network), _CLOUD)
+    return network, ReLU() if unit is None else unit
+
+
+def _largest(defect: Callable[..., Any], network: Any, beside: Any, symmetries: list[Symmetry]) -> Float[Array, ""]:
+    if isinstance(network, Particles) and symmetries[0].dim != network.dim:
+        raise argument_error("group", f"of dimension {network.dim}, the cloud's", symmetries[0].dim, "Match them.")
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *symmetries)
+    return jnp.max(_measure(defect, network, beside, stacked))
+
+
+@eqx.filter_jit
+def _measure(defect: Callable[..., Any], network: Any, beside: Any, symmetries: Symmetry) -> Float[Array, " g"]:
+    """The defect of every element of a stack, one element at a time in memory, [g]."""
+    return jax.lax.map(lambda symmetry: defect(network, beside, symmetry), symmetries)
+
+
+class _Network(eqx.Module):
+    """x ↦ (1/m) Σ_j σ*(x; z_j) for one input."""
+
+    cloud: Any
+    unit: AbstractUnit
+
+    def __call__(self, x: Float[Array, " d"]) -> Float[Array, ""]:
+        return jnp.mean(jax.vmap(self.unit, in_axes=(0, None))(self.cloud, x))
+
+
+def _sampled_defect(function: Callable[..., Any], x: Float[Array, "n d"], symmetry: Symmetry) -> Float[Array, ""]:
+    here, there = jax.vmap(function)(x), jax.vmap(function)(act(symmetry, x))
+    square = jnp.mean(here**2)
+    gap = jnp.mean((there - symmetry.sign.astype(here.dtype) * here) ** 2)
+    return jnp.where(square > 0, gap / jnp.where(square > 0, square, 1), 0)
+
+
+def _exact_defect(cloud: Particles, unit: Any, symmetry: Symmetry) -> Float[Array, ""]:
+    """2 (⟨f, f⟩ − ⟨f, s f(T·)⟩) / ⟨f, f⟩; the factor E‖x‖²/d cancels."""
+    image = act(symmetry, cloud)
+    own, crossed = _inner_product(cloud, cloud, unit), _inner_product(cloud, image, unit)
+    mass = jnp.mean(jnp.abs(cloud.a) * jnp.linalg.norm(cloud.b, axis=1))
+    visible = own > 1e3 * np.finfo(cloud.dtype).eps * mass**2
+    return jnp.where(visible, jnp.maximum(2 * (own - crossed), 0) / jnp.where(visible, own, 1), 0)
+
+
+def _inner_product(cloud: Particles, other: Particles, unit: Any) -> Float[Array, ""]:
+    """E[f f'] / (E‖x‖²/d) = (1/mM) Σ a_i a'_j ‖b_i‖‖b'_j‖ (o² q + e² (2/π)(√(1−q²) + q arcsin q)) (Cho & Saul 2009)."""
+    odd, even = (slope.astype(cloud.dtype) for slope in (unit.odd_slope, unit.even_slope))
+    norms, others = (jnp.linalg.norm(c.b, axis=1) for c in (cloud, other))
+    safe, other_safe = (jnp.where(n > 0, n, 1) for n in (norms, others))
+    directions, other_directions = cloud.b / safe[:, None], other.b / other_safe[:, None]
+    sizes = other.a * others
+
+    def row(neuron):
+        size, direction = neuron
+        q = jnp.clip(jnp.matmul(other_directions, direction, precision=_EXACT), -1, 1)
+        kernel = odd**2 * q + even**2 * (2 / np.pi) * (jnp.sqrt((1 - q) * (1 + q)) + q * jnp.arcsin(q))
+        return size * jnp.sum(sizes * kernel)
+
+    return jnp.sum(jax.lax.map(row, (cloud.a * norms, directions), batch_size=_ROWS)) / (cloud.width * other.width)
+
+
+def _parameter_defect(cloud: Particles, _: None, symmetry: Symmetry) -> Float[Array, ""]:
+    points, images = (jnp.concatenate([c.a[:, None], c.b], axis=1) for c in (cloud, act(symmetry, cloud)))
+    centre = jnp.mean(jnp.concatenate([points, images]), axis=0, keepdims=True)
+    variance = jnp.mean(jnp.sum((points - centre) ** 2, axis=1))
+    spread = variance > 0
+    width = jnp.where(spread, variance, 1)
+    own, crossed = _mean_kernel(points, points, width), _mean_kernel(points, images, width)
+    rest = 2 - own - crossed
+    return jnp.where(spread, jnp.maximum(own - crossed, 0) / jnp.where(rest > 0, rest, 1), 0)
+
+
+def _mean_kernel(points: Float[Array, "m p"], others: Float[Array, "n p"], variance: Float[Array, ""]) -> Float[Array, ""]:
+    """Mean of exp(−‖z−z'‖²/2h²) over all pairs; smooth, so that rounding in ‖z−z'‖² stays rounding."""
+    squares = jnp.sum(others**2, axis=1)
+
+    def row(point):
+        distance = jnp.sum(point**2) + squares - 2 * jnp.matmul(others, point, precision=_EXACT)
+        return jnp.mean(jnp.exp(-distance / (2 * variance)))
+
+    return jnp.mean(jax.lax.map(row, points, batch_size=_ROWS))

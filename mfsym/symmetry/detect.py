@@ -1,0 +1,124 @@
+"""`mf.detect`: from a bare function to the symmetries that it has."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..errors import argument_error, check_instance
+from ..problem.inputs import AbstractInputs, Gaussian, Sphere
+from ..problem.targets import AbstractTarget, FunctionTarget
+from .evaluation import Evidence, Sampled, check_concrete
+from .frame import Frame, find_frames
+from .norms import NormFit, fit_norms
+from .report import DetectionReport
+from .rotations import find_blocks, whole_rotation
+from .stated import Structure, stated_target
+from .subspace import find_subspace
+
+
+def detect(fn: Callable[..., Any] | AbstractTarget, inputs: AbstractInputs) -> DetectionReport:
+    """Find the structure of a function f* of inputs with a rotation-invariant law, by evaluating it on fixed points.
+
+    Looks for the subspace H that f* depends on (singular values of gradients; slopes over wide neighbourhoods where f*
+    is noisy or has no derivative), for the parity, for rotations of H or of blocks of it that leave f* as it is, for
+    sign flips and swaps of coordinates of H, and for sums of block norms. Nothing is believed that was not measured:
+    each claim f*(Tx) = s f*(x) has its defect E(f*(Tx) − s f*(x))²/2Var f* on quasi-random points, its sampling error,
+    and a threshold, which is the machine epsilon for a function without noise and 1.5 times what noise gives for one with
+    noise: an asymmetry smaller than that is not seen.
+
+    Arguments: `fn` a function of one input [d] that returns a scalar, or a target; `inputs` a Gaussian or a Sphere.
+    Returns a DetectionReport, which prints as a sentence, with `target`, a stated target to go on with.
+    Raises ArgumentError for another law or a function that is not finite, and NoReductionError under a trace.
+    (Derived; gradient outer products after Samarov 1993, Constantine 2015.)
+    """
+    check_instance("inputs", inputs, AbstractInputs, "Use mf.Gaussian or mf.Sphere.")
+    check_concrete(fn, inputs)
+    if not isinstance(inputs, Gaussian | Sphere):
+        expected = "a law that every rotation leaves as it is (Gaussian, Sphere)"
+        raise argument_error("inputs", expected, inputs, "State the structure of the target instead.")
+    target = fn if isinstance(fn, AbstractTarget) else FunctionTarget(fn)
+    target.check(inputs.dim)
+    sampled = Sampled(target, inputs)
+    if sampled.variance <= sampled.eps * sampled.mean_square:
+        return _constant(target, sampled)
+    subspace = find_subspace(sampled)
+    accepted, rejected = [], []
+
+    def judge(evidence: Evidence) -> bool:
+        (accepted if evidence.holds else rejected).append(evidence)
+        return evidence.holds
+
+    verified = judge(subspace.evidence)
+    basis = subspace.basis if verified else np.eye(sampled.dim)
+    allowance = subspace.allowance if verified else 0.0
+    even = judge(sampled.compare("f* is even", -sampled.points))
+    parity = "even" if even else ("odd" if judge(sampled.compare("f* is odd", -sampled.points, -1.0)) else None)
+    parts = _radial(sampled, basis, allowance, judge)
+    if parts is None:
+        parts = _inside(sampled, basis, allowance, judge) if verified else _nothing(basis)
+    frame, blocks, block_radial, weights = parts
+    structure = Structure(frame.basis, parity, blocks, block_radial, weights)
+    return DetectionReport(
+        dim=sampled.dim,
+        basis=frame.basis,
+        singular_values=subspace.singular_values,
+        threshold=subspace.threshold,
+        gap=subspace.gap,
+        parity=parity,
+        radial=block_radial and len(blocks) == 1,
+        block_radial=block_radial,
+        blocks=blocks,
+        weights=weights,
+        flips=frame.flips,
+        swaps=frame.swaps,
+        noise=float(np.sqrt(sampled.noise)) if sampled.noisy else 0.0,
+        evidence=tuple(accepted),
+        rejected=tuple(rejected),
+        verified=verified,
+        target=stated_target(target, structure),
+    )
+
+
+def _radial(sampled: Sampled, basis: np.ndarray, allowance: float, judge: Callable[[Evidence], bool]) -> Any:
+    """The structure of a function of ‖x_H‖, or None."""
+    if not judge(whole_rotation(sampled, basis, allowance)):
+        return None
+    fit = fit_norms(sampled, [basis], allowance)
+    flips = ((0, 1),) if len(basis) == 1 else ()
+    weights = fit.weights if judge(fit.evidence) else None
+    return Frame(basis, flips, (), ()), (len(basis),), True, weights
+
+
+def _inside(sampled: Sampled, basis: np.ndarray, allowance: float, judge: Callable[[Evidence], bool]) -> Any:
+    """Blocks, sign flips and swaps inside H, in the frame that shows most of them."""
+    found = find_blocks(sampled, basis)
+    rotated = sorted(found.rotated, key=len)
+    slopes = np.zeros((1, len(found.rest))) if sampled.noisy else sampled.slopes(sampled.points, found.rest)
+    options: list[tuple[Frame, NormFit | None]] = []
+    for frame in find_frames(sampled, found.rest, slopes, allowance):
+        blocks = [*(row[None] for row in frame.basis), *rotated]
+        radial = frame.even_everywhere and len(blocks) > 1
+        options.append((frame, fit_norms(sampled, blocks, allowance) if radial else None))
+    frame, fit = next((each for each in options if each[1] is not None and each[1].evidence.holds), options[0])
+    for evidence in (*found.evidence, *frame.evidence):
+        judge(evidence)
+    weights = fit.weights if fit is not None and judge(fit.evidence) else None
+    whole = Frame(np.concatenate([frame.basis, *rotated]), frame.flips, frame.swaps, frame.evidence)
+    sizes = (1,) * len(frame.basis) + tuple(len(block) for block in rotated)
+    return whole, sizes, frame.even_everywhere, weights
+
+
+def _nothing(basis: np.ndarray) -> Any:
+    """Every direction on its own."""
+    return Frame(basis, (), (), ()), (1,) * len(basis), False, None
+
+
+def _constant(target: AbstractTarget, sampled: Sampled) -> DetectionReport:
+    nothing, none = np.zeros((0, sampled.dim)), np.zeros(0)
+    structure = Structure(nothing, "even", (), True, None)
+    stated = stated_target(target, structure)
+    flat = Evidence("f* is constant", 0.0, 0.0, sampled.eps)
+    return DetectionReport(
+        sampled.dim, nothing, none, 0.0, float("inf"), "even", True, True, (), None, (), (), 0.0, (flat,), (), True, stated
+    )

@@ -1,0 +1,109 @@
+"""What detection found, as data and as a sentence."""
+
+import equinox as eqx
+import numpy as np
+from jaxtyping import Float
+
+from ..problem.targets import AbstractTarget
+from .evaluation import Evidence
+
+_NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+
+
+class DetectionReport(eqx.Module):
+    """The structure of f* that `mf.detect` found. It prints as a sentence; `target` states it, to go on with.
+
+    - `dim` d, `basis` [k, d]: orthonormal coordinates of H; the blocks below fill them in order.
+    - `singular_values` [d] of the gradients, their `threshold`, and the `gap` of the last one inside to the next.
+    - `parity`: "even", "odd" or None. `radial`: whether f* is a function of ‖x_H‖.
+    - `blocks`: dimensions of the parts of H that f* sees by their norms (`block_radial`), or of the parts that it can be
+      rotated in and single coordinates; `weights`: β_i where f* = Σ β_i ‖x_{block i}‖, otherwise None.
+    - `flips` (i, s), `swaps` (i, j, s): sign of f* when coordinate i changes sign, or i and j change places.
+    - `noise`: standard deviation of the noise in f*, 0 where there is none above rounding.
+    - `evidence`: every claim that was accepted, `rejected` the others, each with defect, sampling error, threshold.
+    - `verified`: False where a subspace was proposed, but f* did not pass the test of it.
+    """
+
+    dim: int = eqx.field(static=True)
+    basis: Float[np.ndarray, "k d"]
+    singular_values: Float[np.ndarray, " n"]
+    threshold: float = eqx.field(static=True)
+    gap: float = eqx.field(static=True)
+    parity: str | None = eqx.field(static=True)
+    radial: bool = eqx.field(static=True)
+    block_radial: bool = eqx.field(static=True)
+    blocks: tuple[int, ...] = eqx.field(static=True)
+    weights: tuple[float, ...] | None = eqx.field(static=True)
+    flips: tuple[tuple[int, int], ...] = eqx.field(static=True)
+    swaps: tuple[tuple[int, int, int], ...] = eqx.field(static=True)
+    noise: float = eqx.field(static=True)
+    evidence: tuple[Evidence, ...] = eqx.field(static=True)
+    rejected: tuple[Evidence, ...] = eqx.field(static=True)
+    verified: bool = eqx.field(static=True)
+    target: AbstractTarget
+
+    @property
+    def dim_h(self) -> int:
+        """Dimension k of H."""
+        return len(self.basis)
+
+    @property
+    def angles(self) -> int:
+        """How many angles the law of the neurons needs: one less than blocks and coordinates, the remainder included."""
+        return max(0, len(self.blocks) + (self.dim_h < self.dim) - 1)
+
+    @property
+    def largest_defect(self) -> float:
+        """The largest defect among the claims that were accepted."""
+        return max((each.defect for each in self.evidence), default=0.0)
+
+    def sentence(self) -> str:
+        """The report as one sentence."""
+        if not self.dim_h:
+            return "f* is constant on the inputs."
+        parity = f"is {self.parity}" if self.parity else "is neither even nor odd"
+        limits = f"largest defect {self.largest_defect:.1g}, threshold {self._largest_threshold():.1g}"
+        noise = f"; noise of standard deviation {self.noise:.2g}" if self.noise > 0 else ""
+        return f"f* {self._depends()}, {parity}, and {self._structure()}: {self._conclusion()} ({limits}{noise})."
+
+    def _largest_threshold(self) -> float:
+        return max((each.threshold for each in self.evidence), default=0.0)
+
+    def _depends(self) -> str:
+        if not self.verified:
+            return f"depends on directions that could not be told apart among {self.dim}"
+        if self.dim_h == self.dim:
+            return f"depends on all {self.dim} directions"
+        return f"depends on {self.dim_h} of {self.dim} directions"
+
+    def _structure(self) -> str:
+        if self.radial and self.dim_h > 1:
+            return "is invariant under rotations of them"
+        listed = ", ".join(map(str, self.blocks))
+        if self.block_radial and len(self.blocks) > 1:
+            return f"sees blocks of {listed} of them by their norms only"
+        if max(self.blocks, default=1) > 1:
+            return f"can be rotated within blocks of {listed} of them"
+        if self.dim_h == 1:
+            return "is a function of one coordinate"
+        moves = [(f"flips of coordinate {i + 1}", sign) for i, sign in self.flips]
+        moves += [(f"swaps of coordinates {i + 1} and {j + 1}", sign) for i, j, sign in self.swaps]
+        words = [
+            f"{verb} its sign under " + ", ".join(move for move, s in moves if s == sign)
+            for verb, sign in (("keeps", 1), ("changes", -1))
+            if any(s == sign for _, s in moves)
+        ]
+        return " and ".join(words) or "shows no other symmetry"
+
+    def _conclusion(self) -> str:
+        if self.parity == "odd":
+            return "the network stays linear, no angle is needed"
+        if self.angles == 0:
+            return "no angle is left"
+        count = _NUMBERS[self.angles] if self.angles < len(_NUMBERS) else str(self.angles)
+        if self.angles == 1:
+            return f"{count} angle suffices"
+        return f"{count} angles suffice" if self.angles <= 3 else f"{count} angles would be needed"
+
+    def __repr__(self) -> str:
+        return self.sentence()
