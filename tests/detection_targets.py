@@ -25,7 +25,7 @@ class Truth(NamedTuple):
     block_radial: bool = False
     weights: tuple[float, ...] | None = None
     flips: int | None = None  # number of sign flips of coordinates
-    stated: str = "FunctionTarget"
+    stated: str = "MultiIndex"  # the class of targets to go on with
 
 
 class Draw(NamedTuple):
@@ -80,12 +80,14 @@ def three_index(generator):
 def block_norms(generator):
     sizes = [(1, 1), (1, 2), (1, 1, 1)][generator.integers(3)]
     weights = tuple(float(w) for w in generator.uniform(0.5, 2, len(sizes)) * generator.choice([-1, 1], len(sizes)))
-    return Truth(_sum_of_norms(sizes, weights), sum(sizes), "even", sizes, True, weights)
+    return Truth(_sum_of_norms(sizes, weights), sum(sizes), "even", sizes, True, weights, stated="BlockNorms")
 
 
 def equal_block_norms(generator):
     sizes = (1,) * int(generator.integers(2, 4))
-    return Truth(_sum_of_norms(sizes, (1.0,) * len(sizes)), len(sizes), "even", sizes, True, (1.0,) * len(sizes))
+    return Truth(
+        _sum_of_norms(sizes, (1.0,) * len(sizes)), len(sizes), "even", sizes, True, (1.0,) * len(sizes), stated="BlockNorms"
+    )
 
 
 def block_product(generator):
@@ -130,7 +132,7 @@ def maximum(generator):
 def teacher(generator):
     k = int(generator.integers(1, 4))
     a, b = generator.uniform(0.5, 2, k) * generator.choice([-1, 1], k), generator.standard_normal((k, k))
-    stated = "SingleIndex" if k == 1 else "FunctionTarget"
+    stated = "SingleIndex" if k == 1 else "MultiIndex"
     return Truth(lambda z: a @ jax.nn.relu(b @ z), k, None, (1,) * k, False, flips=None if k == 2 else 0, stated=stated)
 
 

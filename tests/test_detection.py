@@ -3,6 +3,7 @@
 The thresholds were set on seeds below 1000; `benchmarks/detection.py` runs the study, here are seeds of their own.
 """
 
+import importlib
 import re
 
 import detection_targets as targets
@@ -141,14 +142,39 @@ def test_reduce_finds_the_symmetry():
 
 
 def test_reduce_refuses_with_reasons():
-    problem = mf.Problem(mf.Gaussian(6), mf.FunctionTarget(lambda x: jnp.tanh(x[0] + 1) * x[1] + x[2] ** 2))
-    with pytest.raises(mf.NoReductionError, match="depends on 3 of 6 directions, is neither even nor odd"):
+    target = mf.FunctionTarget(lambda x: jnp.tanh(x[0] + 1) * x[1] + x[2] ** 2 + jnp.tanh(x[3] - x[1] * x[0]))
+    problem = mf.Problem(mf.Gaussian(6), target)
+    with pytest.raises(mf.NoReductionError, match="depends on 4 of 6 directions, is neither even nor odd"):
         mf.reduce(problem)
 
 
-def test_a_stated_parity_is_not_looked_at_again():
-    with pytest.raises(mf.NoReductionError, match="declares no structure"):
-        mf.reduce(mf.Problem(mf.Gaussian(6), mf.FunctionTarget(lambda x: x[0] * jnp.abs(x[1]), parity="odd")))
+def test_a_stated_parity_is_not_looked_at_again(monkeypatch):
+    monkeypatch.setattr(importlib.import_module("mfsym.reduce"), "detect", lambda *_: pytest.fail("detection ran"))
+    reduced = mf.reduce(mf.Problem(mf.Gaussian(6), mf.FunctionTarget(lambda x: x[0] * jnp.abs(x[1]), parity="odd")))
+    assert type(reduced).__name__ == "OddReduction"
+
+
+@pytest.mark.parametrize(
+    ("function", "kind"),
+    [
+        (lambda x: jnp.max(x[jnp.array([1, 3])]), "BlockReduction"),
+        (lambda x: jnp.abs(x[4]) + 2 * jnp.linalg.norm(x[:2]), "BlockReduction"),
+        (lambda x: x[2] ** 3 + x[0], "OddReduction"),
+        (lambda x: jnp.linalg.norm(x[1:4]), "AngleReduction"),
+    ],
+    ids=["two coordinates", "two norms", "odd", "norm"],
+)
+def test_reduce_goes_on_with_what_was_found(function, kind):
+    problem = mf.Problem(mf.Gaussian(6), mf.FunctionTarget(function))
+    sizes = {} if kind == "OddReduction" else {"cells": 8, "nodes": 7, "modes": 4}
+    reduced = mf.reduce(problem, **sizes)
+    assert type(reduced).__name__ == kind
+    if kind == "BlockReduction":  # the angles of a cloud are those to the directions that were found
+        cloud = mf.sphere_cloud(problem, width=64, key=jax.random.key(0))
+        theta, _ = mf.project(cloud, reduced)
+        found = mf.detect(problem.target, problem.inputs).basis
+        along = jnp.sum((cloud.b @ found.T) ** 2, axis=1)
+        np.testing.assert_allclose(1 - jnp.prod(jnp.sin(theta) ** 2, axis=1), along, atol=1e-12)
 
 
 def test_under_a_trace_the_structure_must_be_stated():

@@ -178,7 +178,9 @@ def test_they_are_value_errors():
 
 REFUSED = {
     "a function": (
-        lambda: mf.Problem(mf.Gaussian(4), mf.FunctionTarget(lambda x: jnp.tanh(x[0] + 1) * x[1] + x[2] ** 2)),
+        lambda: mf.Problem(
+            mf.Gaussian(6), mf.FunctionTarget(lambda x: jnp.tanh(x[0] + 1) * x[1] + x[2] ** 2 + jnp.sin(x[3]))
+        ),
         "no class of targets",
     ),
     "a teacher": (

@@ -47,7 +47,8 @@ def stated_target(function: AbstractTarget, found: Structure) -> AbstractTarget:
         return _turned(SingleIndex(Section(function, jnp.asarray(found.basis, jnp.result_type(float)))), found.basis)
     if found.weights is not None:
         return _turned(BlockNorms(found.blocks, np.array(found.weights)), found.basis)
-    if found.parity != "odd" and len(found.basis) <= MOST_COORDINATES:
+    fewer = 0 < len(found.basis) < found.basis.shape[1]
+    if found.parity != "odd" and fewer and len(found.basis) <= MOST_COORDINATES:
         frame = jnp.asarray(found.basis, jnp.result_type(float))
         return _turned(MultiIndex(Section(function, frame), len(found.basis)), found.basis)
     if isinstance(function, FunctionTarget):
