@@ -44,12 +44,14 @@ def kernel_scaled(reduced, factor):
     return eqx.tree_at(lambda r: (r.factors, r.coefficients, r.floor), reduced, new)
 
 
+@pytest.mark.slow
 def test_right_solution_is_never_refused(radial, repetitions):
     verdicts = [mf.judge(radial[2], runs).verdict for runs in repetitions]
     print("right:", verdicts)
     assert verdicts.count("disagree") == 0
 
 
+@pytest.mark.slow
 def test_scaled_kernel_is_always_refused(radial, repetitions):
     wrong = mf.solve_reduced(kernel_scaled(radial[1], 1.1), jnp.asarray(TIMES))
     np.testing.assert_allclose(wrong.risk[0], radial[2].risk[0], rtol=1e-12)
@@ -57,6 +59,7 @@ def test_scaled_kernel_is_always_refused(radial, repetitions):
     assert verdicts.count("disagree") == REPETITIONS
 
 
+@pytest.mark.slow
 def test_halved_reaction_is_always_refused(radial, repetitions, monkeypatch):
     monkeypatch.setattr(transport, "REACTION", 1.0)
     wrong = mf.solve_reduced(radial[1], jnp.asarray(TIMES), max_steps=65535)  # another static value: a fresh trace
@@ -64,6 +67,7 @@ def test_halved_reaction_is_always_refused(radial, repetitions, monkeypatch):
     assert verdicts.count("disagree") == REPETITIONS
 
 
+@pytest.mark.slow
 def test_rates_in_the_width(radial, repetitions):
     """With 240 seeds: the spread goes as m^{-1/2}, and m·E‖f_m − f‖² tends to a constant.
 
@@ -90,6 +94,7 @@ def test_cross_check_agrees(name):
     assert report.as_dict()["grid"]["verdict"] == "agree"
 
 
+@pytest.mark.slow
 def test_no_angle_is_checked_too():
     report = mf.cross_check(mf.Problem(mf.Gaussian(3), mf.SubspaceNorm(3)), jnp.asarray(TIMES), widths=(32, 96, 256))
     assert report.verdict == "agree" and list(report.judgements) == ["grid"]
@@ -150,6 +155,7 @@ def test_wrong_input(options, name):
         mf.cross_check(problem, jnp.asarray(TIMES), **options)
 
 
+@pytest.mark.slow
 def test_reference_at_other_times_is_refused(radial, repetitions):
     other = mf.solve_reduced(radial[1], jnp.asarray(TIMES) * 2)
     with pytest.raises(mf.ArgumentError, match="reference"):

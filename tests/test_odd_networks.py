@@ -56,6 +56,7 @@ def compare(problem, cloud, steps, rate, record_every):
     return moments, np.abs(outputs - linear).max(), np.abs(mf.predict(recursion, x) - outputs).max()
 
 
+@pytest.mark.slow
 def test_a_paired_network_step_by_step():
     """48 ReLU neurons on 80 symmetric points, 20 000 steps: moments to 1e-10, a predictor that is linear to 1e-12."""
     problem = data_problem()

@@ -123,6 +123,7 @@ def test_target_term_without_harmonics():
     assert float(reduced.target_term(angles_of(*u))[0]) == pytest.approx(expected, abs=2e-6)
 
 
+@pytest.mark.slow
 def test_gradients_of_the_features():
     reduced = mf.reduce(LARGEST, modes=4, cells=8, nodes=7)
     angles = jnp.asarray([[1.1, 2.0], [0.4, 0.3], [2.9, 1.5]])
@@ -176,6 +177,7 @@ def test_reference_values_of_two_blocks():
         np.testing.assert_allclose(grid.observables[name], labels.observables[name], atol=3e-6)
 
 
+@pytest.mark.slow
 def test_the_largest_of_two_coordinates():
     """Both methods where a linear part drives neurons across the poles: masses within 1e-4."""
     grid, labels = run("largest", "grid", (24, 32), 8), run("largest", "characteristics", 21, 8)
@@ -185,6 +187,7 @@ def test_the_largest_of_two_coordinates():
         assert difference < 1e-4
 
 
+@pytest.mark.slow
 def test_densities_stay_non_negative():
     lowest = {}
     for limited in (True, False):
@@ -196,6 +199,7 @@ def test_densities_stay_non_negative():
     assert lowest[True] >= -1e-14 and lowest[False] < -1e-6
 
 
+@pytest.mark.slow
 def test_one_coordinate_of_two_is_the_single_index_reduction():
     """|x_1| declared as a function of two coordinates; and a function of ‖x_H‖ declared as one of x_1 and x_2."""
     ts = jnp.asarray([0.0, 1.0, 3.0])
@@ -213,6 +217,7 @@ def test_one_coordinate_of_two_is_the_single_index_reduction():
             np.testing.assert_allclose(runs[0].observables[name], runs[1].observables[name], atol=2e-5)
 
 
+@pytest.mark.slow
 def test_two_declarations_of_one_target():
     blocks = mf.reduce(mf.Problem(mf.Gaussian(12), mf.BlockNorms((1, 1))), modes=16, cells=8, nodes=7)
     index = mf.reduce(
@@ -225,6 +230,7 @@ def test_two_declarations_of_one_target():
     assert risk == pytest.approx([0.5 * (2 + 4 / np.pi)] * 2, rel=1e-8)  # ½E(|z_1| + |z_2|)²
 
 
+@pytest.mark.slow
 def test_three_angles():
     """|x_1| + |x_2| + |x_3|, d = 12, t = 3."""
     reduced = mf.reduce(mf.Problem(mf.Gaussian(12), mf.BlockNorms((1, 1, 1))), cells=10, nodes=11, modes=6)
@@ -248,6 +254,7 @@ def test_predictor_and_projection():
     np.testing.assert_allclose(point[:, 1], jnp.linalg.norm(cloud.b[:, 1:3], axis=1), atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["grid", "characteristics"])
 def test_derivative_in_the_weights(method):
     def final_risk(weights):

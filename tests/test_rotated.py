@@ -88,6 +88,7 @@ def test_the_reduced_equation_is_the_same(name):
     np.testing.assert_allclose(mf.project(cloud, rotated).theta, mf.project(turn(cloud), plain).theta, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_prediction_and_lift_of_a_reduced_solution():
     plain, rotated = reductions("norm")
     run = mf.solve_reduced(rotated, jnp.array([0.0, 1.0]))

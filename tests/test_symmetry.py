@@ -33,6 +33,7 @@ def closed_cloud(group, seed):
     return mf.orbit_cloud(random_cloud(NEURONS // len(group), DIM, seed=seed), group)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", GROUPS)
 def test_the_flow_keeps_the_symmetry_of_a_closed_cloud(name):
     """A teacher that is closed under the group has f*(Tx) = s f*(x); equal sizes share the compiled flow."""

@@ -118,6 +118,7 @@ def by_hand(risk, training, cloud, optimiser, steps):
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *clouds)
 
 
+@pytest.mark.slow
 def test_the_heavy_ball_is_that_of_optax():
     cloud = mf.sphere_cloud(PROBLEM, width=8, key=KEY)
     training = mf.Training(2.0, 0.5, 0.3, step=0.1, momentum=0.7)

@@ -32,13 +32,19 @@ def test_the_law():
         (lambda: mf.GaussianBlocks((3, 2), (1.0, -1.0)), "`scales` must be 2 positive numbers"),
         (lambda: mf.reduce(mf.Problem(BLOCKS, mf.SubspaceNorm(3))), r"the blocks \(2, 4\) of the inputs are not H and H"),
         (lambda: mf.reduce(mf.Problem(BLOCKS, mf.SingleIndex(jnp.abs))), r"the blocks \(2, 4\) of the inputs are not"),
-        (lambda: mf.reduce(mf.Problem(BLOCKS, mf.LinearTarget(np.ones(6)))), "w need not lie in one block"),
+        (lambda: mf.reduce(mf.Problem(BLOCKS, mf.LinearTarget(np.ones(6))), structure="angle"), "w need not lie in one"),
         (lambda: mf.risk_of(mf.Problem(BLOCKS, mf.SubspaceNorm(3))), "`target.dim_h` must be at most 2"),
     ],
 )
 def test_refusals(build, words):
     with pytest.raises(mf.ArgumentError, match=words):
         build()
+
+
+def test_a_linear_target_is_left_with_moments():
+    reduced = mf.reduce(mf.Problem(BLOCKS, mf.LinearTarget(np.arange(1.0, 7.0))))
+    np.testing.assert_allclose(jnp.diag(reduced.covariance), np.repeat(np.square(BLOCKS.scales), BLOCKS.dims))
+    np.testing.assert_allclose(reduced.optimum, np.arange(1.0, 7.0), rtol=1e-12)
 
 
 TARGETS = {

@@ -12,6 +12,8 @@ import training_cases as cases
 
 import mfsym as mf
 
+pytestmark = pytest.mark.slow
+
 WIDTH, SCRAMBLES = 1024, 4
 
 

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 
 from ..errors import is_traced, no_reduction
 from ..integrate import cast_floats
+from ..problem.block_inputs import GaussianBlocks
 from ..problem.covariance import GaussianCovariance
 from ..problem.inputs import Empirical, Gaussian, Sphere
 from ..problem.losses import SquareLoss
@@ -42,10 +43,20 @@ def build_odd(problem: Problem, dtype: Any) -> OddReduction:
     A two-layer linear network needs no symmetry. Any other unit needs an odd target, a symmetric law of the inputs and
     a start that is invariant under (a, b) ↦ (−a, −b). (Hajjar & Chizat 2022, odd targets.)
     """
+    problem = _with_covariance(problem)
     _check_dynamics(problem)
     if not isinstance(problem.unit, Identity):
         _check_symmetry(problem)
     return cast_floats(_reduction(problem, _is_balanced(problem)), dtype)
+
+
+def _with_covariance(problem: Problem) -> Problem:
+    """Gaussian blocks as what they are here: a Gaussian with a diagonal covariance."""
+    inputs = problem.inputs
+    if not isinstance(inputs, GaussianBlocks):
+        return problem
+    diagonal = jnp.repeat(inputs.scales**2, np.array(inputs.dims), total_repeat_length=inputs.dim)
+    return eqx.tree_at(lambda p: p.inputs, problem, GaussianCovariance(jnp.diag(diagonal)))
 
 
 def _check_dynamics(problem: Problem) -> None:
