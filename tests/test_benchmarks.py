@@ -14,6 +14,8 @@ from jax import random
 
 import mfsym as mf
 
+pytestmark = pytest.mark.slow
+
 FOLDER = Path(__file__).resolve().parent.parent / "benchmarks"
 DIM, DIM_H = 10, 3
 THETA = np.array([0.05, 0.3, 0.6, 0.9, 1.2, 1.5])

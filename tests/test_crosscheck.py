@@ -85,6 +85,7 @@ def test_rates_in_the_width(radial, repetitions):
     assert np.all(np.abs(constant[2] / constant[1] - 1) < 0.2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_cross_check_agrees(name):
     report = mf.cross_check(PROBLEMS[name](), jnp.asarray(TIMES), widths=(32, 96, 256), seeds=8, modes=32, nodes=255)

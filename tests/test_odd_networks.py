@@ -8,6 +8,8 @@ import pytest
 
 import mfsym as mf
 
+pytestmark = pytest.mark.slow
+
 DIM = 5
 OPPOSITE = mf.generate(mf.Symmetry(-1.0, -np.eye(DIM)))
 
@@ -56,7 +58,6 @@ def compare(problem, cloud, steps, rate, record_every):
     return moments, np.abs(outputs - linear).max(), np.abs(mf.predict(recursion, x) - outputs).max()
 
 
-@pytest.mark.slow
 def test_a_paired_network_step_by_step():
     """48 ReLU neurons on 80 symmetric points, 20 000 steps: moments to 1e-10, a predictor that is linear to 1e-12."""
     problem = data_problem()
@@ -90,7 +91,6 @@ def test_an_unpaired_network_is_not_linear():
         compare(data_problem(), cloud, 400, 5e-3, 100)
 
 
-@pytest.mark.slow
 def test_flow_of_a_paired_cloud():
     """The population flow of a finite cloud (arc-cosine kernel, no samples) against the moments, and its certificate."""
     problem = mf.Problem(mf.Gaussian(DIM), mf.LinearTarget([1.0, 0, -2, 0, 0.5]))
@@ -103,7 +103,6 @@ def test_flow_of_a_paired_cloud():
     assert bool(run.certificate.holds) and float(run.risk[-1]) < 0.1 * float(run.risk[0])
 
 
-@pytest.mark.slow
 def test_the_angle_and_the_moments_agree():
     """The same limit by a transport equation on one angle and in closed form: two reductions without a common number."""
     problem = mf.Problem(mf.Gaussian(4, 1.2), mf.LinearTarget([0.6, 0, 0.8, 0]), start=mf.SphereStart(0.7, 0.7))

@@ -85,6 +85,7 @@ class FeaturesOnly:
     features = BlockReduction.features
 
 
+@pytest.mark.slow
 def test_kernel_of_blocks_without_harmonics():
     """Blocks (1, 2, 4): the arc-cosine kernel averaged over rotations of every block; and a published digit string."""
     reduced = mf.reduce(mf.Problem(mf.Gaussian(7), mf.BlockNorms((1, 2))), modes=24, cells=8, nodes=7)
@@ -98,6 +99,7 @@ def test_kernel_of_blocks_without_harmonics():
     assert float(reduced.kernel(angles_of(0.3, 0.5), angles_of(0.6, 0.2))[0, 0]) == pytest.approx(expected, abs=1e-10)
 
 
+@pytest.mark.slow
 def test_kernel_of_signed_coordinates_without_harmonics():
     reduced = mf.reduce(mf.Problem(mf.Gaussian(9), mf.MultiIndex(jnp.max, 2)), modes=24, cells=8, nodes=7)
     left, right = np.array([-0.3, 0.5]), np.array([0.6, 0.2])
@@ -107,6 +109,7 @@ def test_kernel_of_signed_coordinates_without_harmonics():
     assert float(reduced.kernel(angles_of(*left), angles_of(*right))[0, 0]) == pytest.approx(expected, abs=1e-9)
 
 
+@pytest.mark.slow
 def test_target_term_without_harmonics():
     """g*(u) = E[g(x_H) ReLU(u·x)] for max(x_1, x_2), whose kink is off the axes, averaged over H^⊥ in closed form."""
     reduced = mf.reduce(LARGEST, modes=24, cells=8, nodes=7)
@@ -150,6 +153,7 @@ def test_groups_next_to_a_pole():
     assert pole_groups(Blocks((1, 2, 8), (False, False)), (8, 8)).count == 64  # radial blocks need none
 
 
+@pytest.mark.slow
 def test_transport_alone_conserves_mass():
     dynamics = BlockGridDynamics(mf.reduce(LARGEST, cells=(16, 20), nodes=7, modes=6))
     rng = np.random.default_rng(2)
@@ -165,6 +169,7 @@ def test_transport_alone_conserves_mass():
     np.testing.assert_allclose(jnp.sum(change, axis=(1, 2)), 0.0, atol=1e-12 * float(jnp.sum(jnp.abs(change))))
 
 
+@pytest.mark.slow
 def test_reference_values_of_two_blocks():
     """|x_1| + ‖x_{2:3}‖, d = 8."""
     grid, labels = run("blocks", "grid", 24), run("blocks", "characteristics", 31)
@@ -241,6 +246,7 @@ def test_three_angles():
         np.testing.assert_allclose(grid.observables[name], labels.observables[name], **relative)
 
 
+@pytest.mark.slow
 def test_predictor_and_projection():
     solution = run("blocks", "grid", 24)
     x, values = BLOCKS.sample(jax.random.key(0), 4000)

@@ -15,6 +15,8 @@ from mfsym.reduced.label_law import RATIOS, half_sphere_rule, label_law
 from mfsym.reduced.labels import LabelDynamics, label_weights
 from mfsym.reduced.transport import Pace
 
+pytestmark = pytest.mark.slow
+
 ONE, TWO, FOUR = 1, 2, 3  # indices into cases.TIMES
 
 
@@ -26,7 +28,6 @@ def test_gradient_descent_reference():
     assert round(float(cases.exact("gradient descent").risk[FOUR]), 4) == 0.0531
 
 
-@pytest.mark.slow
 def test_labels_are_the_balanced_form_where_the_start_is_balanced():
     reduced, training = cases.reduction("lazy"), mf.Training(0.7, 0.7, 0.05)
     weights = cases.solve(reduced, training, rtol=1e-11, atol=1e-12)
@@ -36,7 +37,6 @@ def test_labels_are_the_balanced_form_where_the_start_is_balanced():
         np.testing.assert_allclose(labels.observables[name], values, rtol=1e-8, atol=1e-10, err_msg=name)
 
 
-@pytest.mark.slow
 def test_the_grid_holds_decay_and_balanced_rates():
     # |a| = 2‖b‖ with rate_a = 4 rate_b is the balanced flow of masses 1, 1 in time √(4·1) t; and it decays in time 3t.
     start, balanced = mf.UnbalancedStart(2.0, 1.0), mf.SphereStart(1.0, 1.0)
@@ -172,7 +172,6 @@ def test_velocities_of_both_forms_agree(problem):
     np.testing.assert_allclose(((state.p * found.r - state.r * found.p) / square)[:, 0], expected.theta, atol=1e-10)
 
 
-@pytest.mark.slow
 def test_twice_the_angles_change_nothing_beyond_the_stated_error():
     case = cases.CASES["unbalanced start"]
     run = cases.solve(cases.reduction("unbalanced start"), error=True)
@@ -212,7 +211,6 @@ def test_labels_in_single_precision():
 GRADIENTS = {"flow": (None, jax.jacfwd, "forward"), "steps": (0.25, jax.grad, "reverse")}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", GRADIENTS)
 def test_gradients_through_the_training(name):
     step, differentiate, mode = GRADIENTS[name]

@@ -60,7 +60,7 @@ def densities(pde: Any, full: Any = None, *, times: Any = None, axes: Any = None
             column[0].set_title(f"$t = {number(recorded[index])}$")
         for ax, (_, _, name) in zip(grid[:, 0], SIGNS, strict=True):
             ax.set_ylabel(f"density of {name}")
-        grid[0, -1].legend(handles=keys(clouds))
+        grid[0, 0].legend(handles=keys(clouds), loc="upper left")
         return finish(figure, axes)
 
 

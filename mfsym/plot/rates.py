@@ -102,7 +102,7 @@ def _draw_constant(ax: Any, report: CrossCheckReport, constant: np.ndarray) -> N
     ax.set_ylabel(r"$m\,\mathrm{E}(f_m-f)^2$")
     ax.set_ylim(0, None)
     if len(shown):
-        ax.legend()
+        ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
 
 
 def _spread(indices: np.ndarray, count: int) -> np.ndarray:

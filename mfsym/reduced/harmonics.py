@@ -62,7 +62,7 @@ def even_features(dim: int, dim_h: int, count: int, second_moment: Float[Array, 
 
     Valid for 1 ≤ d_H < d, from d = 2 to d = 10 000 and beyond.
     """
-    diagonal, off_diagonal = _jacobi_recurrence(count + 1, (dim - dim_h) / 2 - 1, dim_h / 2 - 1)
+    diagonal, off_diagonal = jacobi_recurrence(count + 1, (dim - dim_h) / 2 - 1, dim_h / 2 - 1)
     n = np.arange(count)
     ratio = np.abs(2 * n - 1) / (2 * n + dim + 1)  # |a_{2n+2}| / |a_{2n}|
     slope = ratio / off_diagonal[1:]
@@ -73,7 +73,7 @@ def even_features(dim: int, dim_h: int, count: int, second_moment: Float[Array, 
     return EvenFeatures(first, *(jnp.asarray(leaf, dtype=first.dtype) for leaf in leaves))
 
 
-def _jacobi_recurrence(count: int, alpha: float, beta: float) -> tuple[np.ndarray, np.ndarray]:
+def jacobi_recurrence(count: int, alpha: float, beta: float) -> tuple[np.ndarray, np.ndarray]:
     """Coefficients A_n, B_n of x p_n = B_{n+1} p_{n+1} + A_n p_n + B_n p_{n−1} of orthonormal Jacobi polynomials.
 
     (Gautschi, Orthogonal Polynomials, table 1.1; the first two are written out since they are 0/0 at α+β = 0 and −1.)
@@ -116,7 +116,7 @@ def kernel_at_pole(dim: int, dim_h: int) -> float:
 
 def truncated_share(dim: int, dim_h: int, count: int) -> np.ndarray:
     """Share of K(0, 0) that the first n features leave out, for n = 1 … count (host, float64)."""
-    diagonal, off_diagonal = _jacobi_recurrence(count + 1, (dim - dim_h) / 2 - 1, dim_h / 2 - 1)
+    diagonal, off_diagonal = jacobi_recurrence(count + 1, (dim - dim_h) / 2 - 1, dim_h / 2 - 1)
     below, value, sum_squares, shares = 0.0, funk_hecke(0, dim), 0.0, []
     ratio = previous_ratio = 0.0
     for n in range(count):

@@ -19,7 +19,7 @@ REACTION = 2.0  # c' = 2 ε c G: both a and ‖b‖ grow at rate ε G
 OUTFLOW_SHARE = 1.0 / 4.0  # of its mean, what a cell may lose through each face in one Euler step
 _SIGNS = np.array([[1.0], [-1.0]])
 _LOBATTO = np.array([-0.5, -0.5 / np.sqrt(5), 0.5 / np.sqrt(5), 0.5])
-_LOBATTO_WEIGHTS = np.array([1, 5, 5, 1]) / 12
+LOBATTO_WEIGHTS = np.array([1, 5, 5, 1]) / 12
 _HIGHEST = jax.lax.Precision.HIGHEST
 
 
@@ -39,7 +39,7 @@ def _polynomials(half_width: int) -> np.ndarray:
 def lobatto_points(cells: int, end: float) -> tuple[np.ndarray, np.ndarray]:
     """Gauss–Lobatto points [4, cells] of equal cells of [0, end] and their weights [4] (host)."""
     cell = end / cells
-    return grid(cells, end)[0] + cell * _LOBATTO[:, None], cell * _LOBATTO_WEIGHTS
+    return grid(cells, end)[0] + cell * _LOBATTO[:, None], cell * LOBATTO_WEIGHTS
 
 
 class _Tables(eqx.Module):
@@ -145,7 +145,7 @@ class GridDynamics(AbstractDynamics):
         return -jnp.diff(flux, axis=1) / self._cell
 
     def _reaction(self, values, potential):
-        weighted = jnp.asarray(_LOBATTO_WEIGHTS[:, None], potential.dtype) * potential
+        weighted = jnp.asarray(LOBATTO_WEIGHTS[:, None], potential.dtype) * potential
         return REACTION * jnp.asarray(_SIGNS, potential.dtype) * jnp.sum(weighted[None] * values, axis=1)
 
     def largest_step(self, state):

@@ -9,6 +9,8 @@ points of the faces. Where a value is negative, or the outflow through the faces
 the cell mean (Zhang & Shu 2010). No flux crosses a pole; `merging` says what happens next to it.
 """
 
+import functools
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -16,12 +18,13 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ...integrate import AbstractDynamics
-from ..transport import _LOBATTO_WEIGHTS, OUTFLOW_SHARE, REACTION, lobatto_points, reconstruction_stencil
+from ..transport import LOBATTO_WEIGHTS, OUTFLOW_SHARE, REACTION, lobatto_points, reconstruction_stencil
 from .harmonics import analyse, synthesise
 from .merging import Groups, pole_groups
 from .observables import observables
 from .quotient import BlockReduction
 
+_HIGHEST = jax.lax.Precision.HIGHEST
 _GHOSTS = 2  # the stencil has five cells
 
 
@@ -99,9 +102,12 @@ class BlockGridDynamics(AbstractDynamics):
             table, _ = reduction.tables[axis](jnp.asarray(points.ravel(), reduction.dtype))
             table = reduction.select(axis, table)
             weights = table.reshape(*table.shape[:2], 4, cells) * jnp.asarray(rule[None, None, :, None], reduction.dtype)
-            out.append(
-                jax.vmap(jax.vmap(self._adjoint(axis), in_axes=(0, 0)), in_axes=(0, None))(weights, self._signs(axis, table))
+            inside, *ghosts = (
+                jnp.einsum("ljpc,pcn->ljn", weights, jnp.asarray(part, weights.dtype), precision=_HIGHEST)
+                for part in _reconstruction_matrices(cells)
             )
+            signs = self._signs(axis, table)
+            out.append(inside + sum(signs[None, :, i, None] * ghost for i, ghost in enumerate(ghosts)))
         return tuple(out)
 
     def _signs(self, axis: int, table: Float[Array, "L J P"]) -> Float[Array, "J 2"]:
@@ -111,21 +117,6 @@ class BlockGridDynamics(AbstractDynamics):
         own = np.where(degree % 2, -1.0, 1.0) if any(flips) else np.ones(len(degree))
         ends = np.stack([lower * own, upper * (own if self.reduction.blocks.signed[axis] else own**2)], axis=1)
         return jnp.asarray(ends, self.reduction.dtype)
-
-    def _adjoint(self, axis: int):
-        cells = self.reduction.cells[axis]
-
-        def adjoint(weights, ends):
-            def values(means):
-                ghosts = [ends[0] * means[:_GHOSTS][::-1], means, ends[1] * means[cells - _GHOSTS :][::-1]]
-                padded = jnp.concatenate(ghosts)
-                shifted = jnp.stack([padded[s : s + cells] for s in range(2 * _GHOSTS + 1)])
-                return jnp.asarray(reconstruction_stencil(_GHOSTS), means.dtype) @ shifted
-
-            shape = jax.ShapeDtypeStruct((cells,), weights.dtype)
-            return jax.linear_transpose(values, shape)(weights)[0]
-
-        return adjoint
 
     def _parity(self, axis: int) -> tuple[float, float, tuple[bool, ...]]:
         """Sign of the density continued beyond both ends, and which later angles are reflected beyond a pole."""
@@ -214,7 +205,7 @@ class BlockGridDynamics(AbstractDynamics):
 
     def _mean_over_points(self, values: Float[Array, "..."], skip: int | None) -> Float[Array, "..."]:
         """Means over the Lobatto points of every axis but `skip`, which has none; leading axis: the two signs."""
-        weights = jnp.asarray(_LOBATTO_WEIGHTS, values.dtype)
+        weights = jnp.asarray(LOBATTO_WEIGHTS, values.dtype)
         for axis in reversed(self.axes):
             if axis != skip:
                 # Axes before `axis` are pairs, except `skip`.
@@ -266,10 +257,10 @@ class BlockGridDynamics(AbstractDynamics):
         for axis in self.axes:
             cells, end = self.reduction.cells[axis], self.reduction.blocks.end(axis)
             points, rule = lobatto_points(cells, end)
-            weights = jnp.asarray(np.sin(points) ** 2 * rule[:, None], self.reduction.dtype)
             lower, upper, _ = self._parity(axis)
-            functional = self._adjoint(axis)(weights, jnp.asarray([lower, upper], self.reduction.dtype))
-            out = jnp.multiply.outer(out, functional)
+            inside, below, above = _reconstruction_matrices(cells)
+            functional = np.einsum("pc,pcn->n", np.sin(points) ** 2 * rule[:, None], inside + lower * below + upper * above)
+            out = jnp.multiply.outer(out, jnp.asarray(functional, self.reduction.dtype))
         return out
 
     def observe(self, t, state):
@@ -280,3 +271,18 @@ class BlockGridDynamics(AbstractDynamics):
         masses = self._volume() * jnp.sum(state, axis=axes)
         outside = jnp.sum(state * self.tables.outside[None], axis=axes)
         return observables(self.reduction, moments, masses, outside)
+
+
+@functools.lru_cache(maxsize=16)
+def _reconstruction_matrices(cells: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Values at the Lobatto points of every cell as linear maps [4, cells, cells] of the cell means: the part of the cells
+    themselves, and what the continuation below and above the interval adds, before its parity."""
+    stencil = reconstruction_stencil(_GHOSTS)
+    inside, below, above = np.zeros((3, 4, cells, cells))
+    for cell in range(cells):
+        for offset, weights in enumerate(stencil.T):
+            index = cell + offset - _GHOSTS
+            matrix, mirrored = (below, -1 - index) if index < 0 else (above, 2 * cells - 1 - index)
+            matrix, index = (inside, index) if 0 <= index < cells else (matrix, mirrored)
+            matrix[:, cell, index] += weights
+    return inside, below, above

@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Array, Float
 from scipy.special import betaln, gammaln
 
-from ..harmonics import _jacobi_recurrence
+from ..harmonics import jacobi_recurrence
 from .coordinates import Blocks
 
 _HIGHEST = jax.lax.Precision.HIGHEST
@@ -102,7 +102,7 @@ def _table(blocks: Blocks, axis: int, count: int, log_size: np.ndarray) -> Neste
     for j in range(count):
         degree = j * stride
         alpha = degree + rest / 2 - 1
-        diagonal, off = _jacobi_recurrence(steps + 1, alpha, alpha if signed else own / 2 - 1)
+        diagonal, off = jacobi_recurrence(steps + 1, alpha, alpha if signed else own / 2 - 1)
         at = np.minimum(j + jump * np.arange(steps + 1), len(log_size) - 1)
         ratio = np.exp(np.diff(log_size[at]))
         slope = ratio / off[1:]

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
+from scipy.special import gammaln
 
 from ...errors import no_reduction
 from ...problem.block_targets import BlockNorms, MultiIndex
@@ -68,8 +69,6 @@ def _even_only(values, blocks, count):
 def _norms_energy(target: BlockNorms, inputs: AbstractInputs) -> Float[Array, ""]:
     """E f*² = Σ_ij β_i β_j E‖x_i‖‖x_j‖: (E R²/d) d_i on the diagonal, else E of norms of blocks of one unit vector."""
     dims, dim = np.array(target.dims, float), float(inputs.dim)
-    from scipy.special import gammaln
-
     # For a standard Gaussian E‖z_i‖‖z_j‖ = m_i m_j, m = √2 Γ((n+1)/2)/Γ(n/2); any rotation-invariant law only rescales it.
     means = np.sqrt(2) * np.exp(gammaln((dims + 1) / 2) - gammaln(dims / 2))
     pairs = np.outer(means, means)
