@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from .distances import squared_distances
 from .errors import Words, argument_error, check_instance, check_integer, check_times
 from .extrapolation import Comparison, compare
 from .lift import project
@@ -27,12 +28,10 @@ from .problem.block_inputs import GaussianBlocks
 from .problem.problem import Problem
 from .problem.units import AbstractHomogeneousUnit
 from .reduce import reduce
-from .reduced.blocks.predictor import block_moments, cloud_moments
 from .reduced.blocks.quotient import BlockReduction
 from .reduced.flow import solve_reduced, with_all_modes
 from .reduced.moments import OddReduction
 from .reduced.point import PointReduction
-from .reduced.predictor import weighted_angles
 from .reduced.quotient import AngleReduction
 from .solution import Solution
 
@@ -119,7 +118,8 @@ def cross_check(
       seeds: independent clouds per width, at least 3; `key` makes them (default jax.random.key(0)).
       cells, nodes, modes: as in `mf.reduce`.
 
-    Returns a CrossCheckReport: both methods of the reduced route against the same clouds. Print it for the verdict.
+    Returns a CrossCheckReport: both methods of the reduced route against the same clouds, the characteristics with twice
+    the modes, and the difference of the two as the error of either. Print it for the verdict.
     Raises NoReductionError if the problem has no reduced equation, ArgumentError on wrong arguments.
     """
     check_instance("problem", problem, Problem, "Build it with mf.Problem(inputs, target).")
@@ -228,7 +228,7 @@ def judge(reference: Solution, runs: Runs) -> Judgement:
         )
     constant = np.full((len(runs.widths), len(runs.ts)), np.nan)
     if with_angles:
-        distances, sizes, errors = _squared_distances(reference, runs)
+        distances, sizes, errors = squared_distances(reference, runs.theta, runs.weight, runs.energy)
         for name, samples in distances.items():
             zero = np.zeros(len(runs.ts))
             comparisons[name] = compare(name, zero, errors[name], samples, runs.widths, sizes[name], total, squared=True)
@@ -261,96 +261,3 @@ def _verdict(comparisons: dict[str, Comparison], ts, constant) -> Judgement:
         f"the size of any observable (the widest is {widest.observable})."
     )
     return Judgement(verdict, sentence, comparisons, constant)
-
-
-def _squared_distances(reference: Solution, runs: Runs):
-    """E(f_m − f)² and, on one angle, W2² of the laws of both signs for every run, sizes, and errors of the reference."""
-    reduction, steps = reference.model, len(runs.ts)
-    moments = _reference_moments(reduction, reference.states)
-    predictor = []
-    for theta, weight, energy in zip(runs.theta, runs.weight, runs.energy, strict=True):
-        products = np.einsum("tk,stk->st", moments, _cloud_moments(reduction, theta, weight))
-        predictor.append(np.asarray(energy) - 2 * products + np.sum(moments**2, axis=1))
-    # The risk's own error bounds that of the predictor.
-    risk_error = np.zeros(steps) if reference.error is None else np.asarray(reference.error["risk"])
-    size = float(np.max(np.sum(moments**2, axis=1)))
-    distances, sizes, errors = {}, {}, {}
-    if isinstance(reduction, AngleReduction):
-        distances = _wasserstein_distances(reduction, reference.states, runs)
-        # Atoms of the reference are a cell apart.
-        sizes = dict.fromkeys(distances, reduction.end**2)
-        errors = {name: np.full(steps, (reduction.end / reduction.cells) ** 2) for name in distances}
-    distances["predictor_distance"], sizes["predictor_distance"] = predictor, size
-    errors["predictor_distance"] = 2 * risk_error
-    return distances, sizes, errors
-
-
-def _reference_moments(reduction, states) -> np.ndarray:
-    """Scaled moments s_k τ̂_k [T, M] of a recorded solution: the coefficients of its predictor."""
-    if isinstance(reduction, BlockReduction):
-        return np.asarray(_scaled(reduction, block_moments(reduction, states)))
-    atoms, weights = _atoms(reduction, states)
-    signed = weights * jnp.asarray([[[1.0], [-1.0]]], weights.dtype)
-    return np.asarray(_cloud_moments(reduction, atoms.reshape(1, len(atoms), -1), signed.reshape(1, len(atoms), -1))[0])
-
-
-def _atoms(reduction: AngleReduction, states):
-    return eqx.filter_jit(jax.vmap(weighted_angles, in_axes=(None, 0)))(reduction, states)
-
-
-def _cloud_moments(reduction, theta, weight) -> np.ndarray:
-    """s_k ∫ψ_k dτ of clouds with signed weights, [S, T, M]."""
-    if isinstance(reduction, BlockReduction):
-        return np.asarray(_scaled(reduction, cloud_moments(reduction, theta, weight)))
-    return np.asarray(_angle_moments(reduction, theta, weight))
-
-
-def _scaled(reduction: BlockReduction, moments: Float[Array, "..."]) -> Float[Array, "..."]:
-    angles = reduction.blocks.angles
-    scaled = moments * reduction.factors.reshape(-1, *(1,) * (angles - 1))
-    return scaled.reshape(*moments.shape[: moments.ndim - angles], -1)
-
-
-@eqx.filter_jit
-def _angle_moments(reduction, theta, weight):
-    def one(pair):
-        return reduction.factors * jnp.matmul(reduction.features(pair[0])[0], pair[1], precision=_HIGHEST)
-
-    count = theta.shape[-1]
-    moments = jax.lax.map(one, (theta.reshape(-1, count), weight.reshape(-1, count)))
-    return moments.reshape(*theta.shape[:2], -1)
-
-
-def _wasserstein_distances(reduction: AngleReduction, states, runs: Runs) -> dict[str, list[np.ndarray]]:
-    """W2² of the laws of τ⁺ and of τ⁻ for every width, each [S, T]."""
-    atoms, weights = (np.asarray(part) for part in _atoms(reduction, states))
-    out: dict[str, list[np.ndarray]] = {"w2_squared_plus": [], "w2_squared_minus": []}
-    for theta, weight in zip(runs.theta, runs.weight, strict=True):
-        for i, name in enumerate(out):
-            share = np.maximum(np.asarray(weight) * (1 - 2 * i), 0)
-            out[name].append(_wasserstein_table(np.asarray(theta), share, atoms[:, i], weights[:, i]))
-    return out
-
-
-def _wasserstein_table(theta, share, atoms, weights) -> np.ndarray:
-    """W2² of every run to the reference at every time, [S, T]."""
-    times = range(len(atoms))
-    return np.array(
-        [[wasserstein_squared(x[t], p[t], atoms[t], weights[t]) for t in times] for x, p in zip(theta, share, strict=True)]
-    )
-
-
-def wasserstein_squared(x: np.ndarray, p: np.ndarray, y: np.ndarray, q: np.ndarray) -> float:
-    """W2² between two laws of atoms x [n], y [k] on the line, their weights normalised to mass 1 (host).
-
-    It is ∫_0^1 (x(u) − y(u))² du over quantiles. NaN if one of the laws has no mass.
-    """
-    if not (np.sum(p) > 0 and np.sum(q) > 0):
-        return float("nan")
-    (x, p), (y, q) = ((z[np.argsort(z)], w[np.argsort(z)]) for z, w in ((x, p), (y, q)))
-    levels_x, levels_y = np.cumsum(p) / np.sum(p), np.cumsum(q) / np.sum(q)
-    levels = np.sort(np.concatenate([[0.0], levels_x, levels_y]))
-    middle, width = (levels[1:] + levels[:-1]) / 2, np.diff(levels)
-    at_x = x[np.minimum(np.searchsorted(levels_x, middle), len(x) - 1)]
-    at_y = y[np.minimum(np.searchsorted(levels_y, middle), len(y) - 1)]
-    return float(np.sum(width * (at_x - at_y) ** 2))

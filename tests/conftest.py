@@ -14,7 +14,7 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "float32: also meaningful, and run, in single precision")
-    config.addinivalue_line("markers", "slow: takes more than about ten seconds")
+    config.addinivalue_line("markers", "slow: run by `make test-slow`, not by `make test`")
 
 
 @pytest.fixture

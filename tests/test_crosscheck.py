@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import mfsym as mf
-from mfsym.crosscheck import predictor_energy, wasserstein_squared
+from mfsym.crosscheck import predictor_energy
+from mfsym.distances import wasserstein_squared
 from mfsym.extrapolation import compare
 from mfsym.reduced import transport
 

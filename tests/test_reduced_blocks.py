@@ -81,7 +81,6 @@ class FeaturesOnly:
         self.blocks, self.tables = blocks, tables
         self.degrees = np.arange(tables[0].log_first.shape[0])
 
-    select = BlockReduction.select
     features = BlockReduction.features
 
 
@@ -146,10 +145,11 @@ def test_groups_next_to_a_pole():
     assert sizes[0] == sizes[-1] <= 6 and sizes[16] == 48 and sizes[:16] == sorted(sizes[:16])
     rng = np.random.default_rng(1)
     density, uniform = (jnp.asarray(rng.uniform(size=(32, 48))) for _ in range(2))
-    averaged = groups.average(density, uniform)
+    share = groups.share(uniform)
+    averaged = groups.average(density, share)
     assert float(jnp.sum(averaged)) == pytest.approx(float(jnp.sum(density)), rel=1e-13)
-    np.testing.assert_allclose(groups.average(averaged, uniform), averaged, rtol=1e-12)
-    np.testing.assert_allclose(groups.average(uniform, uniform), uniform, rtol=1e-12)
+    np.testing.assert_allclose(groups.average(averaged, share), averaged, rtol=1e-12)
+    np.testing.assert_allclose(groups.average(uniform, share), uniform, rtol=1e-12)
     assert pole_groups(Blocks((1, 2, 8), (False, False)), (8, 8)).count == 64  # radial blocks need none
 
 
@@ -273,6 +273,19 @@ def test_derivative_in_the_weights(method):
     slope = float(jax.jit(lambda w: jax.jvp(final_risk, (w,), (along,))[1])(at))
     ahead, behind = (float(final_risk(at + h * along)) for h in (1e-4, -1e-4))
     assert slope == pytest.approx((ahead - behind) / 2e-4, rel=1e-5)
+
+
+def test_only_the_plain_flow_in_several_angles():
+    def last_risk(weights):
+        problem = mf.Problem(mf.Gaussian(6), mf.BlockNorms((1, 2), weights))
+        reduced = mf.reduce(problem, cells=8, nodes=7, modes=2)
+        return mf.solve_reduced(reduced, jnp.asarray([0.0, 0.1]), training=mf.Training(), throw=False).risk[-1]
+
+    assert bool(jnp.isfinite(jax.jit(last_risk)(jnp.ones(2))))  # the default is known to be the default under jit too
+    reduced = mf.reduce(BLOCKS, cells=8, nodes=7, modes=2)
+    for training in (mf.Training(weight_decay=0.1), mf.Training(2.0, 2.0), mf.Training(step=0.1)):
+        with pytest.raises(mf.NoReductionError, match="several angles only the flow"):
+            mf.solve_reduced(reduced, jnp.asarray([0.0, 0.1]), training=training)
 
 
 @pytest.mark.parametrize(

@@ -295,3 +295,22 @@ def test_single_precision():
         assert w.dtype == jnp.float32
         np.testing.assert_allclose(w[:2], [1.0365892836, -1.3760665237], rtol=2e-3)
     assert flow.risk.dtype == jnp.float32 and bool(flow.certificate.holds)
+
+
+def test_finite_steps_by_training():
+    reduced = mf.reduce(mf.Problem(mf.Gaussian(3), mf.LinearTarget(jnp.arange(1.0, 4.0))), structure="odd")
+    ts = 0.1 * jnp.arange(0.0, 11.0, 5.0)
+    found = mf.solve_reduced(reduced, ts, training=mf.Training(step=0.1))
+    steps = mf.descend_moments(reduced, 10, 0.1, record_every=5)
+    np.testing.assert_array_equal(found.w, steps.w)
+    np.testing.assert_allclose(found.ts, ts, rtol=1e-15)
+    assert abs(float(found.risk[-1] - mf.solve_reduced(reduced, ts).risk[-1])) > 1e-3  # the flow is something else
+    refused = (
+        ({"training": mf.Training(rate_a=2.0)}, "rate 1, without decay or momentum"),
+        ({"training": mf.Training(weight_decay=0.1)}, "rate 1, without decay or momentum"),
+        ({"training": mf.Training(step=0.3)}, "`ts` must be equally spaced multiples of the step"),
+        ({"training": mf.Training(step=0.1), "method": "closed"}, '`method` must be "moments" for finite steps'),
+    )
+    for options, words in refused:
+        with pytest.raises(mf.ArgumentError, match=words):
+            mf.solve_reduced(reduced, ts, **options)

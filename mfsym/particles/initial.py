@@ -9,11 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import xlogy
 from jaxtyping import Array, Float
-from scipy.special import ndtri
 
 from ..errors import argument_error, check_choice, check_floating, check_integer, is_traced
 from ..neurons import Particles
 from ..problem.problem import Problem
+from ..problem.quasi_random import to_normal, unit_points
 from ..problem.start import AbstractBalancedStart, AngularStart, GaussianStart, UnbalancedStart
 from .angles import safe_direction, split_by_subspace
 from .arguments import check_key, check_problem
@@ -156,14 +156,9 @@ def _unit_vectors(problem: Problem, normals: Float[Array, "m d"], uniforms: Floa
 
 def _sobol(count: int, dim: int, key: Array) -> np.ndarray:
     """Scrambled Sobol points [count, dim]: the first column uniform, the others mapped to the normal law."""
-    from scipy.stats import qmc  # scipy.stats takes as long to import as everything else together
-
     data = key if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else jax.random.key_data(key)
-    generator = np.random.default_rng(np.asarray(data).tolist())
-    sequence = qmc.Sobol(dim, seed=generator)  # pyright: ignore[reportCallIssue]  # rng= from scipy 1.15 on
-    points = sequence.random_base2(max(0, (count - 1).bit_length()))[:count]
-    inside = np.clip(points, 2.0**-33, 1 - 2.0**-33)  # a scrambled point may be 0
-    return np.concatenate([points[:, :1], ndtri(inside[:, 1:])], axis=1)
+    points = unit_points(count, dim, np.random.default_rng(np.asarray(data).tolist()))
+    return np.concatenate([points[:, :1], to_normal(points[:, 1:])], axis=1)
 
 
 def _place(

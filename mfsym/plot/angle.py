@@ -65,11 +65,11 @@ def densities(pde: Any, full: Any = None, *, times: Any = None, axes: Any = None
 
 
 def check_angle(pde: Any) -> None:
-    """A reduced run with an angle."""
+    """A reduced run in one angle."""
     check_reduced(pde)
     if not hasattr(pde.model, "cell_masses"):
-        remedy = "Where no angle is left there is no density; mf.plot.overview shows the masses."
-        raise argument_error("pde", "a reduced run with an angle", f"a run of {type(pde.model).__name__}", remedy)
+        remedy = "Only one angle has these curves; mf.plot.overview shows the masses of any run."
+        raise argument_error("pde", "a reduced run in one angle", f"a run of {type(pde.model).__name__}", remedy)
 
 
 def spread(recorded: Any, count: int) -> np.ndarray:

@@ -22,8 +22,8 @@ class Training(eqx.Module):
     makes that the heavy ball from rest, u ← β u + velocity(z), z ← z + η u (Polyak 1964); its t = η·step is no flow
     time: for small η it is at t about where the flow is at t/(1−β).
 
-    Numbers are array leaves and can be differentiated; `same_rates` and `decays` say what is known of them at
-    construction, where rate_a and rate_b that are one traced number count as the same.
+    Numbers are array leaves and can be differentiated; `same_rates`, `unit_rates` and `decays` say what is known of them
+    at construction, where rate_a and rate_b that are one traced number count as the same.
     Raises ArgumentError for a negative rate or decay, two layers at rest, momentum outside [0, 1), or momentum
     without a step.
     """
@@ -34,11 +34,13 @@ class Training(eqx.Module):
     step: Float[Array, ""] | None
     momentum: Float[Array, ""] | None
     same_rates: bool = eqx.field(static=True)
+    unit_rates: bool = eqx.field(static=True)
     decays: bool = eqx.field(static=True)
 
     def __init__(self, rate_a: Any = 1.0, rate_b: Any = 1.0, weight_decay: Any = 0.0, step: Any = None, momentum: Any = 0.0):
         # Known from what was given: inside jit even constants become traced arrays.
         self.same_rates = rate_a is rate_b or (not is_traced(rate_a) and _is(rate_b, rate_a))
+        self.unit_rates = _is(rate_a, 1) and _is(rate_b, 1)
         self.decays = not _is(weight_decay, 0)
         _check_together(rate_a, rate_b, step, momentum)
         self.rate_a = positive_number("rate_a", rate_a, _RATE, strict=False)
@@ -53,7 +55,7 @@ class Training(eqx.Module):
 
     def is_default(self, but_steps: bool = False) -> bool:
         """Whether this is known to be the flow of both layers at rate 1, or its explicit Euler scheme if `but_steps`."""
-        plain = self.same_rates and not self.decays and self.momentum is None and _is(self.rate_a, 1)
+        plain = self.unit_rates and not self.decays and self.momentum is None
         return plain and (but_steps or self.step is None)
 
 

@@ -30,13 +30,15 @@ def check_training(training: Any) -> Training:
     return check_instance("training", training, Training, "Use mf.Training().")
 
 
-def step_of_moments(training: Training, ts: Any) -> tuple[int, Any, int] | None:
+def step_of_moments(training: Training, ts: Any, method: str | None) -> tuple[int, Any, int] | None:
     """(steps, step, steps between records) of gradient descent on the moments of an odd target; None for the flow."""
     if not training.is_default(but_steps=True):
         reason = "the moment equation of an odd target is that of layers with rate 1, without decay or momentum"
         raise no_reduction(reason, "Use `solve_particles` with this training.")
     if training.step is None:
         return None
+    if method not in (None, "moments"):
+        raise argument_error("method", '"moments" for finite steps', method, "Finite steps leave the hyperboloid.")
     remedy = "Pass for example step * jnp.arange(0, 101, 10)."
     if any(map(is_traced, (training.step, ts))):
         raise argument_error("ts", "known when steps are counted", ts, remedy)

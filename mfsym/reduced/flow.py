@@ -70,8 +70,8 @@ def solve_reduced(
         sum of the two differences of each observable in `solution.error`.
       dtype: floating type of the run; default that of the reduction.
 
-    Returns a Solution whose `final` is the cell means [2, cells], a CharacteristicState or a LabelState. Masses and
-    alignments of labels belong to the sign of a at that time, which a start with |a| < ‖b‖ lets change. For an odd
+    Returns a Solution whose `final` is the cell means [2, cells] (one axis per angle), or the state of the labels. Masses
+    and alignments of an unbalanced start belong to the sign of a at that time, which |a| < ‖b‖ lets change. For an odd
     target the observables are `risk`, `gap` = Q(w) − Q*, `w` [T, d] with f(x) = w·x, `smallest_eigenvalue` of H, `p0` and
     the masses; `certificate` is the exponential bound with its constants, beside the run.
     Raises ArgumentError on wrong arguments, NoReductionError for a training that the method cannot hold, SolveError on
@@ -86,7 +86,7 @@ def solve_reduced(
         odd, ts = cast_floats((reduced, ts), reduced.dtype if dtype is None else check_floating(dtype))
         options: dict[str, Any] = {"derivative": derivative, "max_steps": max_steps, "progress": progress}
         given = {"method": method, "initial": initial, "rtol": rtol, "atol": atol}
-        finite = None if training is None else step_of_moments(training, ts)
+        finite = None if training is None else step_of_moments(training, ts, method)
         if finite is not None:
             return descend_moments(odd, *finite[:2], record_every=finite[2], initial=initial, throw=throw)
         return solve_moments(odd, ts, **given, error=error, throw=throw, options=options)
@@ -131,25 +131,21 @@ def _stepping(method, dtype, rtol, atol, options) -> Stepping:
 
 
 def _checked_initial(initial: Any, like: Any) -> Any:
-    expected = [leaf.shape for leaf in _leaves(like)]
+    expected = [leaf.shape for leaf in jax.tree.leaves(like)]
     remedy = "Pass `solution.final` of a run with the same cells (or nodes) and method."
-    if not isinstance(initial, type(like)) or [np.shape(leaf) for leaf in _leaves(initial)] != expected:
+    if not isinstance(initial, type(like)) or [np.shape(leaf) for leaf in jax.tree.leaves(initial)] != expected:
         raise argument_error("initial", f"a state with arrays of shapes {expected}", initial, remedy)
-    if not any(is_traced(leaf) for leaf in _leaves(initial)) and not _is_admissible(initial):
+    if not any(is_traced(leaf) for leaf in jax.tree.leaves(initial)) and not _is_admissible(initial):
         raise argument_error("initial", "finite, with densities that are not negative", initial, remedy)
-    return cast_floats(initial, _leaves(like)[0].dtype)
+    return cast_floats(initial, jax.tree.leaves(like)[0].dtype)
 
 
 def _is_admissible(state: Any) -> bool:
     if isinstance(state, LabelState):
-        return all(bool(jnp.all(jnp.isfinite(leaf))) for leaf in _leaves(state))
+        return all(bool(jnp.all(jnp.isfinite(leaf))) for leaf in jax.tree.leaves(state))
     if isinstance(state, (CharacteristicState, BlockLabelState)):
-        return bool(jnp.all(jnp.isfinite(_leaves(state)[0])) & jnp.all(state.log_weight < jnp.inf))
+        return bool(jnp.all(jnp.isfinite(jax.tree.leaves(state)[0])) & jnp.all(state.log_weight < jnp.inf))
     return bool(jnp.all(jnp.isfinite(state)) & (jnp.min(state) >= -_ROUND_OFF * jnp.max(state)))
-
-
-def _leaves(state: Any) -> list:
-    return jax.tree.leaves(state)
 
 
 def _error_estimate(reduced, ts, method, training, stepping, solution, options) -> dict[str, Array]:

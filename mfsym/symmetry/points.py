@@ -6,19 +6,14 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ..problem.inputs import AbstractInputs, Empirical, Gaussian, Sphere
+from ..problem.quasi_random import to_normal, unit_points
 
 _SEED = 20221116  # of the scrambling; any number does
 
 
 def normal_points(count: int, dim: int, seed: int = 0) -> np.ndarray:
     """Scrambled Sobol points mapped to the normal law, [count, dim] (host, float64). `seed` picks one of many sets."""
-    from scipy.special import ndtri
-    from scipy.stats import qmc  # scipy.stats takes as long to import as everything else together
-
-    generator = np.random.default_rng((_SEED, seed))
-    sequence = qmc.Sobol(dim, seed=generator)  # pyright: ignore[reportCallIssue]  # rng= from scipy 1.15 on
-    points = sequence.random_base2(max(0, (count - 1).bit_length()))[:count]
-    return ndtri(np.clip(points, 2.0**-33, 1 - 2.0**-33))  # a scrambled point may be 0
+    return to_normal(unit_points(count, dim, np.random.default_rng((_SEED, seed))))
 
 
 def coordinate_scale(inputs: Gaussian | Sphere) -> float:

@@ -7,6 +7,7 @@ A radial block keeps only its norm, θ_i ∈ [0, π/2]; a signed coordinate is a
 dθ_1² + sin²θ_1 (dθ_2² + sin²θ_2 (dθ_3² + …)).
 """
 
+import functools
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -14,7 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ..law import cell_probabilities, log_density
-from ..quotient import grid, interval_end, node_rule
+from ..quotient import interval_end, node_rule
 
 MOST_ANGLES = 3
 
@@ -43,15 +44,10 @@ class Blocks(NamedTuple):
         """End of the interval [0, end] of an angle."""
         return interval_end(self.signed[axis])
 
-    def faces(self, axis: int, cells: int) -> np.ndarray:
-        """Faces of equal cells of one angle, [cells + 1]."""
-        return grid(cells, self.end(axis))[1]
-
     def probabilities(self, cells: tuple[int, ...]) -> np.ndarray:
         """Probability of every cell of the grid for a uniform unit vector, [n_1, …, n_k]."""
-        return _outer(
-            [cell_probabilities(n, self.dims[axis], self.rest(axis), self.signed[axis]) for axis, n in enumerate(cells)]
-        )
+        rows = [cell_probabilities(n, self.dims[a], self.rest(a), self.signed[a]) for a, n in enumerate(cells)]
+        return functools.reduce(np.multiply.outer, rows)
 
     def nodes(self, counts: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
         """Angles [N, k] of a tensor rule for the uniform law and the logarithms of its weights [N]."""
@@ -68,13 +64,6 @@ class Blocks(NamedTuple):
         angles = np.full(self.angles, np.pi / 2)
         angles[block : block + 1] = 0.0
         return angles
-
-
-def _outer(vectors: list[np.ndarray]) -> np.ndarray:
-    out = vectors[0]
-    for vector in vectors[1:]:
-        out = out[..., None] * vector
-    return out
 
 
 def to_point(angles: Float[Array, "*n k"]) -> Float[Array, "*n blocks"]:

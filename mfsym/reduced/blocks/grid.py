@@ -19,7 +19,7 @@ from jaxtyping import Array, Float
 
 from ...integrate import AbstractDynamics
 from ..transport import LOBATTO_WEIGHTS, OUTFLOW_SHARE, REACTION, lobatto_points, reconstruction_stencil
-from .harmonics import analyse, synthesise
+from .harmonics import analyse, select, synthesise
 from .merging import Groups, pole_groups
 from .observables import observables
 from .quotient import BlockReduction
@@ -36,6 +36,7 @@ class _Tables(eqx.Module):
     potential: tuple[Float[Array, "..."], ...]
     speeds: tuple[tuple[Float[Array, "..."], ...], ...]
     outside: Float[Array, "..."]
+    share: Float[Array, "..."]
 
 
 class BlockGridDynamics(AbstractDynamics):
@@ -71,20 +72,21 @@ class BlockGridDynamics(AbstractDynamics):
             nodes.append(jnp.asarray(np.append(points[:3].T.ravel(), end), dtype))
             faces.append(jnp.asarray(np.linspace(0.0, end, cells + 1), dtype))
         values = [table(node)[0] for table, node in zip(resolved.tables, nodes, strict=True)]
-        over = [table(node, over=2)[0] for table, node in zip(resolved.tables, nodes, strict=True)]
+        over = [table(node, over=2)[0] for table, node in zip(resolved.tables[:-1], nodes[:-1], strict=True)]
         slopes = [t(face)[1].at[..., (0, -1)].set(0.0) for t, face in zip(resolved.tables, faces, strict=True)]
-        select = resolved.select
+        part = functools.partial(select, resolved.blocks)
         speeds = tuple(
-            tuple(select(b, over[b] if b < a else slopes[b] if b == a else values[b]) for b in self.axes) for a in self.axes
+            tuple(part(b, over[b] if b < a else slopes[b] if b == a else values[b]) for b in self.axes) for a in self.axes
         )
         all_moments = self._functionals(self.reduction)
         moments = tuple(self._truncate(resolved, axis, table) for axis, table in enumerate(all_moments))
         tables = _Tables(
             moments,
             all_moments,
-            tuple(select(a, value) for a, value in enumerate(values)),
+            tuple(part(a, value) for a, value in enumerate(values)),
             speeds,
             self._sine_squares(),
+            self.groups.share(self.reduction.uniform),
         )
         return eqx.tree_at(lambda d: d.tables, self, tables, is_leaf=lambda leaf: leaf is None)
 
@@ -100,7 +102,7 @@ class BlockGridDynamics(AbstractDynamics):
             cells, end = reduction.cells[axis], reduction.blocks.end(axis)
             points, rule = lobatto_points(cells, end)
             table, _ = reduction.tables[axis](jnp.asarray(points.ravel(), reduction.dtype))
-            table = reduction.select(axis, table)
+            table = select(reduction.blocks, axis, table)
             weights = table.reshape(*table.shape[:2], 4, cells) * jnp.asarray(rule[None, None, :, None], reduction.dtype)
             inside, *ghosts = (
                 jnp.einsum("ljpc,pcn->ljn", weights, jnp.asarray(part, weights.dtype), precision=_HIGHEST)
@@ -135,7 +137,9 @@ class BlockGridDynamics(AbstractDynamics):
         potential, speeds = self.fields(state)
         values = self.cell_values(state)
         rate = self.transport(values, speeds) + self._reaction(values, potential)
-        return jnp.stack([self.groups.average(part, self.reduction.uniform) for part in rate])
+        assert self.tables is not None
+        share = self.tables.share
+        return jnp.stack([self.groups.average(part, share) for part in rate])
 
     def fields(self, state) -> tuple[Float[Array, "..."], list[Float[Array, "..."]]]:
         """G at the Lobatto points [n_1, 4, n_2, 4, …], and V_a at the faces of every axis a, [n_1, 4, …, n_a + 1, …]."""
@@ -237,19 +241,20 @@ class BlockGridDynamics(AbstractDynamics):
         potential, speeds = self.fields(state)
         points = tuple(1 + 2 * axis for axis in self.axes)
         rate = REACTION * jnp.max(jnp.abs(potential), axis=points)
-        groups, uniform = self.groups, self.reduction.uniform
+        groups = self.groups
         for axis, speed in enumerate(speeds):
             others = tuple(1 + 2 * a - (1 if a > axis else 0) for a in self.axes if a != axis)
             # Inside a group nothing is lost; its ends lose their share of what the group holds.
             face = jnp.max(jnp.abs(speed), axis=others) * jnp.asarray(groups.borders[axis], speed.dtype)
             lower, upper = (jax.lax.slice_in_dim(face, i, i + face.shape[axis] - 1, axis=axis) for i in (0, 1))
             loss = jnp.maximum(lower, upper) / (OUTFLOW_SHARE * self._spacing(axis))
-            rate = rate + (loss if axis == 0 else self._group_rate(groups, loss, uniform))
+            rate = rate + (loss if axis == 0 else self._group_rate(groups, loss))
         return 1 / jnp.maximum(jnp.max(rate), jnp.finfo(state.dtype).tiny)
 
-    def _group_rate(self, groups: Groups, loss, uniform):
-        share = groups.share(uniform)
-        return groups.average(loss * share, uniform) / jnp.where(share > 0, share, 1.0)
+    def _group_rate(self, groups: Groups, loss):
+        assert self.tables is not None
+        share = self.tables.share
+        return groups.average(loss * share, share) / jnp.where(share > 0, share, 1.0)
 
     def _sine_squares(self) -> Float[Array, "..."]:
         """Π sin²θ_a, the share of the last block in ‖u‖², averaged over every cell: [n_1, …, n_k] functional."""

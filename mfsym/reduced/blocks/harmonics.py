@@ -132,6 +132,12 @@ def reachable_degrees(count: int, stride: int) -> np.ndarray:
     return index if stride == 2 else index[(index < 2) | (index % 2 == 0)]
 
 
+def select(blocks: Blocks, axis: int, table: Float[Array, "L J P"]) -> Float[Array, "..."]:
+    """The part of a table that products use: reachable degrees of the first angle, j = 0 of the last."""
+    table = table[reachable_degrees(table.shape[1], blocks.stride)] if axis == 0 else table
+    return table[:, :1] if axis == blocks.angles - 1 else table
+
+
 def analyse(tables: Sequence[Float[Array, "..."]], values: Float[Array, "..."]) -> Float[Array, "..."]:
     """Σ over points of values [P_1, …, P_k] times Π F_i[l_i, l_{i+1}](point i): coefficients [L_1, …, L_k].
 

@@ -27,12 +27,12 @@ class Groups(NamedTuple):
     count: int
     borders: tuple[np.ndarray, ...]
 
-    def average(self, density: Float[Array, "*s"], uniform: Float[Array, "*s"]) -> Float[Array, "*s"]:
+    def average(self, density: Float[Array, "*s"], share: Float[Array, "*s"]) -> Float[Array, "*s"]:
         """Σ_group density · (share of each cell in the uniform law of its group)."""
         if self.count == self.index.size:
             return density
         total = jax.ops.segment_sum(density.ravel(), self.index.ravel(), self.count)
-        return total[self.index.ravel()].reshape(density.shape) * self.share(uniform)
+        return total[self.index.ravel()].reshape(density.shape) * share
 
     def share(self, uniform: Float[Array, "*s"]) -> Float[Array, "*s"]:
         """uniform / Σ_group uniform, evenly where the uniform law underflows."""

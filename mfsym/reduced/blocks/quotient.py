@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .coordinates import Blocks
-from .harmonics import NestedTable, reachable_degrees
+from .harmonics import NestedTable, reachable_degrees, select
 
 _HIGHEST = jax.lax.Precision.HIGHEST
 
@@ -96,26 +96,21 @@ class BlockReduction(eqx.Module):
     def _along_degrees(self, vector: Float[Array, " L"]) -> Float[Array, "..."]:
         return vector.reshape(-1, *(1,) * (self.blocks.angles - 1))
 
-    def select(self, axis: int, table: Float[Array, "L J P"]) -> Float[Array, "..."]:
-        """The part of a table that products use: reachable degrees of the first angle, j = 0 of the last."""
-        table = table[self.degrees] if axis == 0 else table
-        return table[:, :1] if axis == self.blocks.angles - 1 else table
-
     def features(self, angles: Float[Array, "n k"]) -> Float[Array, "n ..."]:
         """Every feature at scattered points, [n, L, J, …]."""
-        tables = [self.select(a, table(angles[:, a])[0]) for a, table in enumerate(self.tables)]
+        tables = [select(self.blocks, a, table(angles[:, a])[0]) for a, table in enumerate(self.tables)]
         return _products(tables)
 
     def features_and_gradients(self, angles: Float[Array, "n k"]) -> tuple[Float[Array, "n ..."], Float[Array, "k n ..."]]:
         """Features at scattered points and their derivatives along the orthonormal frame of the angles."""
         pairs = [table(angles[:, a]) for a, table in enumerate(self.tables)]
-        over = [table(angles[:, a], over=1)[0] for a, table in enumerate(self.tables)]
-        values = [self.select(a, value) for a, (value, _) in enumerate(pairs)]
+        over = [table(angles[:, a], over=1)[0] for a, table in enumerate(self.tables[:-1])]
+        values = [select(self.blocks, a, value) for a, (value, _) in enumerate(pairs)]
         gradients = []
         for axis in range(self.blocks.angles):
             # (Π_{b<axis} 1/sin θ_b) ∂_axis: the harmonics that depend on θ_axis have a factor sin θ_b for every b < axis.
-            mixed = [self.select(b, over[b]) for b in range(axis)]
-            mixed += [self.select(axis, pairs[axis][1]), *values[axis + 1 :]]
+            mixed = [select(self.blocks, b, over[b]) for b in range(axis)]
+            mixed += [select(self.blocks, axis, pairs[axis][1]), *values[axis + 1 :]]
             gradients.append(_products(mixed))
         return _products(values), jnp.stack(gradients)
 

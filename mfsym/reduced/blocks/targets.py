@@ -21,7 +21,7 @@ from ..coefficients import composite_rule
 from ..harmonics import norm_constant
 from ..law import log_density
 from .coordinates import Blocks
-from .harmonics import NestedTable, analyse, nested_tables, reachable_degrees
+from .harmonics import NestedTable, analyse, nested_tables, reachable_degrees, select
 
 _PANELS = {1: 64, 2: 24, 3: 2}  # panels of 16 Gauss points per angle
 _RADII = 24
@@ -52,7 +52,7 @@ def _(target: BlockNorms, inputs, blocks, tables):
     poles = [jnp.asarray(blocks.pole(i), target.weights.dtype) for i in range(len(target.dims))]
     total = 0.0
     for weight, dim, pole in zip(target.weights, target.dims, poles, strict=True):
-        at_pole = [_select(blocks, a, count, table(pole[a][None])[0]) for a, table in enumerate(tables)]
+        at_pole = [select(blocks, a, table(pole[a][None])[0]) for a, table in enumerate(tables)]
         total = total + weight * norm_constant(dim) * analyse(at_pole, jnp.ones((1,) * blocks.angles, pole.dtype))
     energy = 0.5 * _norms_energy(target, inputs)
     zero = jnp.zeros_like(energy)
@@ -83,7 +83,7 @@ def _(target: MultiIndex, inputs, blocks, tables):
     rules = [_rule(blocks, axis) for axis in range(blocks.angles)]
     plain = nested_tables(blocks, count, scaled=False)
     at_nodes = [
-        _select(blocks, a, count, table(jnp.asarray(theta))[0])
+        select(blocks, a, table(jnp.asarray(theta))[0])
         for a, (table, (theta, _)) in enumerate(zip(plain, rules, strict=True))
     ]
     shape = tuple(len(theta) for theta, _ in rules)
@@ -142,8 +142,3 @@ def _radius_rule(inputs: AbstractInputs):
     radius = (low + high) / 2 + (high - low) / 2 * node
     density = weight * np.exp((dim - 1) * np.log(radius / max(centre, 1.0)) - (radius**2 - centre**2) / 2)
     return inputs.scale * jnp.asarray(radius), jnp.asarray(density / density.sum())
-
-
-def _select(blocks: Blocks, axis: int, count: int, table):
-    table = table[reachable_degrees(count, blocks.stride)] if axis == 0 else table
-    return table[:, :1] if axis == blocks.angles - 1 else table
