@@ -13,9 +13,10 @@ import scipy.stats
 import mfsym as mf
 from mfsym.reduced.blocks.coordinates import Blocks, tangents, to_angles, to_point
 from mfsym.reduced.blocks.grid import BlockGridDynamics
-from mfsym.reduced.blocks.harmonics import nested_tables
+from mfsym.reduced.blocks.harmonics import analyse, nested_tables
 from mfsym.reduced.blocks.merging import pole_groups
 from mfsym.reduced.blocks.quotient import BlockReduction
+from mfsym.reduced.transport import lobatto_points
 
 BLOCKS = mf.Problem(mf.Gaussian(8), mf.BlockNorms((1, 2)))  # one angle per norm: two
 LARGEST = mf.Problem(mf.Gaussian(10), mf.MultiIndex(jnp.max, 2))  # two signed angles, with a linear part
@@ -167,6 +168,21 @@ def test_transport_alone_conserves_mass():
     change = transported(state)
     assert float(jnp.max(jnp.abs(change))) > 1e-3
     np.testing.assert_allclose(jnp.sum(change, axis=(1, 2)), 0.0, atol=1e-12 * float(jnp.sum(jnp.abs(change))))
+
+
+@pytest.mark.slow
+def test_moments_are_integrals_of_the_reconstruction():
+    """With a density that does not vanish at the poles, where its continuation reflects the angles that follow."""
+    reduced = mf.reduce(LARGEST, cells=(8, 10), nodes=7, modes=4)
+    dynamics = eqx.filter_jit(lambda d: d.prepare())(BlockGridDynamics(reduced))
+    state = jnp.asarray(np.random.default_rng(3).uniform(size=(2, 8, 10)))
+    rules = [lobatto_points(cells, np.pi) for cells in (8, 10)]
+    theta = np.stack([z.ravel() for z in np.meshgrid(*(points.T.ravel() for points, _ in rules), indexing="ij")], axis=1)
+    weight = np.multiply.outer(np.tile(rules[0][1], 8), np.tile(rules[1][1], 10)).ravel()
+    features = np.asarray(reduced.features(jnp.asarray(theta)))
+    values = np.asarray(dynamics.reconstruct(state)).reshape(2, -1)
+    expected = np.tensordot(weight * (values[0] - values[1]), features, 1)
+    np.testing.assert_allclose(analyse(dynamics.tables.all_moments, state[0] - state[1]), expected, atol=1e-14)
 
 
 @pytest.mark.slow
