@@ -1,4 +1,4 @@
-"""`python -m mfsym demo` and `python -m mfsym solve`: the main job from the shell.
+"""`python -m mfsym demo`, `solve` and `figures`: the main job, one problem, the published experiments, from the shell.
 
 With --json, stdout is one JSON object; progress and prose go to stderr.
 """
@@ -15,6 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 
 import mfsym as mf
+
+from .figures import FIGURES
 
 PROFILES = {
     "abs": jnp.abs,
@@ -47,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m mfsym",
         description="Infinite-width dynamics of two-layer networks: reduced equation, clouds of neurons, verdict.",
     )
-    commands = parser.add_subparsers(title="commands", required=True, metavar="{demo,solve}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="{demo,solve,figures}")
     demo = commands.add_parser(
         "demo",
         help="the whole job on one problem, with figures",
@@ -64,7 +66,16 @@ def _parser() -> argparse.ArgumentParser:
     _problem_options(solve)
     _solver_options(solve)
     solve.set_defaults(run=run_solve)
-    for command in (demo, solve):
+    figures = commands.add_parser(
+        "figures",
+        help="the published experiments as figures: finite networks beside their limit",
+        description="Run experiments and draw them; `all` stands for every one.",
+        epilog="Names: " + "; ".join(f"{name} ({experiment.sentence})" for name, experiment in FIGURES.items()) + ".",
+    )
+    figures.add_argument("names", nargs="+", choices=("all", *FIGURES), metavar="NAME", help="which, or `all`")
+    figures.add_argument("--out", type=Path, default=Path("figures_out"), help="folder for them (default: figures_out)")
+    figures.set_defaults(run=run_figures)
+    for command in (demo, solve, figures):
         command.add_argument("--json", action="store_true", help="print one JSON object on stdout")
         command.add_argument("--dtype", choices=("float64", "float32"), default="float64", help="floating type")
         command.add_argument("--seed", type=int, default=0, help="seed of the random clouds (default: 0)")
@@ -138,6 +149,23 @@ def run_demo(options: argparse.Namespace) -> dict[str, Any]:
     _say(f"... {record['report']['wall_s']:.1f} s. {report}")
     record["files"] = _draw(options.out, pde, full, report)
     _say(f"{_error_sentence(pde)}\n{pde}\nFigures: " + ", ".join(record["files"]))
+    return record
+
+
+def run_figures(options: argparse.Namespace) -> dict[str, Any]:
+    """Run and draw experiments, one file each."""
+    names = list(FIGURES) if "all" in options.names else list(dict.fromkeys(options.names))
+    options.out.mkdir(parents=True, exist_ok=True)
+    record: dict[str, Any] = {"files": [], "wall_s": {}}
+    for name in names:
+        _say(f"{name}: {FIGURES[name].sentence} ...")
+        started = time.perf_counter()
+        drawn = FIGURES[name].draw(FIGURES[name].compute(jax.random.key(options.seed)))
+        path = options.out / f"{name}.png"
+        drawn.savefig(path, dpi=130)
+        record["files"].append(str(path))
+        record["wall_s"][name] = time.perf_counter() - started
+        _say(f"... {record['wall_s'][name]:.0f} s, {path}")
     return record
 
 

@@ -34,6 +34,7 @@ ROOMS: dict[str, set[str] | None] = {
     "extrapolation": set(),
     "distances": {"reduced", "solution"},
     "crosscheck": {"particles", "reduced", "reduce", "lift", "distances", "extrapolation", "problem", "neurons", "solution"},
+    "figures": {"plot", "particles", "reduced", "reduce", "lift", "predict", "problem", "neurons", "solution"},
     "plot": {"reduced", "lift", "neurons", "solution", "crosscheck"},
     "__main__": None,
     "__init__": None,

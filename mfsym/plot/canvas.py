@@ -123,7 +123,7 @@ def line_key(label: str, colour: str = INK, **look: Any):
     """An entry of a legend."""
     from matplotlib.lines import Line2D
 
-    return Line2D([], [], color=colour, label=label, **{"lw": 1.5, **look})
+    return Line2D([], [], label=label, **{"color": colour, "lw": 1.5, **look})
 
 
 def shade_key(label: str, shade: float = SHADE):

@@ -1,0 +1,12 @@
+"""The experiments of Hajjar & Chizat (arXiv:2211.08771) and of the notebooks of its authors: networks beside their limit.
+
+`FIGURES[name].compute(key)` runs one, `FIGURES[name].draw(record)` draws it; `python -m mfsym figures NAME` does both.
+Settings are those of the authors unless a docstring says otherwise; limits come from the reduced route.
+"""
+
+from . import odd
+from .base import Experiment as Experiment
+
+FIGURES: dict[str, Experiment] = {
+    "odd": odd.EXPERIMENT,
+}

@@ -1,0 +1,26 @@
+"""What a figure of the experiments is: something to compute, and a way to draw it."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from jaxtyping import PRNGKeyArray
+
+
+class Experiment(NamedTuple):
+    """One experiment: `compute(key)` returns a record of numbers, `draw(record)` a matplotlib figure of it.
+
+    `sentence` says what is shown. Exact limits are lines, finite networks are markers or bars.
+    """
+
+    sentence: str
+    compute: Callable[[PRNGKeyArray], Any]
+    draw: Callable[[Any], Any]
+
+
+_SHADES = ("#9ecae1", "#6baed6", "#2171b5", "#08306b")  # from the smallest network to the largest
+
+
+def network_marks(index: int, colour: str | None = None) -> dict[str, Any]:
+    """How the markers of the network number `index` look: open, darker with the width, or of one colour."""
+    colour = _SHADES[index % 4] if colour is None else colour
+    return {"color": colour, "ls": "none", "marker": "osD^"[index % 4], "ms": 3.4, "mfc": "white", "mew": 1.0}
