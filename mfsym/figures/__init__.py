@@ -4,9 +4,13 @@
 Settings are those of the authors unless a docstring says otherwise; limits come from the reduced route.
 """
 
-from . import odd
+from . import distances, histograms, masses, odd, perpendicular
 from .base import Experiment as Experiment
 
 FIGURES: dict[str, Experiment] = {
     "odd": odd.EXPERIMENT,
+    "histograms": histograms.EXPERIMENT,
+    "distances": distances.EXPERIMENT,
+    "masses": masses.EXPERIMENT,
+    "perpendicular": perpendicular.EXPERIMENT,
 }
