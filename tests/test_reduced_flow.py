@@ -56,6 +56,7 @@ def test_restart_from_the_final_state():
         np.testing.assert_allclose(second.observables[name][0], first.observables[name][1], atol=1e-12)
 
 
+@pytest.mark.slow
 def test_error_estimate_bounds_the_error():
     """At 100 cells and the default tolerance, against 1600 cells with errors of time stepping below 1e-9."""
     run = mf.solve_reduced(problems.small_reduction(100), jnp.array([0.0, 1.0]), error=True)

@@ -81,6 +81,7 @@ def test_limiter_keeps_means_and_does_nothing_where_all_is_positive():
     np.testing.assert_allclose(dynamics.cell_values(smooth), dynamics.reconstruct(smooth), rtol=1e-13)
 
 
+@pytest.mark.slow
 def test_without_the_limiter_densities_become_negative():
     """The check of `test_reduced_methods.test_densities_are_not_negative`, failing where the limiter is off."""
     reduced = problems.small_reduction(50)

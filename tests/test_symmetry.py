@@ -120,6 +120,7 @@ def padded(cloud):
     return mf.Particles(jnp.pad(scale * cloud.a, (0, more)), jnp.pad(scale * cloud.b, ((0, more), (0, 0))))
 
 
+@pytest.mark.slow
 def test_the_defect_of_trained_random_clouds_decays():
     """After the flow has learnt an even target, by Euler steps of the exact risk."""
     problem = mf.Problem(mf.Gaussian(DIM), mf.SubspaceNorm(2))

@@ -130,6 +130,7 @@ def test_the_heavy_ball_is_that_of_optax():
     np.testing.assert_array_equal(ours.ts, TS)
 
 
+@pytest.mark.slow
 def test_gradient_descent_on_fresh_samples():
     cloud, sampling = mf.sphere_cloud(PROBLEM, width=8, key=KEY), {"samples": 32, "key": KEY}
     training = mf.Training(2.0, 0.5, 0.3, step=0.25)

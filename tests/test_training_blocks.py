@@ -56,6 +56,7 @@ TARGETS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TARGETS)
 def test_exact_risk_against_samples(name):
     problem = mf.Problem(BLOCKS, TARGETS[name])

@@ -1,22 +1,40 @@
 """Work in blocks of rows, so that memory does not grow as the product of two sizes."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
-_ROWS = 128  # rows of one block: long enough for matrix products, short enough for a cache
-_ENTRIES = 2**20  # entries of one block × columns matrix, whatever the number of columns
+
+class BlockLimits(NamedTuple):
+    """At most `rows` rows, and `entries` entries of the matrix rows × columns, but `fewest` rows in any case.
+
+    The arrays with one entry per column are read and written once per block: with few rows, that is most of the work.
+    """
+
+    rows: int
+    entries: int
+    fewest: int
+
+
+# Measured with benchmarks/particle_step.py. A processor wants blocks that stay in its cache; an accelerator wants to be
+# full: there, on an H100, blocks of 2²⁰ entries took two to thirty times as long as these.
+_PROCESSOR = BlockLimits(rows=128, entries=2**20, fewest=16)
+_ACCELERATOR = BlockLimits(rows=2**16, entries=2**25, fewest=16)
+
+
+def block_limits() -> BlockLimits:
+    """The limits for the kind of device that runs by default."""
+    return _PROCESSOR if jax.default_backend() == "cpu" else _ACCELERATOR
 
 
 def split_rows(rows: PyTree, columns: int) -> PyTree:
-    """Arrays [n, ...] as blocks [blocks, rows, ...], padded with zeros at the end.
-
-    A block has at most 128 rows and, times `columns`, at most 2²⁰ entries.
-    """
+    """Arrays [n, ...] as blocks [blocks, rows, ...] for rows × columns matrices, padded with zeros at the end."""
     count = jax.tree.leaves(rows)[0].shape[0]
-    largest = max(1, min(_ROWS, _ENTRIES // columns))
+    limits = block_limits()
+    largest = max(limits.fewest, min(limits.rows, limits.entries // columns))
     blocks = -(-count // largest)
     size = -(-count // blocks)
 
