@@ -1,8 +1,11 @@
 """What a figure of the experiments is: something to compute, and a way to draw it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
 
@@ -15,6 +18,18 @@ class Experiment(NamedTuple):
     sentence: str
     compute: Callable[[PRNGKeyArray], Any]
     draw: Callable[[Any], Any]
+
+
+def run_each(function: Callable[[Any], Any], arguments: Iterable[Any]) -> list[Any]:
+    """function(argument) for each of them, two at a time: training or compiling one network keeps one core busy."""
+    double = jnp.result_type(float) == jnp.float64  # a setting that other threads do not see if it was made in a `with`
+
+    def one(argument):
+        with jax.enable_x64(double):
+            return function(argument)
+
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(one, arguments))
 
 
 _SHADES = ("#9ecae1", "#6baed6", "#2171b5", "#08306b")  # from the smallest network to the largest

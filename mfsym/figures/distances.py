@@ -24,7 +24,7 @@ from ..reduce import reduce
 from ..reduced.flow import solve_reduced
 from ..reduced.harmonics import norm_constant
 from ..solution import Solution
-from .base import Experiment
+from .base import Experiment, run_each
 
 DIM, DIM_H, CELLS, END, LIMIT_END = 30, 5, 400, 100.0, 1000.0
 WIDTHS, SEEDS, RECORDS = (128, 1024), 3, 160
@@ -66,8 +66,12 @@ def compute(
     problem = Problem(Gaussian(DIM), SubspaceNorm(DIM_H))
     exact = solve_reduced(reduce(problem, cells=cells), _times(limit_end, 3 * RECORDS), derivative="forward")
     ts = _times(end, RECORDS)
-    runs = [[_observe(problem, ts, m, jax.random.fold_in(key, m * seeds + i)) for i in range(seeds)] for m in widths]
-    networks = {name: np.array([[run[name] for run in row] for row in runs]) for name in NAMES}
+
+    def row(width: int) -> list[dict[str, np.ndarray]]:
+        return [_observe(problem, ts, width, jax.random.fold_in(key, width * seeds + i)) for i in range(seeds)]
+
+    runs = run_each(row, widths)
+    networks = {name: np.array([[run[name] for run in each] for each in runs]) for name in NAMES}
     return DistancesRecord(exact, float(norm_constant(DIM_H)), np.asarray(ts, float), networks, widths)
 
 

@@ -26,7 +26,7 @@ from ..reduce import reduce
 from ..reduced.build import stack
 from ..reduced.flow import solve_reduced
 from ..reduced.harmonics import norm_constant
-from .base import Experiment
+from .base import Experiment, run_each
 
 DIM, END, WIDTH, SEEDS, CELLS, MODES = 40, 10.0, 1024, 2, 200, 32
 MASSES = (521 / 1024, 503 / 1024)
@@ -74,8 +74,11 @@ def compute(
     reductions = stack([reduce(problem_of(k), cells=CELLS, modes=MODES) for k in dims])
     limits = jax.vmap(lambda one: solve_reduced(one, ts, derivative="forward"))(reductions)
     exact = np.stack([limits.mass_plus[:, -1], limits.mass_minus[:, -1]], axis=1)
-    networks = [[_network(k, ts, width, jax.random.fold_in(key, k * seeds + i)) for i in range(seeds)] for k in network_dims]
-    return MassesRecord(dims, exact, network_dims, np.array(networks), width)
+
+    def row(dim_h: int) -> list[list[float]]:
+        return [_network(dim_h, ts, width, jax.random.fold_in(key, dim_h * seeds + i)) for i in range(seeds)]
+
+    return MassesRecord(dims, exact, network_dims, np.array(run_each(row, network_dims)), width)
 
 
 def _network(dim_h: int, ts: Array, width: int, key: PRNGKeyArray) -> list[float]:

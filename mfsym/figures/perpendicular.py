@@ -25,7 +25,7 @@ from ..problem.targets import SubspaceNorm
 from ..problem.training import Training
 from ..reduce import reduce
 from ..reduced.flow import solve_reduced
-from .base import Experiment
+from .base import Experiment, run_each
 
 DIM, DIM_H, WIDTH, BATCH, RATE, SEEDS = 20, 5, 1024, 256, 5e-2, 6
 STEPS = (20, 100, 200, 1000, 5000)
@@ -55,7 +55,7 @@ def compute(
     x = np.zeros((RADII.size, DIM))
     x[:, 0], x[:, DIM_H] = 1.0, RADII
     exact = jax.lax.map(lambda state: predict(dataclasses.replace(limit, final=state), x), limit.states)
-    networks = [_network(problem, ts, width, x, jax.random.fold_in(key, i)) for i in range(seeds)]
+    networks = run_each(lambda i: _network(problem, ts, width, x, jax.random.fold_in(key, i)), range(seeds))
     return PerpendicularRecord(every.astype(float), RADII, np.asarray(exact), np.stack(networks), width)
 
 
