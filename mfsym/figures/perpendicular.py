@@ -56,7 +56,7 @@ def compute(
     x[:, 0], x[:, DIM_H] = 1.0, RADII
     exact = jax.lax.map(lambda state: predict(dataclasses.replace(limit, final=state), x), limit.states)
     networks = run_each(lambda i: _network(problem, ts, width, x, jax.random.fold_in(key, i)), range(seeds))
-    return PerpendicularRecord(every.astype(float), RADII, np.asarray(exact), np.stack(networks), width)
+    return PerpendicularRecord(every.astype(float), RADII, np.asarray(exact), np.array(networks), width)
 
 
 def _network(problem: Problem, ts: Array, width: int, x: np.ndarray, key: PRNGKeyArray) -> np.ndarray:
