@@ -4,7 +4,7 @@
 Settings are those of the authors unless a docstring says otherwise; limits come from the reduced route.
 """
 
-from . import distances, histograms, masses, odd, perpendicular
+from . import dimension, distances, histograms, labels, long_time, masses, odd, perpendicular, staircase
 from .base import Experiment as Experiment
 
 FIGURES: dict[str, Experiment] = {
@@ -13,4 +13,8 @@ FIGURES: dict[str, Experiment] = {
     "distances": distances.EXPERIMENT,
     "masses": masses.EXPERIMENT,
     "perpendicular": perpendicular.EXPERIMENT,
+    "staircase": staircase.EXPERIMENT,
+    "dimension": dimension.EXPERIMENT,
+    "long-time": long_time.EXPERIMENT,
+    "labels": labels.EXPERIMENT,
 }
