@@ -60,8 +60,9 @@ def _moments(reduction: AngleReduction | BlockReduction, theta, weight) -> np.nd
 
 def _scaled(reduction: BlockReduction, moments: Float[Array, "..."]) -> np.ndarray:
     angles = reduction.blocks.angles
-    scaled = moments * reduction.factors.reshape(-1, *(1,) * (angles - 1))
-    return np.asarray(scaled.reshape(*moments.shape[: moments.ndim - angles], -1))
+    records = moments.ndim - angles
+    scaled = moments * reduction.factors.reshape(*(1,) * records, -1, *(1,) * (angles - 1))
+    return np.asarray(scaled.reshape(*moments.shape[:records], -1))
 
 
 @eqx.filter_jit

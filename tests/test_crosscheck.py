@@ -97,6 +97,16 @@ def test_cross_check_agrees(name):
 
 
 @pytest.mark.slow
+def test_two_angles_agree():
+    """|x_1| + ‖x_{2:3}‖ in 8 dimensions, on two angles."""
+    problem = mf.Problem(mf.Gaussian(8), mf.BlockNorms((1, 2), (1.0, 1.0)))
+    report = mf.cross_check(problem, jnp.array([0.0, 1.0, 4.0]), widths=(64, 192, 576), seeds=8)
+    print(report)
+    assert report.verdict == "agree"
+    assert set(report.judgements) == {"grid", "characteristics"}
+
+
+@pytest.mark.slow
 def test_no_angle_is_checked_too():
     report = mf.cross_check(mf.Problem(mf.Gaussian(3), mf.SubspaceNorm(3)), jnp.asarray(TIMES), widths=(32, 96, 256))
     assert report.verdict == "agree" and list(report.judgements) == ["grid"]
