@@ -1,4 +1,9 @@
-"""Run every benchmark, write `results.json` and renew the tables in README.md: `python benchmarks/run.py`."""
+"""Run the benchmarks, write `results-PLATFORM.json` and renew the tables in README.md.
+
+    python benchmarks/run.py [NAME ...]
+
+PLATFORM is the kind of device that jax finds: "cpu", "gpu" or "tpu". README.md keeps one table of each for every kind.
+"""
 
 import datetime
 import importlib.metadata
@@ -10,10 +15,12 @@ import sys
 from pathlib import Path
 
 import jax
+import particle_step
 import published_step
+import sweep
 
 FOLDER = Path(__file__).resolve().parent
-BENCHMARKS = {"published_step": published_step}
+BENCHMARKS = {"published_step": published_step, "particle_step": particle_step, "sweep": sweep}
 PACKAGES = ("mfsym", "jax", "jaxlib", "equinox", "diffrax", "numpy")
 
 
@@ -63,17 +70,22 @@ def renewed(readme: str, name: str, text: str) -> str:
 
 def main() -> None:
     """Run, print, write."""
+    names = sys.argv[1:] or list(BENCHMARKS)
+    unknown = set(names) - set(BENCHMARKS)
+    if unknown:
+        sys.exit(f"No benchmark is called {', '.join(sorted(unknown))}; choose from {', '.join(BENCHMARKS)}.")
     jax.config.update("jax_enable_x64", True)
     where = environment()
-    results: dict = {"environment": where}
+    file = FOLDER / f"results-{where['platform']}.json"
+    results: dict = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     page = FOLDER / "README.md"
     text = page.read_text(encoding="utf-8")
-    for name, benchmark in BENCHMARKS.items():
-        results[name] = benchmark.measure()
-        table = f"{benchmark.table(results[name])}\n- Measured {described(where)}"
+    for name in names:
+        results[name] = {"environment": where} | BENCHMARKS[name].measure()
+        table = f"{BENCHMARKS[name].table(results[name])}\n- Measured {described(where)}"
         sys.stdout.write(f"== {name}\n{table}\n")
-        text = renewed(text, name, table)
-    (FOLDER / "results.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+        text = renewed(text, f"{name} on {where['platform']}", table)
+    file.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     page.write_text(text, encoding="utf-8")
 
 

@@ -149,7 +149,29 @@ def test_readme_table_can_be_renewed(monkeypatch):
     monkeypatch.syspath_prepend(str(FOLDER))
     run = load("run")
     page = (FOLDER / "README.md").read_text(encoding="utf-8")
-    renewed = run.renewed(page, "published_step", "new table")
-    assert "\nnew table\n" in renewed and run.renewed(renewed, "published_step", "new table") == renewed
+    for name in run.BENCHMARKS:
+        for platform in ("cpu", "gpu"):
+            section = f"{name} on {platform}"
+            renewed = run.renewed(page, section, "new table")
+            assert "\nnew table\n" in renewed and run.renewed(renewed, section, "new table") == renewed
     with pytest.raises(ValueError, match=r"README\.md must contain"):
-        run.renewed("no markers", "published_step", "new table")
+        run.renewed("no markers", "published_step on cpu", "new table")
+
+
+def test_the_steps_that_are_compared_are_one_step():
+    step = load("particle_step")
+    cloud, x, y = step.data(300, 200, 12)
+    plain, blocked = step.plain_step(cloud, x, y), step.blocked_step(cloud, x, y)
+    for one, other, start in zip(*map(jax.tree.leaves, (plain, blocked, cloud)), strict=True):
+        assert one.dtype == other.dtype == jnp.float32
+        moved = np.max(np.abs(np.asarray(one) - np.asarray(start)))
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-5 * moved + 1e-7)
+    rows = step.measure([(64, 32, 8)], turns=1)["rows"]
+    assert {"mfsym", "jax.value_and_grad", "the two products alone"} <= {row["name"] for row in rows}
+    assert all(row["seconds"] > 0 for row in rows)
+
+
+def test_a_sweep_agrees_with_single_runs():
+    sweep = load("sweep")
+    rows = sweep.measure(counts=(3,), turns=1)["rows"]
+    assert rows[0]["count"] == 3 and rows[0]["difference"] < 1e-5
