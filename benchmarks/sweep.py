@@ -1,7 +1,7 @@
 """Many reduced equations at once: one vmapped `mf.solve_reduced` beside one after the other.
 
-f* = ‖x_H‖ for pairs (d, d_H), to t = 10 on 200 cells with 32 modes, in float64. Reductions of different problems have the same
-shapes, so that they stack, and one compiled loop solves all.
+f* = ‖x_H‖ for pairs (d, d_H), to t = 10 on 200 cells with 32 modes, in float64. Reductions of different problems have
+the same shapes, so that they stack, and one compiled loop solves all.
 
     python benchmarks/sweep.py [--turns 5] [--json]
 """

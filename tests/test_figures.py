@@ -60,8 +60,8 @@ def test_odd_networks_follow_the_moment_equation():
         limit = np.interp(record.ts, record.exact.ts, away)
         np.testing.assert_allclose(record.distance[i], limit, rtol=0, atol=5 * np.sqrt(1 / (4 * width)))
         assert np.all(record.risk[i] >= 0.4 + record.nonlinear[i] / 2 - 1e-9)
-        # Even part of m independent neurons at the start: E f² = E|b·x|²/(4m) = 1/(4 m d).
-        assert 0.3 < record.nonlinear[i][0] * 4 * 60 * width < 3
+        # Even part of m neurons with balanced signs at the start: E f² = Var|b·x|/(4m) = (1 − 2/π)/(4 m d).
+        assert 0.5 < record.nonlinear[i][0] * 4 * 60 * width / (1 - 2 / np.pi) < 2
 
 
 # Angles of the neurons.

@@ -93,7 +93,8 @@ def draw(record: PerpendicularRecord, axes: Any = None, steps: tuple[int, ...] =
         over_steps.set(xlabel="step", xscale="log")
         _keys(over_radius, [f"step {step}" for step in steps])
         _keys(over_steps, [f"$r = {record.radii[j]:g}$" for j in columns])
-        _legend(figure, record, over_steps)
+        over_steps.add_artist(over_steps.get_legend())  # stays when the next one comes
+        _legend(record, over_steps)
         return finish(figure, axes)
 
 
@@ -111,10 +112,10 @@ def _look(k: int) -> dict[str, Any]:
 
 def _keys(ax: Any, labels: list[str]) -> None:
     marks = [line_key(text, _COLOURS[k], marker=_MARKERS[k], ms=3.8, mfc="white", mew=1.0) for k, text in enumerate(labels)]
-    ax.add_artist(ax.legend(handles=marks, loc="upper left"))
+    ax.legend(handles=marks, loc="upper left")
 
 
-def _legend(figure: Any, record: PerpendicularRecord, ax: Any) -> None:
+def _legend(record: PerpendicularRecord, ax: Any) -> None:
     networks = f"{len(record.networks)} networks, $m={record.width}$:\nmean ± s.d."
     marks = [
         line_key(r"lines: $m=\infty$ (exact)", INK),
