@@ -97,7 +97,7 @@ def draw(record: LabelsRecord, axes: Any = None):
         angle.set_ylabel(r"angle $\theta_t$")
         gain.set_ylabel(r"$\log\,(c_t / c_0)$")
         _draw_decays(mass, record)
-        _legends(record, angle, gain, opacity)
+        _legends(record, gain, opacity)
         return finish(figure, axes)
 
 
@@ -118,10 +118,12 @@ def _draw_decays(ax: Any, record: LabelsRecord) -> None:
     ax.legend(handles=handles, loc="lower left")
 
 
-def _legends(record: LabelsRecord, angle: Any, gain: Any, opacity: np.ndarray) -> None:
+def _legends(record: LabelsRecord, gain: Any, opacity: np.ndarray) -> None:
     keys = [line_key(f"$t = {number(t)}$", INK, alpha=a) for t, a in zip(record.times, opacity, strict=True)]
     gain.legend(handles=keys, ncols=2, loc="lower left", bbox_to_anchor=(0.0, 0.52), columnspacing=1.0)
-    angle.legend(handles=[line_key(name, colour) for _, colour, name in SIGNS], loc="center right")
+    gain.add_artist(gain.get_legend())  # a second legend would replace the first
+    signs = [line_key(name, colour) for _, colour, name in SIGNS]
+    gain.legend(handles=signs, ncols=2, loc="upper left", bbox_to_anchor=(0.0, 0.49), columnspacing=1.0)
 
 
 EXPERIMENT = Experiment("labels: where each neuron goes, what mass it gains, and what weight decay changes", compute, draw)
