@@ -8,7 +8,7 @@ import references
 from matplotlib.patches import StepPatch
 
 import mfsym as mf
-from mfsym.figures import FIGURES, distances, histograms, masses, odd, perpendicular
+from mfsym.figures import FIGURES, dimension, distances, fresh_samples, histograms, masses, odd, perpendicular, staircase
 from mfsym.figures.base import run_each
 
 KEY = jax.random.key(0)
@@ -222,3 +222,107 @@ def test_perpendicular_networks():
     off = np.abs(networks.mean(axis=0) - exact) / (networks.std(axis=0, ddof=1) / np.sqrt(len(networks)))
     print(f"largest difference {off.max():.1f} standard errors, median {np.median(off):.1f}")
     assert off.max() < 5 and np.median(off) < 2
+
+
+@pytest.fixture(scope="module")
+def stairs():
+    """Limits of one and two steps and networks of three, d = 8, up to F(0) t = 10: for two blocks t = 4."""
+    sizes = {("basic", 2): {"cells": (16, 20), "modes": 6}, ("orthogonal", 2): {"cells": 16, "modes": 12}}
+    return staircase.compute(KEY, most=3, solved=2, width=64, steps=200, dim=8, sizes=sizes)
+
+
+def test_staircases_against_references(stairs):
+    """|x_1| + ‖x_{2:3}‖ at t = 4, one step of either kind, and F(0) of nested norms, where the limit starts."""
+    assert stairs.exact["orthogonal", 2][-1] == pytest.approx(0.058785 / 2.5, rel=1e-3)
+    np.testing.assert_array_equal(stairs.exact["basic", 1], stairs.exact["orthogonal", 1])
+    for case, shares in stairs.exact.items():
+        assert shares[0] == pytest.approx(1, rel=1e-9), case
+        assert np.all(np.diff(shares) < 0)
+
+
+def test_exact_risk_of_staircase_networks():
+    """Against the exact risk of BlockNorms, and against samples for nested norms."""
+    blocks, nested = (staircase.coordinate_sets(kind, 2) for kind in ("orthogonal", "basic"))
+    problem = mf.Problem(mf.Gaussian(8), mf.BlockNorms((1, 2)))
+    cloud = mf.sphere_cloud(problem, width=32, key=KEY)
+    cloud = mf.Particles(3 * cloud.a, cloud.b)
+    states = jax.tree.map(lambda leaf: leaf[None], cloud)
+    share = staircase.risk_share(states, blocks, 8)[0]
+    assert share * staircase.initial_risk(blocks) == pytest.approx(float(mf.risk_of(problem).value(cloud)), rel=1e-12)
+    x = problem.inputs.sample(jax.random.key(1), 50_000)
+    target = jax.vmap(staircase.network_target(nested, 2))(x)
+    losses = 0.5 * np.asarray(mf.predict(cloud, x) - target) ** 2
+    exact = staircase.risk_share(states, nested, 8)[0] * staircase.initial_risk(nested)
+    assert abs(losses.mean() - exact) < 4 * losses.std() / np.sqrt(len(losses)) < 0.05 * exact
+
+
+@pytest.mark.parametrize("kind", staircase.KINDS)
+def test_staircase_networks(stairs, kind):
+    """The bias of order 1/m is taken out with two widths; what is left is at most 4.5 standard errors and 1 % for the step."""
+    sets, steps = staircase.coordinate_sets(kind, 2), np.array([0, 40, 200])
+    problem = mf.Problem(mf.Gaussian(8), staircase.network_target(sets, 3))
+    start = staircase.initial_risk(sets)
+
+    def one(width, seed):
+        states = fresh_samples.train(problem, start, steps, width, jax.random.key(seed))
+        return staircase.risk_share(states, sets, 8)
+
+    half, whole = (np.stack([one(width, seed) for seed in range(8)]) for width in (64, 128))
+    exact = np.interp(fresh_samples.RATE * steps, stairs.clock, stairs.exact[kind, 2])
+    limit = 2 * whole.mean(axis=0) - half.mean(axis=0)
+    error = np.sqrt((4 * whole.var(axis=0, ddof=1) + half.var(axis=0, ddof=1)) / 8)
+    print(f"exact {exact}, extrapolated {limit} ± {error}")
+    assert np.all(np.abs(limit - exact)[1:] < (4.5 * error + 0.01 * exact)[1:]) and np.all(error < 0.1 * exact)
+
+
+def test_staircases_are_drawn(stairs):
+    axes = FIGURES["staircase"].draw(stairs).axes
+    assert [curves(ax) for ax in axes] == [(2, 3), (2, 3)]
+    np.testing.assert_array_equal(axes[0].get_lines()[1].get_ydata(), stairs.exact["basic", 2][1:])
+    labels = [text.get_text() for text in axes[1].get_legend().get_texts()]
+    assert labels[1:] == ["$k=2$", "$k=3$ (network only)"]
+
+
+@pytest.fixture(scope="module")
+def dimensions():
+    """d_H = 2, so that F(0) t = t, up to t = 8 and, for the limits, 11.2."""
+    sizes = {"cells": 100, "modes": 48, "nodes": 15}
+    return dimension.compute(KEY, {2: (3, 10)}, {2: (3, 10)}, (100,), width=64, steps=160, sizes=sizes)
+
+
+def test_dimensions_against_references(dimensions):
+    """d = 10: another scheme with explicit steps, to half a per cent; and the same run alone, not in a batch."""
+    for t, risk in ((1, 0.5399), (4, 0.0583), (8, 0.01825)):
+        row = np.exp(np.interp(t, dimensions.clock, np.log(dimensions.exact[2, 10])))
+        assert row == pytest.approx(risk, rel=1e-2)
+    reduced = mf.reduce(mf.Problem(mf.Gaussian(10), mf.SubspaceNorm(2)))
+    alone = mf.solve_reduced(reduced, [0.0, 8.0], derivative="forward").risk[-1]
+    assert dimensions.exact[2, 10][np.argmin(np.abs(dimensions.clock - 8))] == pytest.approx(float(alone), rel=1e-4)
+    dims, times = dimensions.crossings(2)
+    np.testing.assert_array_equal(dims, [3, 10, 100])
+    np.testing.assert_allclose(times[:2], [4.04, 10.63], rtol=1e-2)
+    assert np.isnan(times[2])  # 17.5: after the end
+    assert dimension.first_time(np.array([0.0, 1.0, 100.0]), np.array([1.0, 0.1, 0.001])) == pytest.approx(10)
+
+
+def test_networks_in_either_dimension(dimensions):
+    """The bias of order 1/m is taken out with two widths; what is left is at most 4.5 standard errors and 1 % for the step."""
+    steps = np.array([0, 20, 160])
+    for case in ((2, 3), (2, 10)):
+        half, whole = (
+            np.stack([dimension.network_share(case, steps, width, jax.random.key(seed)) for seed in range(8)])
+            for width in (64, 128)
+        )
+        exact = np.exp(np.interp(fresh_samples.RATE * steps, dimensions.clock, np.log(dimensions.exact[case])))
+        limit = 2 * whole.mean(axis=0) - half.mean(axis=0)
+        error = np.sqrt((4 * whole.var(axis=0, ddof=1) + half.var(axis=0, ddof=1)) / 8)
+        print(f"{case}: exact {exact}, extrapolated {limit} ± {error}")
+        assert np.all(np.abs(limit - exact)[1:] < (4.5 * error + 0.01 * exact)[1:])
+
+
+def test_dimensions_are_drawn(dimensions):
+    curve, crossing = FIGURES["dimension"].draw(dimensions).axes
+    assert curves(curve) == (3, 2) and curves(crossing)[0] == 1
+    window = dimensions.clock[1:] <= 8.001
+    np.testing.assert_array_equal(curve.get_lines()[1].get_ydata(), dimensions.exact[2, 10][1:][window])
+    assert crossing.get_lines()[1].get_linestyle() == "None"
