@@ -7,11 +7,13 @@ limit has one angle whatever d is: all of it is one vmapped run, up to d = 10⁴
 
 from typing import Any, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from ..neurons import Particles
 from ..particles.risk.choose import risk_of
 from ..plot.canvas import GREY, INK, finish, line_key, panels, style
 from ..problem.inputs import Gaussian
@@ -27,11 +29,8 @@ from .fresh_samples import BATCH, CLOCK, RATE, STEPS, WIDTH, exact_clock, record
 CURVES = {2: (3, 5, 10, 40, 100, 200), 5: (10, 20, 40, 100, 200)}  # d_H: the d of the authors
 NETWORKS = {2: (3, 40, 200), 5: (10, 40, 200)}
 LARGE = (500, 1000, 3000, 10_000)
-SIZES: dict[str, Any] = {
-    "cells": 200,
-    "modes": 64,
-    "nodes": 63,
-}  # at d = 10⁴ 800 cells and 128 modes move F by less than 1 % of itself
+# At d = 10⁴ 800 cells and 128 modes move F by less than 1 % of itself.
+SIZES: dict[str, Any] = {"cells": 200, "modes": 64, "nodes": 63}
 LEVEL = 0.01  # of F(0)
 _LATER = np.linspace(1.05, 1.4, 8)  # limits go on for longer than networks, to find out when F = 0.01 F(0)
 _COLOURS: dict[int, str] = {
@@ -86,7 +85,7 @@ def compute(
     starts = np.array([[k / 2] for k, _ in cases])
     exact = dict(zip(cases, np.asarray(runs.risk) / starts, strict=True))
     shown = [(k, d) for k, dims in networks.items() for d in dims]
-    trained = run_each(lambda case: _network(case, marks, width, key), shown)
+    trained = run_each(lambda case: network_share(case, marks, width, key), shown)
     return DimensionRecord(clock, exact, marks, dict(zip(shown, trained, strict=True)), width)
 
 
@@ -102,12 +101,16 @@ def _problem(case: tuple[int, int]) -> Problem:
     return Problem(Gaussian(dim), SubspaceNorm(dim_h))
 
 
-def _network(case: tuple[int, int], steps: Int[np.ndarray, " K"], width: int, key: Array) -> Float[np.ndarray, " K"]:
+def network_share(case: tuple[int, int], steps: Int[np.ndarray, " K"], width: int, key: Array) -> Float[np.ndarray, " K"]:
     """Exact F/F(0) of one network at these steps."""
     problem, start = _problem(case), case[0] / 2
     states = train(problem, start, steps, width, jax.random.fold_in(jax.random.fold_in(key, case[0]), case[1]))
-    risk = risk_of(problem)
-    return np.asarray(jax.jit(lambda states: jax.lax.map(risk.prepare().value, states))(states) / start)
+    return np.asarray(_risks(risk_of(problem), states) / start)
+
+
+@eqx.filter_jit
+def _risks(risk: Any, states: Particles) -> Array:
+    return jax.lax.map(risk.prepare().value, states)
 
 
 def draw(record: DimensionRecord, axes: Any = None):
