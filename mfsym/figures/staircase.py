@@ -32,7 +32,7 @@ from .fresh_samples import BATCH, CLOCK, RATE, STEPS, WIDTH, exact_clock, record
 
 DIM, MOST, SOLVED = 20, 5, 3
 KINDS = {"basic": r"basic: $f^*=\sum_{j\leq k}\|x_{1:j}\|$", "orthogonal": r"orthogonal: $f^*=\sum_{j\leq k}\|x_{(j)}\|$"}
-# Cells and even degrees by kind and number of angles, the coarsest that move no F by more than 1 % of itself.
+# Cells and even degrees by kind and number of angles: other sizes than these moved F by about 1 % of itself, or less.
 SIZES: dict[tuple[str, int], dict[str, Any]] = {
     ("basic", 2): {"cells": (32, 40), "modes": 20},
     ("basic", 3): {"cells": (14, 18, 18), "modes": 8},
@@ -60,10 +60,11 @@ def compute(
     steps: int = STEPS,
     dim: int = DIM,
     sizes: dict[tuple[str, int], dict[str, Any]] = SIZES,
+    kinds: tuple[str, ...] = tuple(KINDS),
 ) -> StaircaseRecord:
     """Train a network for every kind and k ≤ `most`, and solve the limit for k ≤ `solved`."""
     clock, marks = exact_clock(steps), recorded_steps(steps)
-    cases = [(kind, k) for kind in KINDS for k in range(1, most + 1)]
+    cases = [(kind, k) for kind in kinds for k in range(1, most + 1)]
     known = [case for case in cases if case[1] <= solved]
 
     def limit(case):
@@ -125,11 +126,9 @@ def initial_risk(sets: list[tuple[int, int]]) -> float:
     total = 0.0
     for first, size in sets:
         for other, larger in sets:
-            if first != other:
-                total += _chi_mean(size) * _chi_mean(larger)
-            else:
-                small, large = sorted((size, larger))
-                total += large * _chi_mean(small) / _chi_mean(large)
+            small, large = sorted((size, larger))
+            nested = large * _chi_mean(small) / _chi_mean(large)
+            total += nested if first == other else _chi_mean(small) * _chi_mean(large)
     return total / 2
 
 
@@ -140,9 +139,9 @@ def _chi_mean(dim: int) -> float:
 
 def risk_share(states: Particles, sets: list[tuple[int, int]], dim: int) -> Float[np.ndarray, " K"]:
     """F/F(0) of networks, with F = ½E f*² − Σ_S (1/m) Σ_j a_j E[‖x_S‖ σ(b_j·x)] + ½E f²."""
-    start, masks = initial_risk(sets), _masks(sets, len(sets), dim).astype(states.dtype)
+    masks = _masks(sets, len(sets), dim).astype(states.dtype)
     fit = sum(_fit(states, mask, size) for mask, (_, size) in zip(masks, sets, strict=True))
-    return np.asarray((start - fit + _energy(states)) / start)
+    return np.asarray(1 + (_energy(states) - fit) / initial_risk(sets))
 
 
 @functools.partial(jax.jit, static_argnames="size")
@@ -164,8 +163,9 @@ def _energy(states: Particles) -> Array:
 def draw(record: StaircaseRecord, axes: Any = None):
     """F/F(0) against F(0) t for both kinds: limits as lines where there are at most three angles, networks as markers."""
     with style(axes):
-        figure, grid = panels(axes, 1, 2, (9.0, 3.7))
-        for (kind, title), ax in zip(KINDS.items(), grid.ravel(), strict=True):
+        kinds = list(dict.fromkeys(kind for kind, _ in record.networks))
+        figure, grid = panels(axes, 1, len(kinds), (4.5 * len(kinds), 3.7))
+        for kind, ax in zip(kinds, grid.ravel(), strict=True):
             for case, values in record.exact.items():
                 if case[0] == kind:
                     ax.plot(record.clock[1:], values[1:], color=_COLOURS[case[1] - 1], lw=1.5, gid=f"exact:{case[1]}")
@@ -173,7 +173,7 @@ def draw(record: StaircaseRecord, axes: Any = None):
                 if case[0] == kind:
                     look = network_marks(case[1] - 1, _COLOURS[case[1] - 1])
                     ax.plot(RATE * record.steps[1:], values[1:], gid=f"network:{case[1]}", zorder=3, **look)
-            ax.set(xscale="log", yscale="log", xlabel=CLOCK, title=title)
+            ax.set(xscale="log", yscale="log", xlabel=CLOCK, title=KINDS[kind])
         grid.ravel()[0].set_ylabel("risk $F(t)/F(0)$")
         lowest = min(ax.get_ylim()[0] for ax in grid.ravel())
         for ax in grid.ravel():
@@ -191,7 +191,9 @@ def _legends(record: StaircaseRecord, row: Any) -> None:
         known = any(case[1] == k for case in record.exact)
         look = network_marks(k - 1, _COLOURS[k - 1]) | ({"ls": "-", "lw": 1.5} if known else {})
         keys.append(line_key(f"$k={k}$" if known else f"$k={k}$ (network only)", **look))
-    row[-1].legend(handles=keys, loc="lower left")
+    if len(row) == 1:
+        row[0].add_artist(row[0].get_legend())  # which a second one would replace
+    row[-1].legend(handles=keys, loc=("lower left", "center left")[len(row) == 1])
 
 
 EXPERIMENT = Experiment("staircase targets, basic and orthogonal blocks, up to five steps", compute, draw)
