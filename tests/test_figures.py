@@ -356,6 +356,7 @@ def long_run():
     return long_time.compute(KEY, cases=cases, end=end, labels_end=end, fine=(100, 12), coarse=(80, 10))
 
 
+@pytest.mark.slow
 def test_long_time_witnesses_agree(long_run):
     """Masses of both grids and of the labels, and at t = 1 those of the reference."""
     for fine, coarse, tags in zip(long_run.fine, long_run.coarse, long_run.labels, strict=True):
@@ -366,6 +367,7 @@ def test_long_time_witnesses_agree(long_run):
     np.testing.assert_allclose(found, references.REFERENCE_RUN[1][:2], rtol=2e-4)
 
 
+@pytest.mark.slow
 def test_parts_of_the_risk(long_run):
     """They add up to F; the first eigenvalues are K's: d a_0² and d a_2² in closed form."""
     for run, energies in zip(long_run.fine, long_run.energies, strict=True):
@@ -374,6 +376,7 @@ def test_parts_of_the_risk(long_run):
         np.testing.assert_allclose(eigenvalues[:2], [dim * references.funk_hecke(k, dim) ** 2 for k in (0, 2)], rtol=1e-10)
 
 
+@pytest.mark.slow
 def test_slopes_and_integrals_of_a_power(long_run):
     """F = t^{−1} has slope 1, and ∫_a^b √F dt = 2(√b − √a)."""
     ts = np.asarray(long_run.fine[0].ts)
@@ -383,12 +386,14 @@ def test_slopes_and_integrals_of_a_power(long_run):
     np.testing.assert_allclose(integral[1:] - integral[1], 2 * (np.sqrt(ts[1:]) - np.sqrt(ts[1])), rtol=1e-3, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_long_time_is_drawn(long_run):
     axes = FIGURES["long_time"].draw(long_run).axes
     assert [curves(ax) for ax in axes[:2]] == [(2, 4), (2, 4)]
     np.testing.assert_array_equal(axes[0].get_lines()[0].get_ydata(), long_run.fine[0].mass_minus[1:])
 
 
+@pytest.mark.slow
 def test_labels_turn_and_weight_decay_takes_mass():
     """Labels stay in order, those of τ⁺ turn to H and gain, those of τ⁻ turn away and lose, and decay takes mass of τ⁻."""
     record = labels.compute(KEY, times=(1.0, 3.0), decays=(0.0, 5e-2), end=3.0, nodes=65, cells=80)

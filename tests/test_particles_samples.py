@@ -9,7 +9,7 @@ from jax.flatten_util import ravel_pytree
 from particle_problems import random_cloud
 
 import mfsym as mf
-from mfsym.particles.blocks import map_blocks, split_rows, sum_blocks
+from mfsym.particles.blocks import block_limits, map_blocks, split_rows, sum_blocks
 from mfsym.particles.descent import descend
 from mfsym.particles.flow import solve_particles
 from mfsym.particles.predictor import predict_cloud
@@ -138,9 +138,13 @@ def test_memory_grows_with_the_neurons_only(unit):
 
 
 def test_blocks():
+    """Few entries at a time, but never few rows; a device that is not a processor gets as many as it can hold."""
+    limits = block_limits()
+    assert limits.fewest == 16 and limits.entries >= 2**20
     for count, columns in ((1, 1), (127, 5), (129, 5), (300, 2**14), (300, 2**21)):
         rows = jnp.arange(1.0, count + 1)
         blocks = split_rows(rows, columns)
-        assert blocks.shape[1] <= max(1, min(128, 2**20 // columns)) and blocks.size - count < blocks.shape[0]
+        assert blocks.shape[1] <= max(16, min(limits.rows, limits.entries // columns))
+        assert blocks.size - count < blocks.shape[0]
         np.testing.assert_array_equal(map_blocks(lambda block: {"twice": 2 * block}, rows, columns)["twice"], 2 * rows)
         assert float(sum_blocks(lambda block: jnp.sum(block**2), rows, columns)) == float(jnp.sum(rows**2))

@@ -92,6 +92,7 @@ def test_risk_of_the_predictor_by_sampling(case, method):
     assert losses.mean() < 0.05 * case.energy
 
 
+@pytest.mark.slow
 def test_predictor_and_clouds_follow_the_axis():
     """With another axis w than e_1 the predictor is the same function of the input reflected to exchange the two."""
     run = problems.tight_run(problems.SINGLE_INDEX[1], "characteristics")

@@ -162,6 +162,7 @@ def test_funk_hecke_table_and_closed_form():
         assert references.funk_hecke(1, dim, odd=0.55) == pytest.approx(0.55 / dim, abs=1e-14)
 
 
+@pytest.mark.slow
 def test_funk_hecke_coefficients_rebuild_the_kernel():
     # d = 3: kappa(q) = 3 sum_k a_k^2 (2k + 1) P_k(q), P_k Legendre; odd k >= 3 vanish.
     total = 0.0

@@ -152,6 +152,7 @@ def turned_basis(dim, seed=2):
     return np.linalg.qr(np.random.default_rng(seed).standard_normal((dim, dim)))[0]
 
 
+@pytest.mark.slow
 def test_block_groups():
     """Elements of O(2) × I × O(3) in turned coordinates; the norm of the first block has these symmetries."""
     basis = turned_basis(6)
