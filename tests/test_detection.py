@@ -90,6 +90,13 @@ def test_the_report_is_a_sentence():
     assert "the network stays linear" in repr(odd)
 
 
+def test_the_sentence_names_permutations_once():
+    """All swaps of three coordinates are their permutations; a swap of two others stays one."""
+    report = mf.detect(lambda x: jnp.sum(jax.nn.softplus(x[:3])) + jnp.sum(jnp.sin(x[3:5] - 1)), mf.Gaussian(7))
+    assert "permutations of coordinates" in repr(report) and repr(report).count("swaps of") == 1
+    assert len(report.swaps) == 4
+
+
 def test_jumps_are_not_hidden():
     """The gradient of a sign vanishes almost everywhere: the report says that no subspace could be verified."""
     report = mf.detect(lambda x: jnp.sign(x[0] + x[1]), mf.Gaussian(5))

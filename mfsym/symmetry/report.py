@@ -1,5 +1,7 @@
 """What detection found, as data and as a sentence."""
 
+from collections.abc import Sequence
+
 import equinox as eqx
 import numpy as np
 from jaxtyping import Float
@@ -86,14 +88,19 @@ class DetectionReport(eqx.Module):
             return f"can be rotated within blocks of {listed} of them"
         if self.dim_h == 1:
             return "is a function of one coordinate"
-        moves = [(f"flips of coordinate {i + 1}", sign) for i, sign in self.flips]
-        moves += [(f"swaps of coordinates {i + 1} and {j + 1}", sign) for i, j, sign in self.swaps]
-        words = [
-            f"{verb} its sign under " + ", ".join(move for move, s in moves if s == sign)
-            for verb, sign in (("keeps", 1), ("changes", -1))
-            if any(s == sign for _, s in moves)
-        ]
+        found = {verb: self._moves(sign) for verb, sign in (("keeps", 1), ("changes", -1))}
+        words = [f"{verb} its sign under " + ", ".join(moves) for verb, moves in found.items() if moves]
         return " and ".join(words) or "shows no other symmetry"
+
+    def _moves(self, sign: int) -> list[str]:
+        """Flips and swaps with one sign in words; coordinates of which all pairs swap can be permuted."""
+        flips = [i for i, s in self.flips if s == sign]
+        moves = [f"flips of {_coordinates(flips)}"] if flips else []
+        swaps = [(i, j) for i, j, s in self.swaps if s == sign]
+        for group in _permuted(swaps) if sign > 0 else []:
+            moves.append(f"permutations of {_coordinates(group)}")
+            swaps = [pair for pair in swaps if not set(pair) <= set(group)]
+        return moves + [f"swaps of {_coordinates(pair)}" for pair in swaps]
 
     def _conclusion(self) -> str:
         if self.parity == "odd":
@@ -107,3 +114,21 @@ class DetectionReport(eqx.Module):
 
     def __repr__(self) -> str:
         return self.sentence()
+
+
+def _coordinates(indices: Sequence[int]) -> str:
+    """ "coordinate 1", "coordinates 1, 2 and 5"; counted from 1."""
+    *first, last = (str(i + 1) for i in indices)
+    return f"coordinates {', '.join(first)} and {last}" if first else f"coordinate {last}"
+
+
+def _permuted(pairs: Sequence[tuple[int, int]]) -> list[list[int]]:
+    """Sets of three or more coordinates of which every pair is listed, each coordinate in one set at most."""
+    groups: list[list[int]] = []
+    for i in sorted({i for pair in pairs for i in pair}):
+        fitting = [group for group in groups if all((j, i) in pairs for j in group)]
+        if fitting:
+            fitting[0].append(i)
+        else:
+            groups.append([i])
+    return [group for group in groups if len(group) > 2]
