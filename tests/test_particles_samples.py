@@ -132,8 +132,9 @@ def test_memory_grows_with_the_neurons_only(unit):
         risk, cloud = risk_of(data_problem(rows, unit)), random_cloud(width, dim=4)
         return slope.lower(risk, cloud).compile().compiled.memory_analysis().temp_size_in_bytes
 
-    sizes = bytes_of(2048, 512), bytes_of(2048, 2048), bytes_of(8192, 512)
-    print("temporary bytes at (n, m) = (2048, 512), (2048, 2048), (8192, 512):", sizes)
+    # Below about 1000 neurons the compiler of jax 0.8 keeps one array of a block, above it two.
+    sizes = bytes_of(2048, 2048), bytes_of(2048, 8192), bytes_of(8192, 2048)
+    print("temporary bytes at (n, m) = (2048, 2048), (2048, 8192), (8192, 2048):", sizes)
     assert sizes[1] <= 5 * sizes[0] and sizes[2] <= 1.5 * sizes[0]
 
 
