@@ -45,7 +45,7 @@ benchmarks: $(VENV)/installed-base
 	$(BIN)/python benchmarks/run.py
 
 clean:
-	rm -rf $(VENV) $(VENV)-oldest demo_out build dist .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-oldest demo_out figures_out build dist .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # One environment, editable; each set of extras is added when a target first needs it, and again when

@@ -97,7 +97,7 @@ def _residual_energies(reduction: AngleReduction, states: Array) -> Array:
     def at(state):
         theta, mass = weighted_angles(reduction, state)
         values, _ = reduction.features(theta[0])
-        return 0.5 * reduction.residual(values @ (mass[0] - mass[1])) ** 2
+        return 0.5 * reduction.residual(jnp.matmul(values, mass[0] - mass[1], precision=jax.lax.Precision.HIGHEST)) ** 2
 
     return jax.lax.map(at, states)
 

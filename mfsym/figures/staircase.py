@@ -7,7 +7,6 @@ staircase, and is solved up to three. The risk of a network is exact: every ‖x
 """
 
 import functools
-import math
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -20,6 +19,7 @@ from ..neurons import Particles
 from ..particles.angles import polar_angle, safe_norm
 from ..particles.risk.kernel import pair_energy
 from ..particles.risk.norm_table import norm_profile
+from ..particles.risk.targets import chi_mean
 from ..plot.canvas import INK, finish, line_key, panels, style
 from ..problem.block_targets import BlockNorms, MultiIndex
 from ..problem.inputs import Gaussian
@@ -127,14 +127,9 @@ def initial_risk(sets: list[tuple[int, int]]) -> float:
     for first, size in sets:
         for other, larger in sets:
             small, large = sorted((size, larger))
-            nested = large * _chi_mean(small) / _chi_mean(large)
-            total += nested if first == other else _chi_mean(small) * _chi_mean(large)
+            nested = large * chi_mean(small) / chi_mean(large)
+            total += nested if first == other else chi_mean(small) * chi_mean(large)
     return total / 2
-
-
-def _chi_mean(dim: int) -> float:
-    """E‖z‖ for z ~ N(0, I_dim)."""
-    return math.sqrt(2) * math.exp(math.lgamma((dim + 1) / 2) - math.lgamma(dim / 2))
 
 
 def risk_share(states: Particles, sets: list[tuple[int, int]], dim: int) -> Float[np.ndarray, " K"]:

@@ -117,7 +117,7 @@ class DetectionReport(eqx.Module):
 
 
 def _coordinates(indices: Sequence[int]) -> str:
-    """ "coordinate 1", "coordinates 1, 2 and 5"; counted from 1."""
+    """Coordinates by their numbers from 1 on: coordinate 1; coordinates 1, 2 and 5."""
     *first, last = (str(i + 1) for i in indices)
     return f"coordinates {', '.join(first)} and {last}" if first else f"coordinate {last}"
 

@@ -143,12 +143,12 @@ def _(target: BlockNorms, inputs, unit):
     pairs = list(zip(target.starts, target.dims, target.weights, strict=True))
     blocks = tuple(_norm_term(start, dim, weight, even, square) for start, dim, weight in pairs)
     # E‖x_i‖‖x_j‖ of different blocks: independent chi variables for a Gaussian, and (E‖x‖²/d) times that for any law.
-    means = [weight * _chi_mean(dim) for _, dim, weight in pairs]
+    means = [weight * chi_mean(dim) for _, dim, weight in pairs]
     cross = sum(2 * means[i] * means[j] * square for i in range(len(means)) for j in range(i))
     return BlockNormsTerm(blocks=blocks, energy=sum((block.energy for block in blocks), start=jnp.zeros((), dtype)) + cross)
 
 
-def _chi_mean(dim: int) -> float:
+def chi_mean(dim: int) -> float:
     """E‖z‖ for z ~ N(0, I_dim)."""
     return math.sqrt(2) * math.exp(math.lgamma((dim + 1) / 2) - math.lgamma(dim / 2))
 
