@@ -1,5 +1,6 @@
 """The time loop on small systems with known solutions: order, landing, admissible steps, statuses, derivatives."""
 
+import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -92,6 +93,37 @@ def test_admissible_steps_are_kept():
     assert int(free.stats["steps"]) >= 3  # it lands on every time of the record
 
 
+def one_step(velocity, state, step):
+    """The stages that SSPRK104 visits in one step from t = 0, the new state, and its error."""
+    stages = []
+
+    def recorded(t, y, args):
+        stages.append(y)
+        return velocity(t, y)
+
+    with jax.disable_jit():  # a Python loop over the stages
+        new, error, *_ = SSPRK104().step(diffrax.ODETerm(recorded), 0.0, step, state, None, None, False)
+    return stages, new, error
+
+
+def test_two_registers_are_the_published_tableau():
+    """Ketcheson's method and the embedded weights of Conde, Fekete & Shadid as a tableau, on a system that is not linear."""
+
+    def velocity(t, y):
+        return jnp.stack([y[1] * jnp.cos(t), -jnp.sin(y[0]) + t])
+
+    matrix = np.tril(np.full((10, 10), 1 / 6), -1)
+    matrix[5:, :5] = 1 / 15
+    embedded = np.array([1 / 5, 0, 0, 3 / 10, 0, 0, 1 / 5, 0, 3 / 10, 0])
+    state, step, slopes = np.array([0.3, -1.2]), 0.7, np.zeros((10, 2))
+    for i in range(10):
+        slopes[i] = velocity(step * matrix[i].sum(), state + step * matrix[i] @ slopes)
+    stages, new, error = one_step(velocity, jnp.asarray(state), step)
+    assert len(stages) == 10
+    np.testing.assert_allclose(new, state + step * slopes.mean(axis=0), rtol=1e-14)
+    np.testing.assert_allclose(error, step * (1 / 10 - embedded) @ slopes, atol=1e-14)
+
+
 def test_positivity_of_stages():
     """y' = −y stays non-negative with steps of six times the Euler bound, and not with 6.5 times."""
     dynamics, state = decay()
@@ -101,16 +133,10 @@ def test_positivity_of_stages():
         for rate in jnp.array([4.0, 5.0, 6.0])
     ]
     assert min(lowest) >= -1e-16
-    # The stages themselves: y after each of the first five Euler steps of a sixth.
-    matrix = np.zeros((10, 10))
-    for row, entries in enumerate(SSPRK104.tableau.a_lower):
-        matrix[row + 1, : row + 1] = entries
 
     def lowest_stage(step):
-        stages = np.ones(10)
-        for i in range(10):
-            stages[i] = 1 - step * matrix[i, :i] @ stages[:i]
-        return stages.min()
+        stages, _, _ = one_step(lambda t, y: -step * y, jnp.ones(()), 1.0)
+        return min(float(stage) for stage in stages)
 
     assert lowest_stage(6.0) >= -1e-15
     assert lowest_stage(6.5) < -0.01

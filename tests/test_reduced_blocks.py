@@ -16,7 +16,7 @@ from mfsym.reduced.blocks.grid import BlockGridDynamics
 from mfsym.reduced.blocks.harmonics import analyse, nested_tables
 from mfsym.reduced.blocks.merging import pole_groups
 from mfsym.reduced.blocks.quotient import BlockReduction
-from mfsym.reduced.transport import lobatto_points
+from mfsym.reduced.stencil import lobatto_points
 
 BLOCKS = mf.Problem(mf.Gaussian(8), mf.BlockNorms((1, 2)))  # one angle per norm: two
 LARGEST = mf.Problem(mf.Gaussian(10), mf.MultiIndex(jnp.max, 2))  # two signed angles, with a linear part

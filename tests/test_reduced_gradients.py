@@ -47,7 +47,9 @@ def test_where_the_limiter_is_active():
     problem = mf.Problem(mf.Gaussian(12), mf.SubspaceNorm(3))
     run = mf.solve_reduced(mf.reduce(problem, **SIZES), jnp.array([0.0, 30.0]), rtol=1e-10, atol=1e-10)
     dynamics = GridDynamics(run.model, half_width=2)
-    factor = dynamics.limiter_factor(run.final, dynamics.reconstruct(run.final))
+    dynamics = jax.jit(lambda d: d.prepare())(dynamics)
+    slope, _ = dynamics.potential(run.final)
+    factor = dynamics.limiter_factor(run.final, dynamics.reconstruct(run.final), slope)
     assert float(jnp.min(factor)) < 0.5
     differences = central_differences(lambda p: outcome(p, "grid", t=30.0))
     gradient = jax.grad(lambda p: outcome(p, "grid", t=30.0))(POINT)

@@ -8,7 +8,8 @@ import pytest
 
 import mfsym as mf
 from mfsym.integrate import Stepping, integrate
-from mfsym.reduced.transport import GridDynamics, reconstruction_stencil
+from mfsym.reduced.stencil import lobatto_points, reconstruction_stencil
+from mfsym.reduced.transport import GridDynamics
 
 
 def errors(cells, method):
@@ -54,7 +55,7 @@ def test_transport_conserves_mass():
     dynamics, state = rough_dynamics()
     slope, _ = dynamics.potential(state)
     assert float(jnp.abs(slope).max()) > 0.1
-    change = dynamics.transport(dynamics.cell_values(state), slope)
+    change = dynamics.transport(dynamics.limit(state, dynamics.reconstruct(state), slope), slope)
     assert np.abs(np.asarray(change).sum(axis=1)).max() < 1e-12 * np.abs(change).sum()
     assert np.abs(change).max() > 1.0
 
@@ -74,11 +75,38 @@ def test_one_euler_step_of_the_largest_size_keeps_the_sign():
 def test_limiter_keeps_means_and_does_nothing_where_all_is_positive():
     dynamics, state = rough_dynamics()
     weights = jnp.asarray(np.array([1, 5, 5, 1])[:, None] / 12)
-    values = dynamics.cell_values(state)
+    slope, _ = dynamics.potential(state)
+    values = jnp.stack(dynamics.limit(state, dynamics.reconstruct(state), slope), axis=1)
     np.testing.assert_allclose(jnp.sum(weights[None] * values, axis=1), state, rtol=1e-12)
     assert float(jnp.min(values)) >= -1e-15
     smooth = dynamics.initial_state() + 1.0
-    np.testing.assert_allclose(dynamics.cell_values(smooth), dynamics.reconstruct(smooth), rtol=1e-13)
+    kept = dynamics.limit(smooth, dynamics.reconstruct(smooth), slope)
+    np.testing.assert_allclose(kept, dynamics.reconstruct(smooth), rtol=1e-13)
+
+
+def test_tables_are_those_of_the_features():
+    """Interpolation in cos 2θ (and cos θ on a signed angle) against the features themselves, and stretched ones."""
+    for problem in (
+        mf.Problem(mf.Gaussian(30), mf.SubspaceNorm(5)),
+        mf.Problem(mf.Gaussian(10_000), mf.SubspaceNorm(5)),
+        mf.Problem(mf.Gaussian(9), mf.SingleIndex(jnp.tanh)),
+        mf.Problem(mf.GaussianBlocks((2, 5), (1.0, 1.5)), mf.SubspaceNorm(2)),
+    ):
+        reduced = mf.reduce(problem, cells=20, nodes=7, modes=24)
+        dynamics = jax.jit(lambda d: d.prepare())(GridDynamics(reduced, half_width=2))
+        kernel_bound = np.sqrt(float(reduced.kernel(jnp.zeros(1), jnp.zeros(1))[0, 0]))
+        forces = jnp.asarray(np.random.default_rng(1).standard_normal(reduced.resolved().coefficients.shape))
+        lobatto, rule = lobatto_points(20, reduced.end)
+        faces = np.linspace(0.0, reduced.end, 21)
+        values, slopes = reduced.resolved().features(jnp.asarray(np.concatenate([faces, lobatto[1], lobatto[2]])))
+        slopes = slopes[:, :21].at[:, (0, -1)].set(0.0)
+        expected = jnp.concatenate([forces @ values[:, :21], forces @ slopes, forces @ values[:, 21:]])
+        np.testing.assert_allclose(dynamics.tables.synthesise(forces), expected, atol=1e-11 * kernel_bound * 24)
+        state = jnp.asarray(np.random.default_rng(0).exponential(size=(2, 20)))
+        at_points, _ = reduced.features(jnp.asarray(lobatto.ravel()))
+        density = np.asarray(jnp.stack(dynamics.reconstruct(state), axis=1)) * rule[None, :, None]
+        moments = dynamics.tables.all_moments(dynamics.with_ghosts(state)[0])
+        np.testing.assert_allclose(moments, at_points @ density[0].ravel(), atol=1e-13 * kernel_bound * density[0].sum())
 
 
 @pytest.mark.slow

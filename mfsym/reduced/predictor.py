@@ -17,7 +17,8 @@ from .coefficients import composite_rule
 from .labels import LabelState, label_atoms
 from .point import PointReduction
 from .quotient import AngleReduction
-from .transport import GridDynamics, lobatto_points
+from .stencil import lobatto_points
+from .transport import GridDynamics
 
 _TERMS = 48
 _HIGHEST = jax.lax.Precision.HIGHEST
@@ -92,7 +93,8 @@ def weighted_angles(reduction: AngleReduction, state) -> tuple[Float[Array, "2 n
         return label_atoms(reduction, state)
     dynamics = GridDynamics(reduction, half_width=2)
     points, weights = lobatto_points(reduction.cells, reduction.end)
-    values = dynamics.cell_values(state) * jnp.asarray(weights[None, :, None], state.dtype)
+    densities = jnp.stack(dynamics.limit(state, dynamics.reconstruct(state)), axis=1)
+    values = densities * jnp.asarray(weights[None, :, None], state.dtype)
     theta = jnp.asarray(np.broadcast_to(points.ravel(), (2, points.size)), state.dtype)
     return theta, values.reshape(2, -1)
 

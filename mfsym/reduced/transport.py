@@ -6,6 +6,9 @@ values, or what the outflow would leave behind, is negative, the polynomial is p
 strong-stability-preserving Runge–Kutta method with its own multiple of that step.
 """
 
+import functools
+from collections.abc import Iterable
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -13,42 +16,16 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ..integrate import AbstractDynamics
-from .quotient import AngleReduction, grid
+from .grid_tables import GridTables, grid_tables
+from .quotient import AngleReduction
+from .stencil import LOBATTO_WEIGHTS, reconstruction_stencil, stencil_polynomials
 
 REACTION = 2.0  # c' = 2 ε c G: both a and ‖b‖ grow at rate ε G
-OUTFLOW_SHARE = 1.0 / 4.0  # of its mean, what a cell may lose through each face in one Euler step
+OUTFLOW_SHARE = 1.0 / 2.0  # the fastest flow may carry a face value over this share of a cell in one Euler step
 _SIGNS = np.array([[1.0], [-1.0]])
-_LOBATTO = np.array([-0.5, -0.5 / np.sqrt(5), 0.5 / np.sqrt(5), 0.5])
-LOBATTO_WEIGHTS = np.array([1, 5, 5, 1]) / 12
 _HIGHEST = jax.lax.Precision.HIGHEST
 
-
-def reconstruction_stencil(half_width: int) -> np.ndarray:
-    """Values [4, 2·half_width+1] at the Lobatto points of the polynomial with given means in the cells of the stencil."""
-    return _LOBATTO[:, None] ** np.arange(2 * half_width + 1) @ _polynomials(half_width)
-
-
-def _polynomials(half_width: int) -> np.ndarray:
-    """Coefficients (power, cell of the stencil) of the polynomial with given means; the centre cell is [−½, ½]."""
-    offsets = np.arange(-half_width, half_width + 1)
-    powers = np.arange(2 * half_width + 1)
-    upper, lower = ((offsets[:, None] + side) ** (powers + 1.0) / (powers + 1) for side in (0.5, -0.5))
-    return np.linalg.inv(upper - lower)
-
-
-def lobatto_points(cells: int, end: float) -> tuple[np.ndarray, np.ndarray]:
-    """Gauss–Lobatto points [4, cells] of equal cells of [0, end] and their weights [4] (host)."""
-    cell = end / cells
-    return grid(cells, end)[0] + cell * _LOBATTO[:, None], cell * LOBATTO_WEIGHTS
-
-
-class _Tables(eqx.Module):
-    """Everything that is fixed during a run: features at faces and Lobatto points, and linear functionals of cell means."""
-
-    potential: Float[Array, "M points"]
-    moments: Float[Array, "M cells"]
-    all_moments: Float[Array, "K cells"]
-    averages: Float[Array, "3 cells"]
+Values = list[Float[Array, "2 cells"]]  # at the four Lobatto points; never stacked, for XLA would compute the parts anew
 
 
 class Pace(eqx.Module):
@@ -73,23 +50,12 @@ class GridDynamics(AbstractDynamics):
     reduction: AngleReduction
     half_width: int = eqx.field(static=True)
     limited: bool = eqx.field(static=True, default=True)
-    tables: _Tables | None = None
+    tables: GridTables | None = None
     pace: Pace | None = None
 
     def prepare(self):
         """Tables of features and functionals."""
-        reduction, cells = self.reduction, self.reduction.cells
-        points, _ = lobatto_points(cells, reduction.end)
-        angles = np.concatenate([grid(cells, reduction.end)[1], points[1], points[2]])
-        values, slopes = reduction.features(jnp.asarray(angles, reduction.dtype))
-        faces, *inner = jnp.split(values, [cells + 1, 2 * cells + 1], axis=1)
-        all_moments = self._functionals(jnp.stack([faces[:, :-1], *inner, faces[:, 1:]], axis=1))
-        slopes = slopes[:, : cells + 1].at[:, (0, -1)].set(0.0)  # V = 0 at both ends by symmetry: no flux
-        squares = np.stack([np.cos(points) ** 2, points**2, (reduction.end - points) ** 2])
-        averages = self._functionals(jnp.asarray(squares, reduction.dtype))
-        resolved = reduction.resolved_indices()
-        potential = jnp.concatenate([faces, slopes, *inner], axis=1)[resolved]
-        tables = _Tables(potential, all_moments[resolved], all_moments, averages)
+        tables = grid_tables(self.reduction, self.half_width)
         return eqx.tree_at(lambda d: d.tables, self, tables, is_leaf=lambda leaf: leaf is None)
 
     def initial_state(self) -> Float[Array, "2 cells"]:
@@ -99,99 +65,106 @@ class GridDynamics(AbstractDynamics):
     def velocity(self, t, state):
         """Rate of change of every cell mean, [2, cells]."""
         slope, potential = self.potential(state)
-        values = self.cell_values(state)
+        values = self.limit(state, self.reconstruct(state), slope)
         change = self.transport(values, slope) + self._reaction(values, potential)
         return change if self.pace is None else self.pace.rate * (change - self.pace.loss * state)
 
-    def potential(self, state) -> tuple[Float[Array, " faces"], Float[Array, "4 cells"]]:
-        """V at the faces and G at the Lobatto points of every cell."""
+    def potential(self, state) -> tuple[Float[Array, " faces"], list[Float[Array, " cells"]]]:
+        """V at the faces and G at the four Lobatto points of every cell."""
         assert self.tables is not None
         cells = self.reduction.cells
-        moments = jnp.matmul(self.tables.moments, state[0] - state[1], precision=_HIGHEST)
+        padded = self.with_ghosts(state)
+        moments = self.tables.moments(padded[0] - padded[1])
         reduction = self.reduction.resolved()
-        forces = reduction.factors * reduction.residual(moments)
-        points = jnp.matmul(forces, self.tables.potential, precision=_HIGHEST)
-        faces, slope, inner = jnp.split(points, [cells + 1, 2 * cells + 2])
-        inner = inner.reshape(2, cells)
-        return slope, jnp.stack([faces[:-1], inner[0], inner[1], faces[1:]])
+        points = self.tables.synthesise(reduction.factors * reduction.residual(moments))
+        faces, slope, inner, other = jnp.split(points, [cells + 1, 2 * cells + 2, 3 * cells + 2])
+        return slope, [faces[:-1], inner, other, faces[1:]]
 
-    def cell_values(self, state: Float[Array, "2 cells"]) -> Float[Array, "2 4 cells"]:
-        """Density at the Lobatto points of every cell, limited so that nothing becomes negative."""
-        values = self.reconstruct(state)
-        factor = self.limiter_factor(state, values)
-        return state[:, None] + factor[:, None] * (values - state[:, None])
+    def reconstruct(self, state: Float[Array, "2 cells"]) -> Values:
+        """Values of the polynomials at the Lobatto points, before the limiter: linear in the cell means."""
+        padded, cells = self.with_ghosts(state), self.reduction.cells
+        shifted = [padded[:, shift : shift + cells] for shift in range(2 * self.half_width + 1)]
+        stencil = reconstruction_stencil(self.half_width)
+        return [_total(float(c) * s for c, s in zip(row, shifted, strict=True)) for row in stencil]
 
-    def limiter_factor(self, state: Float[Array, "2 cells"], values: Float[Array, "2 4 cells"]) -> Float[Array, "2 cells"]:
-        """How far each polynomial may keep its deviation from the cell mean: 1 where nothing is negative."""
+    def limit(self, state: Float[Array, "2 cells"], values: Values, slope: Float[Array, " faces"] | None = None) -> Values:
+        """Densities at the Lobatto points, pulled to the mean so that nothing is negative, nor becomes so by the flow."""
         if not self.limited:
-            return jnp.ones_like(state)
-        lowest = jnp.min(values, axis=1)
-        at_points = jnp.where(lowest < 0, state / jnp.where(lowest < 0, state - lowest, 1.0), 1.0)
-        # What is left of the mean when both faces have given their share must stay positive as well.
-        share = OUTFLOW_SHARE * (values[:, 0] + values[:, 3])
-        left_over = (1 - 2 * OUTFLOW_SHARE) * state
-        excess = share - 2 * OUTFLOW_SHARE * state
-        at_faces = jnp.where(share > state, left_over / jnp.where(share > state, excess, 1.0), 1.0)
+            return values
+        factor = self.limiter_factor(state, values, slope)
+        return [state + factor * (value - state) for value in values]
+
+    def limiter_factor(
+        self, state: Float[Array, "2 cells"], values: Values, slope: Float[Array, " faces"] | None = None
+    ) -> Float[Array, "2 cells"]:
+        """How far each polynomial may keep its deviation from the cell mean u: 1 where nothing is negative.
+
+        With factor φ the lowest value is u + φ(lowest − u) ≥ 0. Where V is given at the faces, the largest Euler step
+        carries away p u + φ(lost − p u) ≤ u as well, p the part of the cell that crosses its faces and `lost` what the
+        unlimited polynomial has there. Both hold for φ = u / max(u, u − lowest, (lost − p u)/(1 − p)).
+        """
+        held, needed = state, jnp.maximum(state, state - functools.reduce(jnp.minimum, values))
+        if slope is not None:
+            to_left, to_right = _crossing(slope)
+            part, lost = to_left + to_right, to_left * values[0] + to_right * values[3]
+            rest = 1 - part
+            held, needed = rest * held, jnp.maximum(rest * needed, lost - part * state)
+        # The quotient comes last: XLA keeps quotients, and computes anew what follows them wherever it is used.
+        factor = held / jnp.maximum(needed, jnp.finfo(state.dtype).tiny)
         # Held constant in differentiation: the switches have no useful derivative.
-        return jax.lax.stop_gradient(jnp.clip(jnp.minimum(at_points, at_faces), 0.0, 1.0))
+        return jax.lax.stop_gradient(jnp.clip(factor, 0.0, 1.0))
 
-    def transport(self, values: Float[Array, "2 4 cells"], slope: Float[Array, " faces"]) -> Float[Array, "2 cells"]:
+    def transport(self, values: Values, slope: Float[Array, " faces"]) -> Float[Array, "2 cells"]:
         """−∂_θ(±V τ^±) in every cell from upwind values at the faces; conserves the mass of each sign."""
-        speed = jnp.asarray(_SIGNS, slope.dtype) * slope[None]
-        zero = jnp.zeros_like(speed[:, :1])
-        from_left = jnp.concatenate([zero, values[:, 3]], axis=1)
-        from_right = jnp.concatenate([values[:, 0], zero], axis=1)
-        flux = jnp.maximum(speed, 0.0) * from_left + jnp.minimum(speed, 0.0) * from_right
-        return -jnp.diff(flux, axis=1) / self._cell
+        speed = jnp.asarray(_SIGNS, slope.dtype) * slope[None, 1:-1]  # there is no flux through the ends
+        flux = speed * jnp.where(speed > 0, values[3][:, :-1], values[0][:, 1:])
+        flux = jnp.pad(flux, ((0, 0), (1, 1)))
+        return (flux[:, :-1] - flux[:, 1:]) / self._cell
 
-    def _reaction(self, values, potential):
-        weighted = jnp.asarray(LOBATTO_WEIGHTS[:, None], potential.dtype) * potential
-        return REACTION * jnp.asarray(_SIGNS, potential.dtype) * jnp.sum(weighted[None] * values, axis=1)
+    def _reaction(self, values: Values, potential: list[Float[Array, " cells"]]) -> Float[Array, "2 cells"]:
+        terms = zip(LOBATTO_WEIGHTS, potential, values, strict=True)
+        mean = _total(float(weight) * at_point[None] * value for weight, at_point, value in terms)
+        return REACTION * jnp.asarray(_SIGNS, mean.dtype) * mean
 
     def largest_step(self, state):
-        """1 / max(|V|/(share·h) + 2|G| + 2λ): with it, an Euler step takes at most what a limited cell holds."""
+        """1 / (max|V|/(share·h) + 2 max|G| + 2λ): with it, an Euler step takes at most what a limited cell holds."""
         slope, potential = self.potential(state)
-        speed = jnp.maximum(jnp.abs(slope[1:]), jnp.abs(slope[:-1]))
-        rate = speed / (OUTFLOW_SHARE * self._cell) + REACTION * jnp.max(jnp.abs(potential), axis=0)
+        rate = jnp.max(jnp.abs(slope)) / (OUTFLOW_SHARE * self._cell) + REACTION * jnp.max(jnp.abs(jnp.stack(potential)))
         if self.pace is not None:
             rate = self.pace.rate * (rate + self.pace.loss)
-        return 1 / jnp.maximum(jnp.max(rate), jnp.finfo(state.dtype).tiny)
+        return 1 / jnp.maximum(rate, jnp.finfo(state.dtype).tiny)
 
     def observe(self, t, state):
         """Risk, masses, alignments and, on [0, π/2], Wasserstein distances to the two ends."""
         assert self.tables is not None
-        moments = jnp.matmul(self.tables.all_moments, state[0] - state[1], precision=_HIGHEST)
+        moments = self.tables.all_moments(self.with_ghosts(state[0] - state[1]))
         masses = self._cell * jnp.sum(state, axis=1)
-        averages = jnp.matmul(state, self.tables.averages.T, precision=_HIGHEST)
+        averages = jnp.matmul(self.with_ghosts(state), self.tables.averages.T, precision=_HIGHEST)
         return observables(self.reduction, moments, masses, averages)
 
     @property
     def _cell(self) -> float:
         return self.reduction.end / self.reduction.cells
 
-    def reconstruct(self, state: Float[Array, "2 cells"]) -> Float[Array, "2 4 cells"]:
-        """Values of the polynomials at the Lobatto points, before the limiter: linear in the cell means."""
-        shifted = self.neighbours(state)
-        stencil = reconstruction_stencil(self.half_width)
-        rows = [sum(float(c) * s for c, s in zip(row, shifted, strict=True)) for row in stencil]
-        return jnp.stack(rows, axis=1)
-
-    def neighbours(self, state: Float[Array, "2 cells"]) -> list[Float[Array, "2 cells"]]:
-        """The means of the cells of the stencil, from left to right, continued by parity beyond both ends."""
+    def with_ghosts(self, state: Float[Array, "... cells"]) -> Float[Array, "... ghosted"]:
+        """Cell means continued by parity into `half_width` cells beyond both ends."""
         ghosts, cells = self.half_width, self.reduction.cells
         left, right = self.reduction.parity[0], self.reduction.parity[1]
-        pieces = [left * state[:, :ghosts][:, ::-1], state, right * state[:, cells - ghosts :][:, ::-1]]
-        padded = jnp.concatenate(pieces, axis=1)
-        return [padded[:, shift : shift + cells] for shift in range(2 * ghosts + 1)]
+        pieces = [left * state[..., :ghosts][..., ::-1], state, right * state[..., cells - ghosts :][..., ::-1]]
+        return jnp.concatenate(pieces, axis=-1)
 
-    def _functionals(self, weights: Float[Array, "K 4 cells"]) -> Float[Array, "K cells"]:
-        # ∫ weight dτ as a linear function of the cell means: the transpose of the reconstruction.
-        shape = jax.ShapeDtypeStruct((2, self.reduction.cells), weights.dtype)
-        transpose = jax.linear_transpose(self.reconstruct, shape)
-        _, rule = lobatto_points(self.reduction.cells, self.reduction.end)
-        rule = jnp.asarray(rule[None, :, None], weights.dtype)
-        pairs = jnp.stack([weights * rule, jnp.zeros_like(weights)], axis=1)
-        return jax.vmap(lambda w: transpose(w)[0][0])(pairs)
+
+def _total(terms: Iterable[Array]) -> Array:
+    """Their sum, without the integer 0 that Python would start from."""
+    return functools.reduce(jnp.add, terms)
+
+
+def _crossing(slope: Float[Array, " faces"]) -> tuple[Float[Array, "2 cells"], Float[Array, "2 cells"]]:
+    """The parts of every cell that the largest Euler step carries over its left and its right face, for both signs."""
+    speed = jnp.asarray(_SIGNS, slope.dtype) * slope[None]
+    fastest = jnp.maximum(jnp.max(jnp.abs(slope)), jnp.finfo(slope.dtype).tiny)
+    speed = (OUTFLOW_SHARE / fastest) * speed
+    return jnp.maximum(-speed[:, :-1], 0.0), jnp.maximum(speed[:, 1:], 0.0)
 
 
 def observables(
@@ -221,8 +194,9 @@ def polynomial_values(
     index = jnp.clip(jnp.floor(position).astype(int), 0, reduction.cells - 1)
     offset = position - index.astype(position.dtype) - 0.5
     powers = offset[None] ** jnp.arange(2 * dynamics.half_width + 1, dtype=position.dtype)[:, None]
-    means = jnp.stack(dynamics.neighbours(state))[:, :, index]
-    coefficients = jnp.asarray(_polynomials(dynamics.half_width), state.dtype)
+    padded = dynamics.with_ghosts(state)
+    means = jnp.stack([padded[:, index + shift] for shift in range(2 * dynamics.half_width + 1)])
+    coefficients = jnp.asarray(stencil_polynomials(dynamics.half_width), state.dtype)
     values = jnp.einsum("pn,ps,skn->kn", powers, coefficients, means, precision=_HIGHEST)
     factor = dynamics.limiter_factor(state, dynamics.reconstruct(state))[:, index]
     return state[:, index] + factor * (values - state[:, index])

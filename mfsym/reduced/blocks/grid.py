@@ -18,7 +18,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ...integrate import AbstractDynamics
-from ..transport import LOBATTO_WEIGHTS, OUTFLOW_SHARE, REACTION, lobatto_points, reconstruction_stencil
+from ..stencil import LOBATTO_WEIGHTS, lobatto_points, reconstruction_stencil
+from ..transport import REACTION
 from .harmonics import analyse, select, synthesise
 from .merging import Groups, pole_groups
 from .observables import observables
@@ -26,6 +27,7 @@ from .quotient import BlockReduction
 
 _HIGHEST = jax.lax.Precision.HIGHEST
 _GHOSTS = 2  # the stencil has five cells
+OUTFLOW_SHARE = 1 / 4  # of its mean, what a cell may lose through each face of an axis in one Euler step
 
 
 class _Tables(eqx.Module):
