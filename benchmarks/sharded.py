@@ -45,7 +45,7 @@ def main() -> None:
     solution, again = run(cloud, problem)
     report = {
         "risk": solution.risk.tolist(),
-        "layout": str(solution.final.b.sharding.spec),
+        "layout": list(solution.final.b.sharding.spec),
         "devices": jax.device_count(),
         "kind": jax.devices()[0].device_kind,
         "process": jax.process_index(),

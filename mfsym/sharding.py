@@ -17,9 +17,10 @@ def shard(cloud: PyTree, mesh: Any = None, axis: str = "neurons") -> PyTree:
     """A cloud laid out over the devices of a mesh, an equal share of its m neurons on each; solvers keep the layout.
 
     Arguments: `cloud`, any pytree of arrays with the same first axis m; `mesh` whose axis named `axis` the neurons are
-    spread along, by default all devices of all processes in one row. Inside jit it says where the cloud is to be made:
-    `jax.jit(lambda key: mf.shard(mf.sphere_cloud(problem, width=m, key=key)))(key)` never has it on one device.
-    With several processes each of them passes the same cloud, and each keeps the share of its own devices.
+    spread along, by default all devices of all processes in one row. With several processes each of them passes the
+    same cloud, and each keeps the share of its own devices. Inside jit the cloud is made where it is to lie:
+    `jax.jit(lambda key: mf.shard(mf.sphere_cloud(problem, width=m, key=key, signs="random")))(key)`; with balanced
+    signs every device holds the directions of both halves for a moment.
     Returns a pytree like the cloud. Raises ArgumentError if the neurons cannot be shared out evenly, as JAX needs, or
     the mesh does not fit.
     """

@@ -79,7 +79,7 @@ def difference(found, expected):
 
 def compare(case, cloud, sharded):
     expected, found = arrays(case(cloud)), arrays(case(sharded))
-    layouts = {name: str(leaf.sharding.spec) for name, leaf in found.items() if leaf.size >= WIDTH and "valid" not in name}
+    layouts = {name: list(leaf.sharding.spec) for name, leaf in found.items() if leaf.size >= WIDTH and "valid" not in name}
     small = all(leaf.is_fully_replicated for leaf in found.values() if leaf.size < WIDTH)
     differences = [difference(leaf, expected[name]) for name, leaf in found.items()]
     return {"difference": max(differences), "layouts": layouts, "observables everywhere": small}

@@ -20,7 +20,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 RUNS = REPOSITORY / "tests" / "sharded_runs.py"
 # JAX catches SIGTERM, and a process that waits for another one waits for ever
 LIMIT = ["timeout", "-k", "5", "300"]
-SHARDED = ("PartitionSpec('neurons',)", "PartitionSpec(None, 'neurons')")
+SHARDED = [["neurons"], [None, "neurons"]]  # one cloud, one for each time
 WIDTH, DIM = 1024, 5  # of the clouds whose communication is looked at
 
 
@@ -56,7 +56,7 @@ def check_same(report, names):
         assert found["difference"] < tolerance, (name, found)
         assert found["observables everywhere"], name
         clouds = {where: layout for where, layout in found["layouts"].items() if ".a" in where or ".b" in where}
-        assert set(clouds.values()) <= set(SHARDED), (name, clouds)
+        assert all(layout in SHARDED for layout in clouds.values()), (name, clouds)
         assert len(clouds) in (0, 2, 4), (name, clouds)
 
 
@@ -122,7 +122,7 @@ def test_the_script_of_the_readme():
 def test_one_device_is_a_mesh_too():
     cloud = random_cloud(6)
     sharded = mf.shard(cloud)
-    assert str(sharded.b.sharding.spec) == SHARDED[0]
+    assert list(sharded.b.sharding.spec) == SHARDED[0]
     np.testing.assert_array_equal(sharded.b, cloud.b)
     inside = jax.jit(lambda cloud: mf.shard(cloud, axis="m"))(cloud)
     np.testing.assert_array_equal(inside.a, cloud.a)
@@ -151,7 +151,7 @@ try:
 except mf.ArgumentError as error:
     print(error)
 made = jax.jit(lambda key: mf.shard(mf.sphere_cloud(problem, width=16, key=key)))(jax.random.key(0))
-print(made.b.sharding.spec, made.b.addressable_shards[0].data.shape)
+print(list(made.b.sharding.spec), made.b.addressable_shards[0].data.shape)
 bad = mf.shard(mf.sphere_cloud(problem, width=16, key=jax.random.key(0)))
 try:
     mf.Particles(bad.a, bad.b / 0)
@@ -163,5 +163,5 @@ except mf.ArgumentError as error:
     assert process.returncode == 0, errors
     width, made, finite = output.splitlines()
     assert "shared out evenly to 8 devices, but is of width 12. Take 16 neurons" in width
-    assert made == "PartitionSpec('neurons',) (2, 3)"
+    assert made == "['neurons'] (2, 3)"
     assert "`b` must be a real array with 2 axes with finite entries" in finite
