@@ -97,11 +97,23 @@ def float_array(argument: str, value: Any, ndim: int | None, remedy: str = "Pass
         raise argument_error(argument, expected, value, remedy)
     if array.dtype.kind == "b" or (ndim is not None and array.ndim != ndim):
         raise argument_error(argument, expected, value, remedy)
-    if not is_traced(array) and not np.all(np.isfinite(np.asarray(array, dtype=float))):
+    if not is_traced(array) and not is_finite(array):
         raise argument_error(argument, f"{expected} with finite entries", value, remedy)
     if jnp.issubdtype(array.dtype, jnp.floating) and isinstance(array, jax.Array):
         return array
     return jnp.asarray(array, dtype=jnp.result_type(float))
+
+
+def is_finite(array: Any) -> bool:
+    """Whether all entries of a concrete array are finite."""
+    if isinstance(array, jax.Array) and len(array.sharding.device_set) > 1:
+        return bool(_all_finite(array))  # its parts stay where they are: this process may not even see all of them
+    return bool(np.all(np.isfinite(np.asarray(array, dtype=float))))
+
+
+@jax.jit
+def _all_finite(array: jax.Array) -> jax.Array:
+    return jnp.all(jnp.isfinite(array))
 
 
 def positive_number(argument: str, value: Any, remedy: str, strict: bool = True) -> jax.Array:

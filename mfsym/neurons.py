@@ -5,10 +5,13 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+import numpy as np
+from jaxtyping import Array, Float, PyTree
 
 from .errors import argument_error, check_instance, float_array
 from .groups import FiniteGroup, Symmetry
+
+NEURONS = "A cloud is a pytree of floating arrays with one first axis, that of the neurons."
 
 
 class Particles(eqx.Module):
@@ -44,6 +47,17 @@ class Particles(eqx.Module):
     def dtype(self):
         """Floating type of the cloud; solvers keep it."""
         return self.a.dtype
+
+
+def check_neurons(cloud: PyTree) -> int:
+    """The number of neurons of any pytree of arrays with the same first axis; raises ArgumentError for anything else."""
+    leaves = jax.tree.leaves(cloud)
+    if not leaves or not all(isinstance(leaf, (jax.Array, np.ndarray)) for leaf in leaves):
+        raise argument_error("cloud", "a pytree of arrays", cloud, NEURONS)
+    widths = {leaf.shape[:1] for leaf in leaves}
+    if len(widths) != 1 or widths & {(), (0,)}:
+        raise argument_error("cloud", "a pytree of arrays with the same first axis", sorted(widths), NEURONS)
+    return leaves[0].shape[0]
 
 
 def neuron_masses(cloud: Particles) -> Float[Array, " m"]:

@@ -22,6 +22,7 @@ ROOMS: dict[str, set[str] | None] = {
     "groups": set(),
     "neurons": {"groups"},
     "problem": {"groups", "neurons"},
+    "sharding": {"neurons"},
     "solution": {"neurons"},
     "integrate": {"solution"},
     "discrete": {"integrate", "solution"},

@@ -4,11 +4,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, PyTree
 
-from ..errors import argument_error, check_instance, is_traced
-from ..neurons import Particles
+from ..errors import argument_error, check_instance, is_finite, is_traced
+from ..neurons import NEURONS, Particles, check_neurons
 from ..problem.problem import Problem, check_cloud_dimension
 from ..problem.units import AbstractOddSlope, AbstractUnit
 
@@ -39,18 +38,13 @@ def check_cloud(cloud: PyTree, unit: AbstractUnit, problem: Problem | None = Non
     """
     if isinstance(unit, AbstractOddSlope):
         check_instance("cloud", cloud, Particles, "Build one with mf.Particles(a, b), or mf.sphere_cloud(problem, width=m).")
-    remedy = "A cloud is a pytree of floating arrays with one first axis, that of the neurons."
+    check_neurons(cloud)
     leaves = jax.tree.leaves(cloud)
-    arrays = [leaf for leaf in leaves if isinstance(leaf, (jax.Array, np.ndarray))]
-    if not leaves or len(arrays) != len(leaves):
-        raise argument_error("cloud", "a pytree of arrays", cloud, remedy)
-    widths, dtypes = {leaf.shape[:1] for leaf in arrays}, {jnp.dtype(leaf.dtype) for leaf in arrays}
-    if len(widths) != 1 or widths & {(), (0,)}:
-        raise argument_error("cloud", "a pytree of arrays with the same first axis", sorted(widths), remedy)
+    dtypes = {jnp.dtype(leaf.dtype) for leaf in leaves}
     if len(dtypes) != 1 or not jnp.issubdtype(next(iter(dtypes)), jnp.floating):
-        raise argument_error("cloud", "of one floating type", sorted(map(str, dtypes)), remedy)
-    if any(not is_traced(leaf) and not np.all(np.isfinite(np.asarray(leaf))) for leaf in arrays):
-        raise argument_error("cloud", "a pytree of finite arrays", cloud, remedy)
+        raise argument_error("cloud", "of one floating type", sorted(map(str, dtypes)), NEURONS)
+    if any(not is_traced(leaf) and not is_finite(leaf) for leaf in leaves):
+        raise argument_error("cloud", "a pytree of finite arrays", cloud, NEURONS)
     if problem is not None and isinstance(cloud, Particles):
         check_cloud_dimension(problem, cloud.dim)
     return next(iter(dtypes))

@@ -31,7 +31,11 @@ def block_limits() -> BlockLimits:
 
 
 def split_rows(rows: PyTree, columns: int) -> PyTree:
-    """Arrays [n, ...] as blocks [blocks, rows, ...] for rows × columns matrices, padded with zeros at the end."""
+    """Arrays [n, ...] as blocks [blocks, rows, ...] for rows × columns matrices, padded with zeros at the end.
+
+    Row i goes into block i mod blocks. Where rows are sharded over devices, every device then has its share of every
+    block, and no block is moved as a whole.
+    """
     count = jax.tree.leaves(rows)[0].shape[0]
     limits = block_limits()
     largest = max(limits.fewest, min(limits.rows, limits.entries // columns))
@@ -40,7 +44,7 @@ def split_rows(rows: PyTree, columns: int) -> PyTree:
 
     def split(leaf: Array) -> Array:
         padding = [(0, blocks * size - count)] + [(0, 0)] * (leaf.ndim - 1)
-        return jnp.pad(leaf, padding).reshape(blocks, size, *leaf.shape[1:])
+        return jnp.pad(leaf, padding).reshape(size, blocks, *leaf.shape[1:]).swapaxes(0, 1)
 
     return jax.tree.map(split, rows)
 
@@ -53,7 +57,7 @@ def map_blocks(function: Callable[[PyTree], PyTree], rows: PyTree, columns: int)
     """
     count = jax.tree.leaves(rows)[0].shape[0]
     out = jax.lax.map(jax.checkpoint(function, prevent_cse=False), split_rows(rows, columns))
-    return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[:count], out)
+    return jax.tree.map(lambda leaf: leaf.swapaxes(0, 1).reshape(-1, *leaf.shape[2:])[:count], out)
 
 
 def sum_blocks(function: Callable[[PyTree], PyTree], rows: PyTree, columns: int) -> PyTree:

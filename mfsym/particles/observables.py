@@ -74,7 +74,7 @@ def measure_cloud(problem: Problem, cloud: Particles) -> dict[str, Array]:
     found = measurement(problem, cloud)
     if not found.masses:
         raise argument_error("cloud", "Particles of a 1-homogeneous unit", cloud, "Other neurons have no mass.")
-    return found(cloud)
+    return eqx.filter_jit(found)(cloud)
 
 
 def _mean(values: Float[Array, " m"], weights: Float[Array, " m"]) -> Float[Array, ""]:
