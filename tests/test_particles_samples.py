@@ -9,11 +9,12 @@ from jax.flatten_util import ravel_pytree
 from particle_problems import random_cloud
 
 import mfsym as mf
-from mfsym.particles.blocks import block_limits, map_blocks, split_rows, sum_blocks
+from mfsym.particles.blocks import StepBlocks, block_limits, map_blocks, rows_per_block, split_rows, step_blocks, sum_blocks
 from mfsym.particles.descent import descend
 from mfsym.particles.flow import solve_particles
 from mfsym.particles.predictor import predict_cloud
 from mfsym.particles.risk import risk_of
+from mfsym.particles.risk.field import homogeneous_field
 from mfsym.problem.losses import AbstractLoss
 from mfsym.problem.units import AbstractUnit
 
@@ -143,9 +144,42 @@ def test_blocks():
     limits = block_limits()
     assert limits.fewest == 16 and limits.entries >= 2**20
     for count, columns in ((1, 1), (127, 5), (129, 5), (300, 2**14), (300, 2**21)):
-        rows = jnp.arange(1.0, count + 1)
-        blocks = split_rows(rows, columns)
-        assert blocks.shape[1] <= max(16, min(limits.rows, limits.entries // columns))
-        assert blocks.size - count < blocks.shape[0]
-        np.testing.assert_array_equal(map_blocks(lambda block: {"twice": 2 * block}, rows, columns)["twice"], 2 * rows)
-        assert float(sum_blocks(lambda block: jnp.sum(block**2), rows, columns)) == float(jnp.sum(rows**2))
+        rows, size = jnp.arange(1.0, count + 1), rows_per_block(columns)
+        assert size == max(16, min(limits.rows, limits.entries // columns))
+        blocks = split_rows(rows, size)
+        assert blocks.shape[1] <= size and blocks.size - count < blocks.shape[0]
+        np.testing.assert_array_equal(map_blocks(lambda block: {"twice": 2 * block}, rows, size)["twice"], 2 * rows)
+        assert float(sum_blocks(lambda block: jnp.sum(block**2), rows, size)) == float(jnp.sum(rows**2))
+    assert rows_per_block(10, 7) == 7
+
+
+@pytest.mark.parametrize("unit", [mf.ReLU(), mf.LeakyReLU(0.3)])
+def test_blocks_of_a_gradient_step(unit):
+    """By all neurons, by blocks of neurons, and whole: the same field, down to the order of sums."""
+    problem, cloud = data_problem(100, unit), random_cloud(70, dim=4)
+    risk = risk_of(problem).prepare()
+    rows = (risk.x, risk.y, jnp.full((100,), 0.01))
+    fields = [
+        homogeneous_field(unit, risk.loss, cloud, rows, StepBlocks(samples, neurons))
+        for samples, neurons in ((100, 70), (17, 70), (100, 8), (17, 8), (1, 1))
+    ]
+    slope = jax.grad(risk.value)(cloud)
+    np.testing.assert_allclose(fields[0], -70 * slope.b / cloud.a[:, None], rtol=1e-11, atol=1e-13)
+    for field in fields[1:]:
+        np.testing.assert_allclose(field, fields[0], rtol=1e-11, atol=1e-13)
+    np.testing.assert_allclose(
+        risk_of(problem, block_size=3).velocity(cloud).b, risk.velocity(cloud).b, rtol=1e-11, atol=1e-13
+    )
+
+
+def test_blocks_fit_the_shapes():
+    """Every shape gets blocks of bounded size; many neurons of few dimensions are cut too, where a cache is small."""
+    limits = block_limits()
+    for samples, neurons, dim in ((512, 65_536, 20), (4096, 8192, 64), (4096, 8192, 256), (10, 10**6, 100), (10**5, 3, 2)):
+        blocks = step_blocks(samples, neurons, dim)
+        assert blocks.samples >= min(samples, limits.fewest)
+        assert blocks.samples * min(blocks.neurons, neurons) <= max(4 * limits.entries, limits.fewest * neurons)
+    assert step_blocks(10, 20, 3, 5) == StepBlocks(5, 20)
+    if jax.default_backend() == "cpu":
+        assert step_blocks(512, 65_536, 20) == StepBlocks(512, 2048)
+        assert step_blocks(4096, 8192, 64) == StepBlocks(64, 8192)

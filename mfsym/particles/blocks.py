@@ -24,22 +24,55 @@ class BlockLimits(NamedTuple):
 _PROCESSOR = BlockLimits(rows=128, entries=2**20, fewest=16)
 _ACCELERATOR = BlockLimits(rows=2**16, entries=2**25, fewest=16)
 
+_WIDE = 2**14  # from so many neurons on, a block of samples by all neurons leaves the cache of a processor
+_SAMPLES_BESIDE_NEURONS = 512
+
+
+class StepBlocks(NamedTuple):
+    """How many samples and how many neurons a block of a gradient step has."""
+
+    samples: int
+    neurons: int
+
 
 def block_limits() -> BlockLimits:
     """The limits for the kind of device that runs by default."""
     return _PROCESSOR if jax.default_backend() == "cpu" else _ACCELERATOR
 
 
-def split_rows(rows: PyTree, columns: int) -> PyTree:
-    """Arrays [n, ...] as blocks [blocks, rows, ...] for rows × columns matrices, padded with zeros at the end.
+def rows_per_block(columns: int, size: int | None = None) -> int:
+    """Rows of a block of a rows × columns matrix: `size` where it is given."""
+    limits = block_limits()
+    return size or max(limits.fewest, min(limits.rows, limits.entries // columns))
+
+
+def step_blocks(samples: int, neurons: int, dim: int, size: int | None = None) -> StepBlocks:
+    """Blocks of a gradient step: `size` samples by all neurons where it is given.
+
+    Blocks of samples by all neurons repeat no work, 4mnd operations. They read and write arrays of the size of the cloud
+    once each, so that they should have about as many samples as there are dimensions. On a processor, with many
+    neurons of few dimensions, blocks of neurons as well are faster, though they compute b·x twice, 6mnd.
+    """
+    if size is not None:
+        return StepBlocks(size, neurons)
+    limits = block_limits()
+    if limits is _ACCELERATOR:
+        return StepBlocks(rows_per_block(neurons), neurons)
+    if neurons <= _WIDE or 2 * dim > limits.rows:
+        most = max(limits.fewest, 4 * limits.entries // neurons)
+        return StepBlocks(min(most, 2 * limits.rows, max(dim, limits.rows // 2)), neurons)
+    count = min(samples, _SAMPLES_BESIDE_NEURONS)
+    return StepBlocks(count, limits.entries // count)
+
+
+def split_rows(rows: PyTree, size: int) -> PyTree:
+    """Arrays [n, ...] as blocks [blocks, rows, ...] of at most `size` rows, padded with zeros at the end.
 
     Row i goes into block i mod blocks. Where rows are sharded over devices, every device then has its share of every
     block, and no block is moved as a whole.
     """
     count = jax.tree.leaves(rows)[0].shape[0]
-    limits = block_limits()
-    largest = max(limits.fewest, min(limits.rows, limits.entries // columns))
-    blocks = -(-count // largest)
+    blocks = -(-count // size)
     size = -(-count // blocks)
 
     def split(leaf: Array) -> Array:
@@ -49,20 +82,20 @@ def split_rows(rows: PyTree, columns: int) -> PyTree:
     return jax.tree.map(split, rows)
 
 
-def map_blocks(function: Callable[[PyTree], PyTree], rows: PyTree, columns: int) -> PyTree:
-    """`function` of every block of rows, put together again: [n, ...] for arrays [n, ...].
+def map_blocks(function: Callable[[PyTree], PyTree], rows: PyTree, size: int) -> PyTree:
+    """`function` of every block of `size` rows, put together again: [n, ...] for arrays [n, ...].
 
     The function sees rows of zeros at the end of the last block; what it returns there is dropped. Under reverse
     differentiation a block is computed again, not stored.
     """
     count = jax.tree.leaves(rows)[0].shape[0]
-    out = jax.lax.map(jax.checkpoint(function, prevent_cse=False), split_rows(rows, columns))
+    out = jax.lax.map(jax.checkpoint(function, prevent_cse=False), split_rows(rows, size))
     return jax.tree.map(lambda leaf: leaf.swapaxes(0, 1).reshape(-1, *leaf.shape[2:])[:count], out)
 
 
-def sum_blocks(function: Callable[[PyTree], PyTree], rows: PyTree, columns: int) -> PyTree:
-    """Sum over the blocks of `function(block)`; it must return zeros for rows of zeros."""
-    blocks = split_rows(rows, columns)
+def sum_blocks(function: Callable[[PyTree], PyTree], rows: PyTree, size: int) -> PyTree:
+    """Sum over the blocks of `size` rows of `function(block)`; it must return zeros for rows of zeros."""
+    blocks = split_rows(rows, size)
     compute = jax.checkpoint(function, prevent_cse=False)
     shapes = jax.eval_shape(function, jax.tree.map(lambda leaf: leaf[0], blocks))
     start = jax.tree.map(lambda shape: jnp.zeros(shape.shape, shape.dtype), shapes)

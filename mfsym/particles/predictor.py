@@ -12,7 +12,7 @@ from ..integrate import cast_floats
 from ..neurons import Particles
 from ..problem.units import AbstractOddSlope, AbstractUnit
 from .arguments import check_cloud
-from .blocks import map_blocks
+from .blocks import map_blocks, rows_per_block
 
 
 def predict_cloud(cloud: PyTree, unit: AbstractUnit, x: Any) -> Float[Array, " n"]:
@@ -30,7 +30,7 @@ def predict_cloud(cloud: PyTree, unit: AbstractUnit, x: Any) -> Float[Array, " n
 @eqx.filter_jit
 def _predict(cloud: PyTree, unit: AbstractUnit, x: Float[Array, "n d"]) -> Float[Array, " n"]:
     width = jax.tree.leaves(cloud)[0].shape[0]
-    return map_blocks(lambda rows: cloud_outputs(cloud, unit, rows), x, width)
+    return map_blocks(lambda rows: cloud_outputs(cloud, unit, rows), x, rows_per_block(width))
 
 
 def cloud_outputs(cloud: PyTree, unit: AbstractUnit, x: Float[Array, "n d"]) -> Float[Array, " n"]:

@@ -61,11 +61,13 @@ def relative_scales(inputs: GaussianBlocks) -> Float[Array, " d"]:
     return inputs.coordinate_scales / inputs.scales[0]
 
 
-def block_risk(inputs: GaussianBlocks, target: AbstractTarget, unit: AbstractHomogeneousUnit) -> BlockRisk:
+def block_risk(
+    inputs: GaussianBlocks, target: AbstractTarget, unit: AbstractHomogeneousUnit, block_size: int | None
+) -> BlockRisk:
     """The exact risk of a target under block inputs; raises ArgumentError if the target mixes blocks."""
     stretch = relative_scales(inputs)
     same = stretched_target(target, inputs, stretch)
-    return BlockRisk(ExactRisk(isotropic_inputs(inputs), same, unit), stretch)
+    return BlockRisk(ExactRisk(isotropic_inputs(inputs), same, unit, block_size), stretch)
 
 
 @functools.singledispatch

@@ -12,19 +12,18 @@ from ...neurons import Particles
 from ...problem.losses import AbstractLoss
 from ...problem.targets import AbstractTarget
 from ...problem.units import AbstractHomogeneousUnit, AbstractUnit
-from ..blocks import sum_blocks
+from ..blocks import rows_per_block, step_blocks, sum_blocks
 from ..predictor import cloud_outputs
 from .base import AbstractRisk
-
-_EXACT = jax.lax.Precision.HIGHEST
+from .field import homogeneous_field
 
 
 class EmpiricalRisk(AbstractRisk):
     """F = (1/n) Σ_i ℓ(f(x_i), y_i) on a data set x [n, d] with y_i = f*(x_i).
 
     z_j' = (1/n) Σ_i R_i ∂_z σ*(x_i; z_j), R_i the residual of sample i; for a 1-homogeneous unit the derivative is
-    hand-written, for any other it is the unit's own. A residual needs only its sample, so that blocks of samples
-    repeat no work. Memory O(m).
+    hand-written (`field`), for any other it is the unit's own. A residual needs only its sample, so that blocks of samples
+    repeat no work. `block_size` samples make a block; by default the shapes decide. Memory O(m).
     """
 
     target: AbstractTarget
@@ -32,11 +31,12 @@ class EmpiricalRisk(AbstractRisk):
     loss: AbstractLoss
     x: Float[Array, "n d"]
     y: Float[Array, " n"] | None = None
+    block_size: int | None = eqx.field(static=True, default=None)
 
     def prepare(self):
         """The risk with the values of its target."""
         y = jax.vmap(self.target)(self.x).astype(self.x.dtype) if self.y is None else self.y
-        return EmpiricalRisk(self.target, self.unit, self.loss, self.x, y)
+        return EmpiricalRisk(self.target, self.unit, self.loss, self.x, y, self.block_size)
 
     def at_time(self, t):
         """The same data at every time."""
@@ -51,7 +51,7 @@ class EmpiricalRisk(AbstractRisk):
             x, y, weights = rows
             return jnp.sum(weights * risk.loss(cloud_outputs(cloud, risk.unit, x), y))
 
-        return sum_blocks(block, rows, _width(cloud))
+        return sum_blocks(block, rows, rows_per_block(_width(cloud), self.block_size))
 
     @eqx.filter_jit
     def velocity(self, cloud):
@@ -59,9 +59,11 @@ class EmpiricalRisk(AbstractRisk):
         risk, rows = self._rows(cloud)
         unit, loss = risk.unit, risk.loss
         if isinstance(unit, AbstractHomogeneousUnit) and isinstance(cloud, Particles):
-            field = sum_blocks(lambda rows: _homogeneous_field(unit, loss, cloud, rows), rows, cloud.width)
+            blocks = step_blocks(risk.x.shape[0], cloud.width, cloud.dim, self.block_size)
+            field = homogeneous_field(unit, loss, cloud, rows, blocks)
             return Particles(jnp.sum(cloud.b * field, axis=1), cloud.a[:, None] * field)
-        return sum_blocks(lambda rows: _general_velocity(risk, cloud, rows), rows, _width(cloud))
+        size = rows_per_block(_width(cloud), self.block_size)
+        return sum_blocks(lambda rows: _general_velocity(risk, cloud, rows), rows, size)
 
     def _rows(self, cloud: PyTree) -> tuple["EmpiricalRisk", tuple[Array, Array, Array]]:
         risk = cast_floats(self, _dtype(cloud)).prepare()
@@ -75,17 +77,6 @@ def _dtype(cloud: PyTree) -> Any:
 
 def _width(cloud: PyTree) -> int:
     return jax.tree.leaves(cloud)[0].shape[0]
-
-
-def _homogeneous_field(
-    unit: AbstractHomogeneousUnit, loss: AbstractLoss, cloud: Particles, rows: PyTree
-) -> Float[Array, "m d"]:
-    """h_j = Σ_i w_i R_i σ'(b_j·x_i) x_i over a block of samples, [m, d]; then a_j' = b_j·h_j and b_j' = a_j h_j."""
-    x, y, weights = rows
-    before = jnp.matmul(x, cloud.b.T, precision=_EXACT)
-    outputs = jnp.matmul(unit.activation(before), cloud.a, precision=_EXACT) / cloud.width
-    forces = weights * loss.residual(outputs, y)
-    return jnp.matmul((forces[:, None] * unit.derivative(before)).T, x, precision=_EXACT)
 
 
 def _general_velocity(risk: EmpiricalRisk, cloud: PyTree, rows: PyTree) -> PyTree:

@@ -19,19 +19,21 @@ class ExactRisk(AbstractRisk):
 
     F = ½E f*² − (1/m) Σ_i a_i g*(b_i) + (E‖x‖²/d)(1/2m²) Σ_ij a_i a_j k(b_i, b_j),
     a_i' = b_i·h_i, b_i' = a_i h_i with h_i = ∇g*(b_i) − (E‖x‖²/d)(1/m) Σ_j a_j ∇₁k(b_i, b_j).
-    Both are correct where neurons coincide, in float32 too, and so are their derivatives. Time O(m²d), memory O(m).
+    Both are correct where neurons coincide, in float32 too, and so are their derivatives. Time O(m²d), memory O(m):
+    `block_size` neurons are paired with all others at a time; by default the shapes decide.
     (Cho & Saul 2009 for the kernel; the derivative is derived.)
     """
 
     inputs: AbstractInputs
     target: AbstractTarget
     unit: AbstractHomogeneousUnit
+    block_size: int | None = eqx.field(static=True, default=None)
     term: AbstractTargetTerm | None = None
 
     def prepare(self):
         """The risk with the closed form of its target."""
         term = target_term(self.target, self.inputs, self.unit) if self.term is None else self.term
-        return ExactRisk(self.inputs, self.target, self.unit, term)
+        return ExactRisk(self.inputs, self.target, self.unit, self.block_size, term)
 
     def at_time(self, t):
         """The same risk at every time."""
@@ -42,13 +44,13 @@ class ExactRisk(AbstractRisk):
         """F, as a difference of the three sums above."""
         term, square, odd, even = self._parts(cloud)
         fit = jnp.sum(cloud.a * target_values(term, cloud.b)) / cloud.width
-        return term.energy / 2 - fit + square / 2 * pair_energy(cloud, cloud, odd, even)
+        return term.energy / 2 - fit + square / 2 * pair_energy(cloud, cloud, odd, even, self.block_size)
 
     @eqx.filter_jit
     def velocity(self, cloud):
         """(a', b') for every neuron."""
         term, square, odd, even = self._parts(cloud)
-        field = term.field(cloud.b) - square * pair_field(cloud.b, cloud, odd, even)
+        field = term.field(cloud.b) - square * pair_field(cloud.b, cloud, odd, even, self.block_size)
         return Particles(jnp.sum(cloud.b * field, axis=1), cloud.a[:, None] * field)
 
     def _parts(self, cloud: Particles) -> tuple[AbstractTargetTerm, Float[Array, ""], Float[Array, ""], Float[Array, ""]]:

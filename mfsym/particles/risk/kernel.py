@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 
 from ...neurons import Particles
 from ..angles import safe_direction, safe_norm, safe_ratio
-from ..blocks import map_blocks
+from ..blocks import map_blocks, rows_per_block
 from .chebyshev import chebyshev_points, coefficient_matrix
 
 _EXACT = jax.lax.Precision.HIGHEST
@@ -82,7 +82,11 @@ def _cosines(directions: Float[Array, "n d"], others: Float[Array, "m d"]) -> Fl
 
 
 def pair_field(
-    b: Float[Array, "n d"], source: Particles, odd: Float[Array, ""], even: Float[Array, ""]
+    b: Float[Array, "n d"],
+    source: Particles,
+    odd: Float[Array, ""],
+    even: Float[Array, ""],
+    block_size: int | None = None,
 ) -> Float[Array, "n d"]:
     """Gradient in b of (1/M) Σ_j a_j k(b, b_j) at every row of b, [n, d], in blocks of rows.
 
@@ -99,11 +103,17 @@ def pair_field(
         rows = jnp.matmul(arcsine(q), weights, precision=_EXACT)
         return rows + jnp.matmul(sine(q), sizes, precision=_EXACT)[:, None] * directions
 
-    curved = map_blocks(block, safe_direction(b), source.width)
+    curved = map_blocks(block, safe_direction(b), rows_per_block(source.width, block_size))
     return odd * jnp.sum(weights, axis=0)[None, :] + even * (2 / np.pi) * curved
 
 
-def pair_energy(cloud: Particles, source: Particles, odd: Float[Array, ""], even: Float[Array, ""]) -> Float[Array, ""]:
+def pair_energy(
+    cloud: Particles,
+    source: Particles,
+    odd: Float[Array, ""],
+    even: Float[Array, ""],
+    block_size: int | None = None,
+) -> Float[Array, ""]:
     """(1/mM) Σ_ij a_i a'_j k(b_i, b'_j) for two clouds, in blocks of rows; its gradient is that of `pair_field`."""
     others = safe_direction(source.b)
     sizes = source.a * safe_norm(source.b) / source.width
@@ -112,7 +122,7 @@ def pair_energy(cloud: Particles, source: Particles, odd: Float[Array, ""], even
     def block(directions):
         return jnp.matmul(arc_cosine(_cosines(directions, others)), sizes, precision=_EXACT)
 
-    curved = jnp.sum(own_sizes * map_blocks(block, safe_direction(cloud.b), source.width))
+    curved = jnp.sum(own_sizes * map_blocks(block, safe_direction(cloud.b), rows_per_block(source.width, block_size)))
     straight = jnp.sum(mean_feature(cloud) * mean_feature(source))
     return odd * straight + even * (2 / np.pi) * curved
 

@@ -21,6 +21,7 @@ class SampledRisk(AbstractRisk):
     key: PRNGKeyArray
     step: Float[Array, ""]
     samples: int = eqx.field(static=True)
+    block_size: int | None = eqx.field(static=True, default=None)
 
     def prepare(self):
         """Nothing to prepare."""
@@ -30,7 +31,7 @@ class SampledRisk(AbstractRisk):
         """The risk on the inputs of the step that begins at t."""
         index = jnp.round(t / self.step.astype(t.dtype)).astype(jnp.int32)
         x, y = self.problem.sample(jax.random.fold_in(self.key, index), self.samples, self.step.dtype)
-        return EmpiricalRisk(self.problem.target, self.problem.unit, self.problem.loss, x, y)
+        return EmpiricalRisk(self.problem.target, self.problem.unit, self.problem.loss, x, y, self.block_size)
 
     def value(self, cloud):
         """The mean loss on the inputs of the first step."""
