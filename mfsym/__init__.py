@@ -1,6 +1,7 @@
 """mfsym: the infinite-width limit of two-layer networks, exactly where symmetry allows it."""
 
 from . import plot as plot
+from .control.stop import Stop as Stop
 from .crosscheck import cross_check as cross_check
 from .crosscheck import judge as judge
 from .crosscheck import run_clouds as run_clouds

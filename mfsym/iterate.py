@@ -64,7 +64,9 @@ class Place(eqx.Module):
         return self.walk.index
 
 
-def iterate(rule: AbstractRule, state: PyTree, steps: int, record_every: int, save_states: bool, control: Control) -> Solution:
+def iterate(
+    rule: AbstractRule, state: PyTree, steps: int, record_every: int, save_states: bool, control: Control
+) -> Solution:
     """Make `steps` steps from a state and record it at step 0 and after every `record_every` of them.
 
     The rule is in the floating type of the state. One compiled loop, or segments of it where `control` has a checkpoint

@@ -5,7 +5,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, PyTree
+from jaxtyping import Array, Bool, Float, PyTree
 
 from ..errors import argument_error, is_traced, positive_number
 from ..solution import Solution, Status
@@ -19,9 +19,9 @@ class Stop(eqx.Module):
     - `risk`: the first end of a time step (the start included) at which the observed risk F is at most this level.
     - `steady`: the same for the relative speed ‖z'‖/‖z‖, root mean squares over all numbers of the state z in flow
       time: the weights of all neurons of a cloud; the cell means on a grid; the angles and logarithms of the masses
-      of all labels by characteristics, or their (a, b); the second moments of an odd target, or the point of the hyperboloid; the two
-      masses where no angle is left. With an optimiser or
-      momentum z' is the gradient velocity −m∇F. On fresh samples it is as noisy as the gradient.
+      of all labels by characteristics, or their (a, b); the second moments of an odd target, or the point of the
+      hyperboloid; the two masses where no angle is left. With an optimiser or momentum z' is the gradient velocity
+      −m∇F. On fresh samples it is as noisy as the gradient.
     - `seconds`: wall time of the call, compilation included. It is looked at between stretches of about half a second,
       a single step at least.
 
@@ -50,9 +50,10 @@ class Stop(eqx.Module):
 
 
 def first_hit(stop: Stop, risk: Array, speed: Array | None) -> tuple[Bool[Array, "*T"], Bool[Array, "*T"]]:
-    """Whether the risk, and otherwise whether the speed, is at the level of a rule. `speed` may be None without that rule."""
+    """Whether the risk, and if not whether the speed, is at the level of its rule; `speed` is read only where it has one."""
     low = jnp.zeros(jnp.shape(risk), bool) if stop.risk is None else risk <= stop.risk
-    slow = jnp.zeros(jnp.shape(risk), bool) if stop.steady is None or speed is None else speed <= stop.steady
+    assert speed is not None or stop.steady is None
+    slow = jnp.zeros(jnp.shape(risk), bool) if stop.steady is None else speed <= stop.steady
     return low, slow & ~low
 
 

@@ -1,7 +1,5 @@
 """Step control: landing on the times of the record, and ending after a number of steps."""
 
-from typing import Any
-
 import diffrax
 import equinox as eqx
 import jax

@@ -4,7 +4,6 @@ from typing import Any
 
 import diffrax
 import jax
-import jax.numpy as jnp
 
 from ..control import Stop
 from ..solution import Status

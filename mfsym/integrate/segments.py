@@ -84,9 +84,7 @@ def _advance(dynamics, place: Place, ts, stepping, not_unique, most) -> Place:
     # The times to come first, then the last one again and again: shapes do not depend on the place.
     coming = jnp.arange(len(ts)) < len(ts) - place.index
     times = jnp.where(coming, jnp.roll(ts, -place.index), ts[-1])
-    out = solve_loop(
-        dynamics, place.state, place.t, times, stepping, not_unique, controller, None, **with_forward_mode()
-    )
+    out = solve_loop(dynamics, place.state, place.t, times, stepping, not_unique, controller, None, **with_forward_mode())
     saved = cast_floats(dict(out.ys or {}), jnp.result_type(*jax.tree.leaves(place.state)))
     t, state = jax.tree.map(lambda leaf: leaf[-1], saved["end"])
     new = jnp.isfinite(out.ts["record"]) & coming

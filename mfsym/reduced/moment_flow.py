@@ -56,9 +56,7 @@ def solve_moments(
         return solution
     other = solution
     if method != "closed":
-        tighter = Stepping(
-            "dopri8", rtol=stepping.rtol / 10, atol=stepping.atol / 10, **{**options, "control": Control()}
-        )
+        tighter = Stepping("dopri8", rtol=stepping.rtol / 10, atol=stepping.atol / 10, **{**options, "control": Control()})
         other = integrate(dynamics, state, reached_times(solution, ts), tighter)
     found = differences(solution, other)
     return dataclasses.replace(solution, error={**found, "risk": found["risk"] + reduced.floor_error})
