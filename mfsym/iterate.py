@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from .control import Control, fill_unreached, first_hit, run_segments
-from .integrate import close_meter, open_meter, ratio_of_norms, step_meter
+from .integrate import close_meter, open_meter, ratio_of_norms, step_meter, strong
 from .solution import Solution, Status
 
 
@@ -172,7 +172,7 @@ def _begin(rule, state, steps: int, record_every: int, save_states: bool):
     walk, ts = _start(rule, state), rule.time(jnp.arange(0, steps + 1, record_every))
     row = _record(rule, walk, save_states)
     records = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (len(ts), *leaf.shape)), row)
-    return rule, ts, Place(walk, fill_unreached(jnp.arange(len(ts)) < 1, records), jnp.asarray(True))
+    return rule, ts, strong(Place(walk, fill_unreached(jnp.arange(len(ts)) < 1, records), jnp.asarray(True)))
 
 
 @eqx.filter_jit
@@ -194,4 +194,4 @@ def _advance(rule, place: Place, steps: int, record_every: int, save_states: boo
     )
     at_end = walk.index >= steps
     walk = jax.lax.cond(at_end, lambda: _judged_at_end(rule, walk, stop), lambda: walk)
-    return Place(walk, records, ~at_end & ~walk.ended)
+    return strong(Place(walk, records, ~at_end & ~walk.ended))

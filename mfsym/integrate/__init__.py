@@ -1,6 +1,7 @@
 """Time stepping: the only room that calls diffrax."""
 
 from .casts import cast_floats as cast_floats
+from .casts import strong as strong
 from .dynamics import AbstractDynamics as AbstractDynamics
 from .dynamics import ratio_of_norms as ratio_of_norms
 from .dynamics import relative_speed as relative_speed

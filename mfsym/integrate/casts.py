@@ -19,3 +19,8 @@ def cast_floats(tree: PyTree, dtype: Any) -> PyTree:
         return leaf.astype(dtype) if floating and (leaf.dtype != dtype or leaf.weak_type) else leaf
 
     return jax.tree.map(cast, tree)
+
+
+def strong(tree: PyTree) -> PyTree:
+    """Arrays whose types are not weak: a place that a run was given compiles the same code as one that it made."""
+    return jax.tree.map(lambda leaf: jax.lax.convert_element_type(leaf, jnp.asarray(leaf).dtype), tree)

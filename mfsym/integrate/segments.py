@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from ..control import fill_unreached, run_segments
 from ..solution import Status
-from .casts import cast_floats
+from .casts import cast_floats, strong
 from .controllers import SegmentController
 from .loop import begin_control, event_status, is_unfinished, solve_loop, start_of_steps, with_forward_mode
 
@@ -72,8 +72,8 @@ def _begin(dynamics, state, ts, stepping) -> tuple[Any, Place]:
     records = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (len(ts), *leaf.shape)), row)
     records = fill_unreached(jnp.arange(len(ts)) < 1, records)
     zero, one = jnp.asarray(0), jnp.asarray(1)
-    memory = jax.tree.map(jnp.asarray, memory)
-    return dynamics, Place(ts[0], state, memory, zero, zero, one, records, Status.complete, jnp.asarray(True))
+    place = Place(ts[0], state, memory, zero, zero, one, records, Status.complete, jnp.asarray(True))
+    return dynamics, strong(place)
 
 
 @eqx.filter_jit
@@ -96,17 +96,10 @@ def _advance(dynamics, place: Place, ts, stepping, not_unique, most) -> Place:
     memory, end, _ = out.controller_state
     running = is_unfinished(out) & (t < ts[-1])
     status = Status.where(is_unfinished(out), Status.complete, event_status(out, Status.complete))
-    return Place(
-        t,
-        state,
-        jax.tree.map(jnp.asarray, (memory, end)),
-        place.accepted + out.stats["num_accepted_steps"],
-        place.rejected + out.stats["num_rejected_steps"],
-        place.index + jnp.sum(new, dtype=place.index.dtype),
-        records,
-        status,
-        running,
-    )
+    reached = jnp.sum(new, dtype=place.index.dtype)
+    tried = out.stats["num_accepted_steps"], out.stats["num_rejected_steps"]
+    accepted, rejected = place.accepted + tried[0], place.rejected + tried[1]
+    return strong(Place(t, state, (memory, end), accepted, rejected, place.index + reached, records, status, running))
 
 
 def _merged(new: Any, rows: Any, old: Any) -> Any:
