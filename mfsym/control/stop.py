@@ -42,7 +42,9 @@ class Stop(eqx.Module):
             raise argument_error("seconds", "a plain number", seconds, _SECONDS)
         self.risk = None if risk is None else positive_number("risk", risk, "It is a level of the risk.")
         self.steady = None if steady is None else positive_number("steady", steady, "It is a level of ‖z'‖/‖z‖.")
-        self.seconds = None if seconds is None else float(positive_number("seconds", seconds, _SECONDS))
+        if seconds is not None:
+            positive_number("seconds", seconds, _SECONDS)  # an array, and inside jit a traced one
+        self.seconds = None if seconds is None else float(seconds)
 
     def levels(self) -> "Stop | None":
         """What is decided inside compiled loops; None if nothing is."""
@@ -51,9 +53,9 @@ class Stop(eqx.Module):
 
 def first_hit(stop: Stop, risk: Array, speed: Array | None) -> tuple[Bool[Array, "*T"], Bool[Array, "*T"]]:
     """Whether the risk, and if not whether the speed, is at the level of its rule; `speed` is read only where it has one."""
-    low = jnp.zeros(jnp.shape(risk), bool) if stop.risk is None else risk <= stop.risk
-    assert speed is not None or stop.steady is None
-    slow = jnp.zeros(jnp.shape(risk), bool) if stop.steady is None else speed <= stop.steady
+    nowhere = jnp.zeros(jnp.shape(risk), bool)
+    low = nowhere if stop.risk is None else risk <= stop.risk
+    slow = nowhere if stop.steady is None or speed is None else speed <= stop.steady
     return low, slow & ~low
 
 

@@ -60,13 +60,14 @@ def solve_loop(dynamics, state, t0, ts, stepping, not_unique, controller, first_
 
 def _events(stop: Stop | None, not_unique: Any) -> diffrax.Event | None:
     """What ends a run at the end of a step, by name; of several in one step, the first name in the alphabet counts."""
-    events = {}
+    events: dict[str, Any] = {}
     if not_unique is not None:
         events["not_unique"] = lambda t, y, args, **_: not_unique(args, y)
-    if stop is not None and stop.risk is not None:
-        events["risk"] = lambda t, y, args, **_: args.observe(t, y)["risk"] <= stop.risk
-    if stop is not None and stop.steady is not None:
-        events["steady"] = lambda t, y, args, **_: relative_speed(args, t, y) <= stop.steady
+    risk, steady = (None, None) if stop is None else (stop.risk, stop.steady)
+    if risk is not None:
+        events["risk"] = lambda t, y, args, **_: args.observe(t, y)["risk"] <= risk
+    if steady is not None:
+        events["steady"] = lambda t, y, args, **_: relative_speed(args, t, y) <= steady
     return diffrax.Event(events) if events else None
 
 

@@ -47,7 +47,7 @@ def densities(pde: Any, full: Any = None, *, times: Any = None, axes: Any = None
     check_angle(pde)
     recorded = np.asarray(pde.ts, float)
     indices = spread_valid(pde, 4) if times is None else _indices(pde, times)
-    clouds = clouds_of(full, recorded[spread_valid(pde, 2)[-1]])
+    clouds = clouds_of(full, float(recorded[spread_valid(pde, 2)[-1]]))
     theta, values = densities_at(pde, indices)
     with style(axes):
         figure, grid = panels(axes, 2, len(indices), (0.6 + 2.25 * len(indices), 3.8))
