@@ -225,6 +225,9 @@ def judge(reference: Solution, runs: Runs) -> Judgement:
     check_instance("runs", runs, Runs, "Pass `report.runs`, or what mf.crosscheck.run_clouds returned.")
     if reference.ts.shape != runs.ts.shape or not np.allclose(reference.ts, runs.ts):
         raise argument_error("reference", "recorded at the times of the runs", reference.ts, "Solve it at runs.ts.")
+    if not np.all(reference.valid):
+        got = Words(f"one that did not: {reference.sentence()}")
+        raise argument_error("reference", "a run that reached all of its times", got, "Solve it without `stop`.")
     names = [name for name in runs.observables if name in reference.observables]
     with_angles = runs.weight[0].shape[-1] > 0
     total = len(runs.ts) * (len(names) + (3 if with_angles else 0))

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from .control import Control, fill_unreached, first_hit, run_segments
-from .integrate import close_meter, open_meter, ratio_of_norms, step_meter, strong
+from .integrate import cast_floats, close_meter, open_meter, ratio_of_norms, step_meter, strong
 from .solution import Solution, Status
 
 
@@ -72,6 +72,7 @@ def iterate(
     The rule is in the floating type of the state. One compiled loop, or segments of it where `control` has a checkpoint
     or a limit of wall time. Returns a Solution whose model is None.
     """
+    control = cast_floats(control, jnp.result_type(*jax.tree.leaves(state)))
     control.check_concrete((rule, state, control))
     reason = None
     if control.in_segments:

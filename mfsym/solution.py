@@ -114,7 +114,8 @@ class Solution(eqx.Module):
         names = [name for name in self.names() if np.ndim(self.observables[name]) == 1]
         rows = [f"{'t':>12} " + " ".join(f"{name:>15}" for name in names)]
         count = len(self.ts)
-        for i in sorted({0, count // 4, count // 2, 3 * count // 4, count - 1}):
+        last = np.flatnonzero(np.asarray(self.valid))[-1:].tolist()
+        for i in sorted({0, count // 4, count // 2, 3 * count // 4, count - 1, *last}):
             values = " ".join(f"{float(self.observables[name][i]):15.6g}" for name in names)
             rows.append(f"{float(self.ts[i]):12.6g} {values}")
         return "\n".join([f"Solution ({self.clock}): {self.sentence()}", *rows])

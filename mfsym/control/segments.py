@@ -13,7 +13,6 @@ from ..storage.checkpoints import fingerprint, latest, write
 from .control import Control
 
 _GOAL = 0.5  # seconds of wall time between two looks at the clock
-_FIRST = 8  # steps of the first segment
 _LARGEST = 2**20
 
 
@@ -65,7 +64,7 @@ def run_segments(
     """
     checkpoint, own = control.checkpoint, "" if control.checkpoint is None else fingerprint(mark)
     saved = None if checkpoint is None else latest(checkpoint, own, start)
-    place, reason, most = start if saved is None else saved, None, _FIRST
+    place, reason, most = start if saved is None else saved, None, 1
     goal = _GOAL if checkpoint is None else min(_GOAL, checkpoint.every)
     written, bar = time.monotonic(), Bar(control.progress)
     try:
