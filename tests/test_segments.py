@@ -136,10 +136,12 @@ def test_the_memory_of_an_optimiser_is_kept(tmp_path, standard_promotion):
     problem = mf.Problem(mf.Gaussian(4), mf.SubspaceNorm(2))
     cloud = mf.sphere_cloud(problem, width=8, key=jax.random.key(0))
 
-    def run(steps=12, **host):
-        return mf.descend(problem, cloud, steps, optimiser=optax.adam(1e-2), samples=8, key=jax.random.key(1), **host)
+    def run(rate=1e-2, seed=1, steps=12, **host):
+        key = jax.random.key(seed)
+        return mf.descend(problem, cloud, steps, optimiser=optax.adam(rate), samples=8, key=key, **host)
 
     plain, segmented = run(), run(checkpoint=mf.Checkpoints(tmp_path, every=0))
     same_numbers(plain, segmented, 1e-13)
-    with pytest.raises(mf.ArgumentError, match="must be a folder for this very run"):
-        run(13, checkpoint=mf.Checkpoints(tmp_path))
+    for changed in ({"rate": 2e-2}, {"seed": 2}, {"steps": 13}):
+        with pytest.raises(mf.ArgumentError, match="must be a folder for this very run"):
+            run(**changed, checkpoint=mf.Checkpoints(tmp_path))

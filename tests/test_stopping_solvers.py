@@ -104,7 +104,7 @@ def test_gradient_descent_on_moments(tmp_path):
     assert 25 < int(run.stats["steps"]) <= 30 and bool(run.status == Status.risk_reached)
     training = mf.Training(step=0.05)
     options = {"training": training, "checkpoint": mf.Checkpoints(tmp_path, every=0), "progress": True}
-    segmented = mf.solve_reduced(reduced, 0.05 * jnp.arange(0, 61, 5), **options)
+    segmented = mf.solve_reduced(reduced, 0.05 * jnp.arange(0.0, 61.0, 5.0), **options)
     np.testing.assert_allclose(segmented.risk, plain.risk, rtol=1e-12)
 
 
