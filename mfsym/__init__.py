@@ -1,10 +1,12 @@
 """mfsym: the infinite-width limit of two-layer networks, exactly where symmetry allows it."""
 
 from . import plot as plot
+from .control.stop import Stop as Stop
 from .crosscheck import cross_check as cross_check
 from .crosscheck import judge as judge
 from .crosscheck import run_clouds as run_clouds
 from .errors import ArgumentError as ArgumentError
+from .errors import FileError as FileError
 from .errors import NoReductionError as NoReductionError
 from .errors import SolveError as SolveError
 from .groups import BlockOrthogonal as BlockOrthogonal
@@ -59,8 +61,12 @@ from .reduced.flow import solve_reduced as solve_reduced
 from .reduced.moment_flow import descend_moments as descend_moments
 from .sharding import shard as shard
 from .solution import Solution as Solution
+from .storage.checkpoints import Checkpoints as Checkpoints
+from .storage.files import load as load
+from .storage.files import save as save
 from .symmetry.action import act as act
 from .symmetry.defect import symmetry_defect as symmetry_defect
 from .symmetry.detect import detect as detect
 from .symmetry.projection import project_cloud as project_cloud
 from .symmetry.report import DetectionReport as DetectionReport
+from .version import __version__ as __version__

@@ -12,6 +12,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import tqdm
 from jaxtyping import Array, Float
 
 from .distances import squared_distances
@@ -109,6 +110,7 @@ def cross_check(
     cells: int | None = None,
     nodes: int | None = None,
     modes: int | None = None,
+    progress: bool = False,
 ) -> CrossCheckReport:
     """Solve a problem by both routes and judge their difference.
 
@@ -116,7 +118,7 @@ def cross_check(
       ts: times [T] of the comparison, increasing from 0.
       widths: numbers of neurons, at least two of them; three allow for a bias of order 1/m².
       seeds: independent clouds per width, at least 3; `key` makes them (default jax.random.key(0)).
-      cells, nodes, modes: as in `mf.reduce`.
+      cells, nodes, modes: as in `mf.reduce`; progress: show a bar over the clouds on stderr.
 
     Returns a CrossCheckReport: both methods of the reduced route against the same clouds, the characteristics with twice
     the modes, and the difference of the two as the error of either. Print it for the verdict.
@@ -128,7 +130,7 @@ def cross_check(
     if isinstance(reduced, OddReduction):
         remedy = "Compare mf.moments_of(cloud) with mf.descend_moments, or mf.solve_particles with mf.solve_reduced."
         raise argument_error("problem", "one with an angle for cross_check", Words("one with an odd target"), remedy)
-    runs = run_clouds(problem, ts, reduced, widths=widths, seeds=seeds, key=key)
+    runs = run_clouds(problem, ts, reduced, widths=widths, seeds=seeds, key=key, progress=progress)
     references = _references(reduced, ts)
     judgements = {method: judge(reference, runs) for method, reference in references.items()}
     verdicts = [judgement.verdict for judgement in judgements.values()]
@@ -155,28 +157,35 @@ def run_clouds(
     widths: tuple[int, ...],
     seeds: int,
     key: Any = None,
+    progress: bool = False,
 ) -> Runs:
-    """Independent clouds from the start of a problem, moved by the exact flow, for every width and seed."""
+    """Independent clouds from the start of a problem, moved by the exact flow, for every width and seed.
+
+    `progress` shows a bar on stderr, in which every neuron counts as much.
+    """
     widths = tuple(check_integer("widths", width, 2, "Pass even integers such as (64, 256, 1024).") for width in widths)
     if len(set(widths)) < 2 or list(widths) != sorted(widths):
         raise argument_error("widths", "at least two increasing widths", widths, "One width cannot be extrapolated.")
     seeds = check_integer("seeds", seeds, 3, "The scatter over seeds is the yardstick of the comparison.")
     keys = jax.random.split(jax.random.key(0) if key is None else key, len(widths))
-    records = [
-        _run_width(problem, ts, reduced, width, jax.random.split(k, seeds)) for width, k in zip(widths, keys, strict=True)
-    ]
+    with tqdm.tqdm(total=seeds * sum(widths), unit="neuron", disable=not progress) as bar:
+        records = [
+            _run_width(problem, ts, reduced, width, jax.random.split(k, seeds), bar)
+            for width, k in zip(widths, keys, strict=True)
+        ]
     observables = {name: [r[0][name] for r in records] for name in records[0][0]}
     _, theta, weight, energy = (list(column) for column in zip(*records, strict=True))
     return Runs(ts, widths, observables, theta, weight, energy)
 
 
-def _run_width(problem, ts, reduced, width, keys) -> tuple[dict[str, Array], Array, Array, Array]:
+def _run_width(problem, ts, reduced, width, keys, bar) -> tuple[dict[str, Array], Array, Array, Array]:
     """Observables [S, T], projections [S, T, width] and E f_m² [S, T] of one width for every key."""
     runs = []
     for key in keys:
         cloud = initial_cloud(problem, width=width, key=key)
         # Forward mode compiles faster; nobody differentiates here.
         runs.append(solve_particles(problem, cloud, ts, derivative="forward", save_states=True))
+        bar.update(width)
     observables = {name: jnp.stack([run.observables[name] for run in runs]) for name in runs[0].observables}
     states = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(run.states for run in runs))
     return observables, *_projected(problem, reduced, states)
@@ -216,6 +225,9 @@ def judge(reference: Solution, runs: Runs) -> Judgement:
     check_instance("runs", runs, Runs, "Pass `report.runs`, or what mf.crosscheck.run_clouds returned.")
     if reference.ts.shape != runs.ts.shape or not np.allclose(reference.ts, runs.ts):
         raise argument_error("reference", "recorded at the times of the runs", reference.ts, "Solve it at runs.ts.")
+    if not np.all(reference.valid):
+        got = Words(f"one that did not: {reference.sentence()}")
+        raise argument_error("reference", "a run that reached all of its times", got, "Solve it without `stop`.")
     names = [name for name in runs.observables if name in reference.observables]
     with_angles = runs.weight[0].shape[-1] > 0
     total = len(runs.ts) * (len(names) + (3 if with_angles else 0))

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from .errors import Words, argument_error, is_traced
-from .integrate import AbstractDynamics, Stepping, cast_floats, integrate
+from .integrate import AbstractDynamics, Stepping, cast_floats, integrate, relative_speed
 from .solution import Solution
 
 _FEWEST = 65536  # a bound on steps that most runs share, so that they share compiled code
@@ -52,6 +52,12 @@ class DiscreteDynamics(AbstractDynamics):
         return jnp.asarray(jnp.inf)
 
 
+@relative_speed.register
+def _(dynamics: DiscreteDynamics, t, state):
+    """That of the flow at the place: the gradient velocity, without the step and without the momentum."""
+    return relative_speed(dynamics.flow, dynamics.step * t, state[0])
+
+
 def take_steps(
     dynamics: AbstractDynamics,
     state: PyTree,
@@ -74,8 +80,11 @@ def take_steps(
     stepping = Stepping("euler", rtol=1.0, atol=1.0, step=1.0, **options)  # a fixed step has no tolerance
     solution = integrate(discrete, discrete.initial_state(state), counts, stepping, model)
     final, states = solution.final[0], None if solution.states is None else solution.states[0]
+    stats = solution.stats
+    if "stopped_at" in stats:
+        stats = stats | {"stopped_at": stats["stopped_at"] * step.astype(dtype)}
     clock = "flow time" if momentum is None else "step times number of steps"  # momentum has no flow time
-    return dataclasses.replace(solution, ts=ts.astype(dtype), final=final, states=states, clock=clock)
+    return dataclasses.replace(solution, ts=ts.astype(dtype), final=final, states=states, stats=stats, clock=clock)
 
 
 def check_multiples(ts: Float[Array, " T"], step: Float[Array, ""]) -> Float[Array, " T"]:

@@ -25,6 +25,14 @@ class SolveError(RuntimeError):
         self.solution = solution
 
 
+class FileError(OSError, ValueError):
+    """A file that cannot be written, or cannot be read back; the message names it and the reason."""
+
+
+class DamagedFileError(FileError):
+    """A file of this library that was cut short or changed since it was written."""
+
+
 class Words(str):
     """What came, in words: it stands in a message as it is, without quotation marks."""
 
@@ -37,6 +45,11 @@ def argument_error(argument: str, expected: str, got: Any, remedy: str) -> Argum
 def no_reduction(reason: str, remedy: str = "Use `solve_particles`, which needs no symmetry.") -> NoReductionError:
     """The one form of every refusal to reduce."""
     return NoReductionError(f"This problem has no reduced equation here: {reason}. {remedy}")
+
+
+def file_error(path: Any, reason: str, remedy: str, kind: type[FileError] = FileError) -> FileError:
+    """The one form of every message about a file."""
+    return kind(f"File `{path}` {reason}. {remedy}")
 
 
 def _sentence(argument: str, expected: str, got: Any, remedy: str) -> str:

@@ -18,6 +18,12 @@ class Status(eqx.Enumeration):
     step_too_small = "The run stopped early: the step size became too small. The dynamics may be singular there."
     not_unique = "The run stopped early: a neuron reached b = 0, where the ReLU flow is not unique."
     not_finite = "The run produced values that are not finite. Take smaller steps, or scale the problem."
+    risk_reached = "The run stopped as asked: the risk reached the level of `stop`."
+    steady = "The run stopped as asked: its relative speed fell to the level of `stop`."
+    out_of_time = "The run stopped as asked: its wall time was used up."
+
+
+_AS_ASKED = ("risk_reached", "steady", "out_of_time")
 
 
 _ORDER = ("risk", "mass_plus", "mass_minus", "alignment_plus", "alignment_minus", "distance_plus", "distance_minus")
@@ -28,10 +34,10 @@ class Solution(eqx.Module):
 
     - `ts` [T]: times of the record; flow time, unless `clock` is "steps".
     - `observables`: dict of [T] arrays. Each is also an attribute, `solution.risk`.
-    - `final`: the state at the last time, from which a run can be restarted.
+    - `final`: the state at the last time, or where the run stopped, from which a run can be restarted.
     - `states`: the state at every time (leading axis T), or None where they were not asked for.
     - `status`: how the run ended; print it to read the sentence.
-    - `valid` [T]: where the record was reached and is finite.
+    - `valid` [T]: where the record was reached and is finite. What was not reached is NaN.
     - `stats`: number of steps and other counts; `error`: the solver's own estimate per observable [T], on request.
     - `model`: what is needed to evaluate the predictor besides the state (the reduction, or the unit).
     - `certificate`: what is proved about the run, checked along it; None where there is nothing to prove.
@@ -67,22 +73,25 @@ class Solution(eqx.Module):
 
     @property
     def succeeded(self) -> Bool[Array, "..."]:
-        """Whether the run reached its last time with finite values."""
-        return self.status == Status.complete
+        """Whether the run reached its last time with finite values, or stopped where it was asked to (`stop=`).
+
+        In the second case the records after the stop are not `valid`.
+        """
+        found = self.status == Status.complete
+        for name in _AS_ASKED:
+            found = found | (self.status == getattr(Status, name))
+        return found
 
     def as_dict(self) -> dict[str, Any]:
         """Plain lists for JSON: t, every observable, `valid`, the status; None for what has no meaning."""
         record: dict[str, Any] = {"t": np.asarray(self.ts).tolist()}
         for name in self.names():
-            values = np.asarray(self.observables[name], dtype=float)
-            plain = values.astype(object)
-            plain[~np.isfinite(values)] = None
-            record[name] = plain.tolist()
+            record[name] = _plain(self.observables[name])
         record |= {name: None for name, _ in self.absent}
         record |= {"valid": np.asarray(self.valid).tolist(), "status": self.sentence(), "clock": self.clock}
         record["stats"] = {name: np.asarray(value).tolist() for name, value in self.stats.items()}
         if self.error is not None:
-            record["error"] = {name: np.asarray(value).tolist() for name, value in self.error.items()}
+            record["error"] = {name: _plain(value) for name, value in self.error.items()}
         return record
 
     def sentence(self) -> str:
@@ -90,9 +99,10 @@ class Solution(eqx.Module):
         if any(is_traced(leaf) for leaf in jax.tree.leaves(self.status)) or np.ndim(self.valid) != 1:
             return "A batch or a traced run: see `status` and `valid`."
         text = Status[self.status]
-        if bool(self.succeeded):
+        if bool(self.status == Status.complete):
             return text
-        if "stopped_at" in self.stats and self.status == Status.not_unique:
+        timed = self.status == Status.not_unique or bool(self.succeeded)
+        if "stopped_at" in self.stats and timed:
             text = f"{text} That was at t = {float(self.stats['stopped_at']):.6g}."
         reached = np.asarray(self.ts)[np.asarray(self.valid)]
         return f"{text} Last valid time: {reached[-1] if reached.size else 'none'}."
@@ -104,7 +114,16 @@ class Solution(eqx.Module):
         names = [name for name in self.names() if np.ndim(self.observables[name]) == 1]
         rows = [f"{'t':>12} " + " ".join(f"{name:>15}" for name in names)]
         count = len(self.ts)
-        for i in sorted({0, count // 4, count // 2, 3 * count // 4, count - 1}):
+        last = np.flatnonzero(np.asarray(self.valid))[-1:].tolist()
+        for i in sorted({0, count // 4, count // 2, 3 * count // 4, count - 1, *last}):
             values = " ".join(f"{float(self.observables[name][i]):15.6g}" for name in names)
             rows.append(f"{float(self.ts[i]):12.6g} {values}")
         return "\n".join([f"Solution ({self.clock}): {self.sentence()}", *rows])
+
+
+def _plain(values: Any) -> Any:
+    """Nested lists of numbers, None where one is not finite, as JSON has no word for it."""
+    values = np.asarray(values, dtype=float)
+    plain = values.astype(object)
+    plain[~np.isfinite(values)] = None
+    return plain.tolist()

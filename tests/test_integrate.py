@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import mfsym as mf
+from mfsym.control import Control
 from mfsym.integrate import SSPRK104, AbstractDynamics, Stepping, cast_floats, integrate, require_complete
 
 
@@ -233,7 +234,7 @@ def test_wrong_arguments(arguments, message):
 
 
 def test_a_progress_bar_goes_to_stderr(capfd):
-    run = integrate(*decay(), TS, stepping(progress=True))
+    run = integrate(*decay(), TS, stepping(control=Control(progress=True)))
     jax.block_until_ready(run.final)
     captured = capfd.readouterr()
     assert captured.out == "" and "100" in captured.err

@@ -1,5 +1,6 @@
 """Discrete descent of a cloud with any optimiser."""
 
+import dataclasses
 from typing import Any
 
 import equinox as eqx
@@ -8,10 +9,12 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, PyTree
 
+from ..control import Control
 from ..errors import argument_error, check_integer, positive_number
 from ..integrate import cast_floats, require_complete
+from ..iterate import AbstractRule, iterate
 from ..problem.problem import Problem
-from ..solution import Solution, Status
+from ..solution import Solution
 from .arguments import check_problem
 from .flow import ParticleDynamics, floating_cloud
 from .observables import measurement
@@ -31,16 +34,21 @@ def descend(
     throw: bool = True,
     save_states: bool = False,
     dtype: Any = None,
+    progress: bool = False,
+    stop: Any = None,
+    checkpoint: Any = None,
 ) -> Solution:
     """Descend the risk of a cloud in discrete steps along the mean-field gradient m∇F.
 
     Arguments: either `learning_rate` η, plain gradient descent z_j ← z_j − η m∇_{z_j}F, whose clock is the flow time
     t = η·step: it is the Euler scheme of `solve_particles(step=η)`; or `optimiser`, any optax transformation, which
     has no such clock: `ts` then counts steps and `solution.clock` is "steps". `samples` draws n fresh inputs per step
-    from `key`. The run is recorded at step 0 and after every `record_every` steps.
+    from `key`. The run is recorded at step 0 and after every `record_every` steps. `progress` shows a bar on stderr;
+    `stop`, a `Stop`, ends the run early; `checkpoint`, a `Checkpoints`, writes files from which the same call goes on.
     Returns a Solution as `solve_particles` does. Raises ArgumentError before anything is compiled, and SolveError if
     the risk stops being finite and `throw`.
     """
+    control = Control(stop, checkpoint, progress)
     check_problem(problem)
     cloud = floating_cloud(cloud, problem, dtype)
     steps = check_integer("steps", steps, 1, "It is the number of steps.")
@@ -52,14 +60,47 @@ def descend(
         raise argument_error("key", "left out where `samples` is", key, "Only fresh inputs need a key.")
     risk = risk_of(problem, samples=samples, key=key, step=rate)
     dynamics = ParticleDynamics(risk, measurement(problem, cloud))
-    dynamics, rate = cast_floats((dynamics, rate), jnp.result_type(*jax.tree.leaves(cloud)))
-    ts, observables, final, states = _descend(dynamics, cloud, rate, optimiser, steps, record_every, save_states)
-    valid = jnp.isfinite(observables["risk"])
-    status = Status.where(jnp.all(valid), Status.complete, Status.not_finite)
-    clock, stats = "flow time" if optimiser is None else "steps", {"steps": jnp.asarray(steps)}
-    absent = dynamics.measure.absent()
-    solution = Solution(ts, observables, final, states, status, valid, stats, None, problem.unit, clock, absent)
+    rule = cast_floats(Descent(dynamics, rate, optimiser), jnp.result_type(*jax.tree.leaves(cloud)))
+    solution = iterate(rule, cloud, steps, record_every, bool(save_states), control)
+    clock = "flow time" if optimiser is None else "steps"
+    solution = dataclasses.replace(solution, model=problem.unit, clock=clock, absent=dynamics.measure.absent())
     return require_complete(solution, throw)
+
+
+class Descent(AbstractRule):
+    """z ← z + η v, or what an optimiser makes of the gradient −v, with v the velocity of the flow."""
+
+    dynamics: ParticleDynamics
+    rate: Float[Array, ""]
+    optimiser: optax.GradientTransformation | None = eqx.field(static=True)
+
+    def prepare(self):
+        """The same rule with the tables of the risk."""
+        return Descent(self.dynamics.prepare(), self.rate, self.optimiser)
+
+    def time(self, index):
+        """Flow time, or the step for an optimiser."""
+        return self.rate * index.astype(self.rate.dtype)
+
+    def memory(self, state):
+        """That of the optimiser."""
+        return None if self.optimiser is None else self.optimiser.init(state)
+
+    def velocity(self, index, state):
+        """−m∇F."""
+        return self.dynamics.velocity(self.time(index), state)
+
+    def move(self, state, memory, velocity):
+        """One step."""
+        if self.optimiser is None:
+            moves = jax.tree.map(lambda v: self.rate * v, velocity)
+        else:
+            moves, memory = self.optimiser.update(jax.tree.map(jnp.negative, velocity), memory, state)
+        return jax.tree.map(lambda z, move: z + move.astype(z.dtype), state, moves), memory
+
+    def observe(self, index, state):
+        """What is observed of the flow."""
+        return self.dynamics.observe(self.time(index), state)
 
 
 def _check_rule(optimiser: Any, learning_rate: Any) -> Float[Array, ""]:
@@ -72,42 +113,3 @@ def _check_rule(optimiser: Any, learning_rate: Any) -> Float[Array, ""]:
     if not isinstance(optimiser, optax.GradientTransformation):
         raise argument_error("optimiser", "an optax GradientTransformation", optimiser, remedy)
     return jnp.ones(())
-
-
-@eqx.filter_jit
-def _descend(
-    dynamics: ParticleDynamics,
-    cloud: PyTree,
-    rate: Float[Array, ""],
-    optimiser: optax.GradientTransformation | None,
-    steps: int,
-    record_every: int,
-    save_states: bool,
-) -> tuple[Float[Array, " T"], dict[str, Array], PyTree, PyTree]:
-    """Times, observables, last cloud and clouds of a run, recorded every `record_every` steps."""
-    dynamics = dynamics.prepare()
-
-    def time(index):
-        return rate * index.astype(rate.dtype)
-
-    def one_step(carry, index):
-        cloud, memory = carry
-        velocity = dynamics.velocity(time(index), cloud)
-        if optimiser is None:
-            moves = jax.tree.map(lambda v: rate * v, velocity)
-        else:
-            moves, memory = optimiser.update(jax.tree.map(jnp.negative, velocity), memory, cloud)
-        return (jax.tree.map(lambda z, move: z + move.astype(z.dtype), cloud, moves), memory), None
-
-    def record(index, cloud):
-        return dynamics.observe(time(index), cloud), cloud if save_states else None
-
-    def stretch(carry, first):
-        indices = first + jnp.arange(record_every)
-        return jax.lax.scan(one_step, carry, indices)[0], record(first, carry[0])
-
-    start = (cloud, None if optimiser is None else optimiser.init(cloud))
-    (final, _), records = jax.lax.scan(stretch, start, jnp.arange(0, steps, record_every))
-    last = record(jnp.asarray(steps), final)
-    observables, states = jax.tree.map(lambda early, end: jnp.concatenate([early, end[None]]), records, last)
-    return time(jnp.arange(0, steps + 1, record_every)), observables, final, states

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
+from ..control import Control
 from ..discrete import take_steps
 from ..errors import argument_error, check_floating, check_instance, check_times, is_traced, positive_number
 from ..integrate import AbstractDynamics, Stepping, cast_floats, integrate, require_complete
@@ -74,6 +75,8 @@ def solve_particles(
     progress: bool = False,
     save_states: bool = False,
     dtype: Any = None,
+    stop: Any = None,
+    checkpoint: Any = None,
 ) -> Solution:
     """Move a cloud along the Wasserstein gradient flow, z_j' = −m ∇_{z_j} F.
 
@@ -85,11 +88,14 @@ def solve_particles(
     is gradient descent with this rate; otherwise steps are adaptive (Tsitouras 5(4)) with `rtol` and `atol`, by
     default 1e-6 and 1e-9 in float64, 1e-4 and 1e-6 in float32. `derivative` is the mode of differentiation through
     the run, "reverse" or "forward". `dtype` replaces the floating type of the cloud. `save_states` keeps every cloud.
+    `progress` shows a bar on stderr; `stop`, a `Stop`, ends the run early; `checkpoint`, a `Checkpoints`, writes files
+    from which the same call goes on.
     Returns a Solution: `risk`, `mass_plus`, `mass_minus`, `alignment_plus`, `alignment_minus`, `distance_plus`,
     `distance_minus`, each [T], and `final`, the last cloud, from which a run can be restarted.
     Raises ArgumentError before anything is compiled, and SolveError if the run ends early and `throw`.
     (Hajjar & Chizat 2022, §2.)
     """
+    control = Control(stop, checkpoint, progress)
     check_problem(problem)
     cloud = floating_cloud(cloud, problem, dtype)
     check_training(training, cloud, step)
@@ -107,12 +113,12 @@ def solve_particles(
         step=step,
         derivative=derivative,
         max_steps=_enough_steps(times, step) if max_steps is None else max_steps,
-        progress=progress,
         save_states=save_states,
+        control=control,
     )
     dynamics = ParticleDynamics(risk, measurement(problem, cloud), training)
     if steps is not None and steps.step is not None:
-        options = {name: getattr(stepping, name) for name in ("derivative", "max_steps", "progress", "save_states")}
+        options = {name: getattr(stepping, name) for name in ("derivative", "max_steps", "save_states", "control")}
         solution = take_steps(dynamics, cloud, times, steps.step, steps.momentum, problem.unit, **options)
     else:
         solution = integrate(dynamics, cloud, times, stepping, model=problem.unit)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..errors import argument_error, check_instance, float_array
+from ..errors import Words, argument_error, check_instance, float_array
 from ..lift import project
 from ..neurons import Particles
 from ..reduced.fields import density
@@ -38,7 +38,7 @@ def densities(pde: Any, full: Any = None, *, times: Any = None, axes: Any = None
       pde: Solution of the reduced route on a grid.
       full: a Particles cloud at the last time, or a Solution of the particle route; of a run without
         `save_states=True` only the last cloud is known.
-      times: recorded times; by default four spread evenly over the record.
+      times: recorded times; by default four spread evenly over what is valid of the record.
       axes: matplotlib axes [2, number of times] to draw on; by default those of a new figure.
 
     Returns the Figure. Raises ArgumentError for a time that was not recorded, and for a solution without an angle or a
@@ -46,8 +46,8 @@ def densities(pde: Any, full: Any = None, *, times: Any = None, axes: Any = None
     """
     check_angle(pde)
     recorded = np.asarray(pde.ts, float)
-    indices = spread(recorded, 4) if times is None else _indices(recorded, times)
-    clouds = clouds_of(full, recorded[-1])
+    indices = spread_valid(pde, 4) if times is None else _indices(pde, times)
+    clouds = clouds_of(full, float(recorded[spread_valid(pde, 2)[-1]]))
     theta, values = densities_at(pde, indices)
     with style(axes):
         figure, grid = panels(axes, 2, len(indices), (0.6 + 2.25 * len(indices), 3.8))
@@ -77,12 +77,21 @@ def spread(recorded: Any, count: int) -> np.ndarray:
     return np.unique(np.linspace(0, len(recorded) - 1, count).round().astype(int))
 
 
-def _indices(recorded: np.ndarray, times: Any) -> list[int]:
-    remedy = "Record them with ts=, or leave them out."
+def spread_valid(pde: Solution, count: int) -> np.ndarray:
+    """Indices of up to `count` valid records, first and last included. Raises ArgumentError if there is none."""
+    valid = np.flatnonzero(np.asarray(pde.valid))
+    if valid.size == 0:
+        raise argument_error("pde", "a run with a valid record", Words("one without"), "Print it: its status says why.")
+    return valid[spread(valid, count)]
+
+
+def _indices(pde: Solution, times: Any) -> list[int]:
+    recorded = np.where(np.asarray(pde.valid), np.asarray(pde.ts, float), np.inf)
+    remedy = "Record them with ts=, or leave them out. A run that ended early did not reach all of its times."
     wanted = np.asarray(float_array("times", [times] if np.ndim(times) == 0 else times, 1, remedy), float)
     for t in wanted:
         if not np.any(np.isclose(recorded, t)):
-            raise argument_error("times", "among the recorded times, `pde.ts`", float(t), remedy)
+            raise argument_error("times", "among the valid recorded times of `pde`", float(t), remedy)
     return [int(np.argmin(np.abs(recorded - t))) for t in wanted]
 
 
@@ -102,8 +111,9 @@ def clouds_of(full: Any, last: float) -> Clouds | None:
     check_solution("full", full, "Pass what mf.solve_particles returned, or a cloud at the last time.")
     check_instance("full.final", full.final, Particles, "Only Particles have angles and masses.")
     if full.states is None:
-        return clouds_of(full.final, float(full.ts[-1]))
-    return Clouds(np.asarray(full.ts, float), full.states)
+        return clouds_of(full.final, float(full.stats.get("stopped_at", full.ts[-1])))
+    valid = np.asarray(full.valid)
+    return Clouds(np.asarray(full.ts, float)[valid], jax.tree.map(lambda leaf: leaf[valid], full.states))
 
 
 def cloud_at(clouds: Clouds | None, t: Any) -> Particles | None:

@@ -18,14 +18,14 @@ from .angle import (
     densities_at,
     draw_density,
     keys,
-    spread,
+    spread_valid,
 )
 from .canvas import INK, SIGNS, number, panels, style, time_axis
 from .record import draw_run, label_risk
 
 
 def film(pde: Any, path: Any, full: Any = None, *, frames: int = 80, fps: Any = 16) -> Path:
-    """Write a GIF of the densities of τ^± and the risk at up to `frames` recorded times, spread evenly over the record.
+    """Write a GIF of the densities of τ^± and the risk at up to `frames` valid times, spread evenly over the record.
 
     Arguments:
       pde: Solution of the reduced route on a grid. Times in geometric progression make a film in logarithmic time.
@@ -43,7 +43,8 @@ def film(pde: Any, path: Any, full: Any = None, *, frames: int = 80, fps: Any = 
     if isinstance(full, Particles) or (full is not None and getattr(full, "states", full) is None):
         remedy = "Run mf.solve_particles with save_states=True."
         raise argument_error("full", "a run that kept its clouds", "without clouds at earlier times", remedy)
-    images = _images(pde, clouds_of(full, float(pde.ts[-1])), spread(pde.ts, frames))
+    indices = spread_valid(pde, frames)
+    images = _images(pde, clouds_of(full, float(pde.ts[indices[-1]])), indices)
     images[0].save(path, save_all=True, append_images=images[1:], duration=round(1000 / fps), loop=0)
     return path
 

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
+from ..control import Control, cut_after, differences, reached_times
 from ..discrete import take_steps
 from ..errors import argument_error, check_choice, check_floating, check_instance, check_times, is_traced, no_reduction
 from ..integrate import Stepping, cast_floats, integrate, require_complete
@@ -46,6 +47,8 @@ def solve_reduced(
     initial: PyTree = None,
     error: bool = False,
     dtype: Any = None,
+    stop: Any = None,
+    checkpoint: Any = None,
 ) -> Solution:
     """Solve the reduced equation ∂_t τ^± = ∓∂_θ(V τ^±) ± 2 G τ^± from its start.
 
@@ -69,6 +72,8 @@ def solve_reduced(
       error: also run with half the cells (or labels) and twice the modes, and once with tighter steps, and report the
         sum of the two differences of each observable in `solution.error`.
       dtype: floating type of the run; default that of the reduction.
+      stop: a `Stop`, where to end the run early.
+      checkpoint: a `Checkpoints`, where to write files from which the same call goes on.
 
     Returns a Solution whose `final` is the cell means [2, cells] (one axis per angle), or the state of the labels. Masses
     and alignments of an unbalanced start belong to the sign of a at that time, which |a| < ‖b‖ lets change. For an odd
@@ -78,25 +83,27 @@ def solve_reduced(
     a run that ended early: also where a neuron reaches b = 0, from where the ReLU flow is not unique.
     (Hajjar & Chizat 2022, low-dimensional structure; spectral form and scheme derived here.)
     """
+    control = Control(stop, checkpoint, progress)
     training = None if training is None else check_training(training)
     check_instance("reduced", reduced, KINDS, "Build it with mf.reduce(problem).")
     ts = check_times(ts)
     if isinstance(reduced, OddReduction):
         odd: OddReduction
         odd, ts = cast_floats((reduced, ts), reduced.dtype if dtype is None else check_floating(dtype))
-        options: dict[str, Any] = {"derivative": derivative, "max_steps": max_steps, "progress": progress}
+        options: dict[str, Any] = {"derivative": derivative, "max_steps": max_steps, "control": control}
         given = {"method": method, "initial": initial, "rtol": rtol, "atol": atol}
         finite = None if training is None else step_of_moments(training, ts, method)
         if finite is not None:
-            return descend_moments(odd, *finite[:2], record_every=finite[2], initial=initial, throw=throw)
+            given = {"initial": initial, "throw": throw, "progress": progress, "stop": stop, "checkpoint": checkpoint}
+            return descend_moments(odd, *finite[:2], record_every=finite[2], **given)
         return solve_moments(odd, ts, **given, error=error, throw=throw, options=options)
     method = check_choice("method", "grid" if method is None else method, METHODS)
     if isinstance(reduced, PointReduction):
-        return _closed_solution(reduced, ts, training)
+        return _closed_solution(reduced, ts, training, control)
     dtype = reduced.dtype if dtype is None else check_floating(dtype)
     angle: AngleReduction | BlockReduction
     angle, ts = cast_floats((reduced, ts), dtype)
-    options = {"derivative": derivative, "max_steps": max_steps, "progress": progress}
+    options = {"derivative": derivative, "max_steps": max_steps, "control": control}
     stepping = _stepping(method, dtype, rtol, atol, options)
     dynamics = dynamics_of(angle, method, training, stepping.atol)
     state = dynamics.initial_state() if initial is None else _checked_initial(initial, dynamics.initial_state())
@@ -115,7 +122,7 @@ def solve_reduced(
 
 def _run(dynamics: Any, state: PyTree, ts: Float[Array, " T"], stepping: Stepping, training: Training | None) -> Solution:
     if training is not None and training.step is not None:
-        options = {"derivative": stepping.derivative, "progress": stepping.progress}
+        options = {"derivative": stepping.derivative, "control": stepping.control}
         return take_steps(dynamics, state, ts, training.step, training.momentum, dynamics.reduction, **options)
     stop = reaches_zero if isinstance(dynamics, LabelDynamics) else None
     return integrate(dynamics, state, ts, stepping, dynamics.reduction, stop)
@@ -150,7 +157,8 @@ def _is_admissible(state: Any) -> bool:
 
 def _error_estimate(reduced, ts, method, training, stepping, solution, options) -> dict[str, Array]:
     """|difference| to the same run with half the resolution and all stored modes, and with steps 10 times as exact."""
-    quiet = {**options, "progress": False}
+    quiet = {**options, "control": Control()}
+    ts = reached_times(solution, ts)
     tighter = _stepping(method, reduced.dtype, stepping.rtol / 10, stepping.atol / 10, quiet)
     usual = _stepping(method, reduced.dtype, stepping.rtol, stepping.atol, quiet)
     variants = [(coarsened(with_all_modes(reduced)), usual)]
@@ -160,7 +168,7 @@ def _error_estimate(reduced, ts, method, training, stepping, solution, options) 
     for variant, steps in variants:
         dynamics = dynamics_of(variant, method, training, steps.atol)
         other = _run(dynamics, dynamics.initial_state(), ts, steps, training)
-        total = {name: total[name] + jnp.abs(solution.observables[name] - other.observables[name]) for name in total}
+        total = {name: total[name] + found for name, found in differences(solution, other).items()}
     return total
 
 
@@ -182,13 +190,20 @@ def with_all_modes(reduced: Any) -> Any:
     return dataclasses.replace(reduced, modes=len(reduced.features.even))
 
 
-def _closed_solution(reduced: PointReduction, ts: Float[Array, " T"], training: Training | None) -> Solution:
-    record = reduced.observe(ts if training is None else ts * _rate_of_point(training).astype(ts.dtype))
+def _closed_solution(reduced: PointReduction, ts: Any, training: Training | None, control: Control) -> Solution:
+    control.check_stepped()
+    rate = 1.0 if training is None else _rate_of_point(training).astype(ts.dtype)
+    record = reduced.observe(ts * rate)
     final = jnp.stack([record["mass_plus"][-1], record["mass_minus"][-1]])
     states = jnp.stack([record["mass_plus"], record["mass_minus"]], axis=1)
     valid = jnp.isfinite(record["risk"])
     stats = {"steps": jnp.asarray(0), "rejected": jnp.asarray(0)}
-    return Solution(ts, record, final, states, Status.complete, valid, stats, None, reduced)
+    solution = Solution(ts, record, final, states, Status.complete, valid, stats, None, reduced)
+    if control.levels is None:
+        return solution
+    gap = reduced.target_mass - record["mass_plus"] + record["mass_minus"]
+    speed = 2 * rate * reduced.kernel * jnp.abs(gap)  # both masses change at this relative rate
+    return cut_after(solution, cast_floats(control.levels, gap.dtype), speed)
 
 
 def _rate_of_point(training: Training) -> Float[Array, ""]:

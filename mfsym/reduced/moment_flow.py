@@ -9,8 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from ..control import Control, Stop, cut_after, differences, reached_times
 from ..errors import argument_error, check_choice, check_instance, check_integer, float_array, is_traced, positive_number
-from ..integrate import Stepping, integrate, require_complete
+from ..integrate import Stepping, cast_floats, integrate, relative_speed, require_complete
+from ..iterate import AbstractRule, iterate
 from ..solution import Solution, Status
 from .certificate import certify
 from .moments import MomentDynamics, OddReduction, State, closed_state, descent_step
@@ -34,28 +36,29 @@ def solve_moments(
     options: dict[str, Any],
 ) -> Solution:
     """The flow of an odd target with its certificate; the arguments are those of `solve_reduced`."""
+    control: Control = options["control"]
     method = _choose_method(reduced, method, initial)
     state = _initial_state(reduced, initial, method)
     if method == "closed":
-        solution, difference = _closed_solution(reduced, ts), 0.0
+        control.check_stepped()
+        solution = _closed_solution(reduced, ts, cast_floats(control.levels, reduced.dtype))
     else:
         fine = jnp.finfo(reduced.dtype).bits >= 64
         rtol = (1e-10 if fine else 1e-5) if rtol is None else rtol
         atol = (1e-12 if fine else 1e-7) if atol is None else atol
         dynamics = MomentDynamics(reduced)
         stepping = Stepping("dopri8", rtol=rtol, atol=atol, **options)
-        solution, difference = integrate(dynamics, state, ts, stepping, model=reduced), None
+        solution = integrate(dynamics, state, ts, stepping, model=reduced)
     names = (*_missing_angles(), *_missing(solution))
     certificate = certify(reduced, state, solution.ts, solution.observables)
     solution = require_complete(dataclasses.replace(solution, absent=names, certificate=certificate), throw)
     if not error:
         return solution
-    if difference is None:
-        tighter = Stepping("dopri8", rtol=stepping.rtol / 10, atol=stepping.atol / 10, **{**options, "progress": False})
-        other = integrate(dynamics, state, ts, tighter).observables
-    else:
-        other = solution.observables
-    found = {name: jnp.abs(values - other[name]) for name, values in solution.observables.items()}
+    other = solution
+    if method != "closed":
+        tighter = Stepping("dopri8", rtol=stepping.rtol / 10, atol=stepping.atol / 10, **{**options, "control": Control()})
+        other = integrate(dynamics, state, reached_times(solution, ts), tighter)
+    found = differences(solution, other)
     return dataclasses.replace(solution, error={**found, "risk": found["risk"] + reduced.floor_error})
 
 
@@ -67,16 +70,22 @@ def descend_moments(
     initial: Any = None,
     record_every: Any = 1,
     throw: bool = True,
+    progress: bool = False,
+    stop: Any = None,
+    checkpoint: Any = None,
 ) -> Solution:
     """Gradient descent with a finite step on the moments, M ← (I + ηA) M (I + ηA): exactly what it does to a network.
 
     Arguments: `steps`, their number; `rate` η, the learning rate of `mf.descend(learning_rate=η)`; `initial`, moments
     [1+d, 1+d] to start from, for example `mf.moments_of(cloud)` of a cloud closed under (a, b) ↦ (−a, −b) (default:
     the start of the problem). The run is recorded at step 0 and after every `record_every` steps, at t = η·step.
+    `progress` shows a bar on stderr; `stop`, a `Stop`, ends the run early; `checkpoint`, a `Checkpoints`, writes files
+    from which the same call goes on.
     Returns a Solution whose states are M. It carries no certificate: the bound is one of the flow.
     Raises ArgumentError on wrong arguments, SolveError if the risk stops being finite and `throw`.
     (Derived: A is the same for all neurons, so that no other moment enters.)
     """
+    control = Control(stop, checkpoint, progress)
     check_instance("reduced", reduced, OddReduction, "Build it with mf.reduce(problem).")
     steps = check_integer("steps", steps, 1, "It is the number of steps.")
     record_every = check_integer("record_every", record_every, 1, "It is the number of steps between two records.")
@@ -84,24 +93,40 @@ def descend_moments(
         raise argument_error("record_every", f"a divisor of steps = {steps}", record_every, "Choose one.")
     rate = positive_number("rate", rate, "It is the step in flow time.").astype(reduced.dtype)
     state = reduced.moments(_initial_state(reduced, initial, "moments"))
-    ts, observables, states = _descend(reduced, state, rate, steps, record_every)
-    valid = jnp.isfinite(observables["risk"])
-    status = Status.where(jnp.all(valid), Status.complete, Status.not_finite)
-    solution = Solution(ts, observables, states[-1], states, status, valid, {"steps": jnp.asarray(steps)}, None, reduced)
+    solution = iterate(MomentDescent(reduced, rate), state, steps, record_every, True, control)
     absent = (*_missing_angles(), *_missing(solution))
-    return require_complete(dataclasses.replace(solution, absent=absent), throw)
+    return require_complete(dataclasses.replace(solution, model=reduced, absent=absent), throw)
 
 
-@eqx.filter_jit
-def _descend(reduced, state, rate, steps: int, record_every: int):
-    def stretch(moments, _):
-        later, _ = jax.lax.scan(lambda m, _: (descent_step(reduced, m, rate), None), moments, None, length=record_every)
-        return later, moments
+class MomentDescent(AbstractRule):
+    """M ← (I + ηA) M (I + ηA)."""
 
-    final, states = jax.lax.scan(stretch, state, None, length=steps // record_every)
-    states = jnp.concatenate([states, final[None]])
-    ts = rate * jnp.arange(0, steps + 1, record_every).astype(rate.dtype)
-    return ts, jax.lax.map(reduced.observe, states), states
+    reduction: OddReduction
+    rate: Float[Array, ""]
+
+    def prepare(self):
+        """Nothing to prepare."""
+        return self
+
+    def time(self, index):
+        """Flow time."""
+        return self.rate * index.astype(self.rate.dtype)
+
+    def memory(self, state):
+        """None."""
+        return None
+
+    def velocity(self, index, state):
+        """M' of the flow."""
+        return MomentDynamics(self.reduction).velocity(self.time(index), state)
+
+    def move(self, state, memory, velocity):
+        """One step."""
+        return descent_step(self.reduction, state, self.rate), memory
+
+    def observe(self, index, state):
+        """What is observed of the moments."""
+        return self.reduction.observe(state)
 
 
 def _choose_method(reduced: OddReduction, method: str | None, initial: Any) -> str:
@@ -143,13 +168,17 @@ def _is_admissible(state: np.ndarray) -> bool:
 
 
 @eqx.filter_jit
-def _closed_solution(reduced: OddReduction, ts: Float[Array, " T"]) -> Solution:
+def _closed_solution(reduced: OddReduction, ts: Float[Array, " T"], stop: Stop | None) -> Solution:
     states = jax.vmap(lambda t: closed_state(reduced, t))(ts)
     observables = jax.vmap(reduced.observe)(states)
     valid = jnp.isfinite(observables["risk"])
     status = Status.where(jnp.all(valid), Status.complete, Status.not_finite)
     stats = {"steps": jnp.asarray(0), "rejected": jnp.asarray(0)}
-    return Solution(ts, observables, states[-1], states, status, valid, stats, None, reduced)
+    solution = Solution(ts, observables, states[-1], states, status, valid, stats, None, reduced)
+    if stop is None:
+        return solution
+    speed = jax.vmap(lambda t, state: relative_speed(MomentDynamics(reduced), t, state))(ts, states)
+    return cut_after(solution, stop, speed)
 
 
 def _missing_angles() -> tuple[tuple[str, str], ...]:

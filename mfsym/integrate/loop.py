@@ -1,0 +1,100 @@
+"""The loop itself, by diffrax: steps, records, and the events that end it."""
+
+from typing import Any
+
+import diffrax
+import jax
+
+from ..control import Stop
+from ..solution import Status
+from .controllers import LandingController
+from .dynamics import relative_speed
+from .meter import meter
+from .methods import ADJOINTS, METHODS, SSP_COEFFICIENT
+
+
+def start_of_steps(dynamics: Any, state: Any, ts: Any, stepping: Any) -> tuple[Any, Any]:
+    """The step control of a run, and its first step."""
+    if stepping.step is not None:
+        return diffrax.ConstantStepSize(), stepping.step
+    ssp = SSP_COEFFICIENT.get(stepping.method)
+    control = diffrax.PIDController(stepping.rtol, stepping.atol, dtmin=1e-13 * ts[-1], force_dtmin=False, factormax=5.0)
+    # A guess that error control mends at once: a search for the first step would compile the velocity twice more.
+    first_step = jax.lax.stop_gradient(dynamics.largest_step(state)) if ssp else 0.01 * ts[1]
+    return LandingController(control, ts, ssp or 1.0), first_step
+
+
+def solve_loop(dynamics, state, t0, ts, stepping, not_unique, controller, first_step, **segment: Any) -> Any:
+    """Step from `t0` to ts[-1] and record at `ts`; `segment` replaces options of diffrax for a part of a run.
+
+    With a rule for stopping the start is recorded by itself, as the run may end there.
+    """
+
+    def record(t, y, dynamics):
+        return dynamics.observe(t, y), y if stepping.save_states else None
+
+    stop = stepping.control.levels
+    alone = stop is not None and not segment
+    times = diffrax.SubSaveAt(t0=alone, ts=ts[1:] if alone else ts, fn=record)
+    save = {"record": times, "end": diffrax.SubSaveAt(t1=True, fn=lambda t, y, _: (t, y))}
+    options = {
+        "adjoint": ADJOINTS[stepping.derivative](),
+        "max_steps": stepping.max_steps,
+        "progress_meter": meter(stepping.control.progress),
+    }
+    return diffrax.diffeqsolve(
+        diffrax.ODETerm(lambda t, y, args: args.velocity(t, y)),
+        METHODS[stepping.method](),
+        t0,
+        ts[-1],
+        first_step,
+        state,
+        dynamics,
+        saveat=diffrax.SaveAt(subs=save, controller_state=bool(segment)),
+        stepsize_controller=controller,
+        throw=False,
+        event=_events(stop, not_unique),
+        **(options | segment),
+    )
+
+
+def _events(stop: Stop | None, not_unique: Any) -> diffrax.Event | None:
+    """What ends a run at the end of a step, by name; of several in one step, the first name in the alphabet counts."""
+    events: dict[str, Any] = {}
+    if not_unique is not None:
+        events["not_unique"] = lambda t, y, args, **_: not_unique(args, y)
+    risk, steady = (None, None) if stop is None else (stop.risk, stop.steady)
+    if risk is not None:
+        events["risk"] = lambda t, y, args, **_: args.observe(t, y)["risk"] <= risk
+    if steady is not None:
+        events["steady"] = lambda t, y, args, **_: relative_speed(args, t, y) <= steady
+    return diffrax.Event(events) if events else None
+
+
+_EVENTS = {"not_unique": Status.not_unique, "risk": Status.risk_reached, "steady": Status.steady}
+
+
+def event_status(out: Any, complete: Any) -> Any:
+    """How a loop ended; `complete` if it came to its last time."""
+    early = Status.where(out.result == diffrax.RESULTS.max_steps_reached, Status.max_steps, Status.step_too_small)
+    status = Status.where(out.result == diffrax.RESULTS.successful, complete, early)
+    for name, fired in (out.event_mask or {}).items():
+        happened = fired & (out.result == diffrax.RESULTS.event_occurred)
+        status = Status.where(happened, _EVENTS[name], status)
+    return status
+
+
+def is_unfinished(out: Any) -> Any:
+    """Whether a loop was ended by the bound on its steps."""
+    return out.result == diffrax.RESULTS.max_steps_reached
+
+
+def with_forward_mode() -> dict[str, Any]:
+    """Options of a loop that nobody differentiates and that something else bounds."""
+    return {"adjoint": diffrax.ForwardMode(), "max_steps": None, "progress_meter": diffrax.NoProgressMeter()}
+
+
+def begin_control(controller: Any, t0: Any, t1: Any, state: Any, first_step: Any, dynamics: Any) -> tuple[Any, Any]:
+    """The state of a step control before the first step, and the end of that step."""
+    end, memory = controller.init(None, t0, t1, state, first_step, dynamics, None, None)
+    return memory, end
