@@ -64,6 +64,8 @@ from .solution import Solution as Solution
 from .storage.checkpoints import Checkpoints as Checkpoints
 from .storage.files import load as load
 from .storage.files import save as save
+from .sweep import Sweep as Sweep
+from .sweep import sweep as sweep
 from .symmetry.action import act as act
 from .symmetry.defect import symmetry_defect as symmetry_defect
 from .symmetry.detect import detect as detect

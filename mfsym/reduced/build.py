@@ -1,6 +1,6 @@
 """From a declared structure to the reduction: which angle, which features, which coefficients."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -79,6 +79,26 @@ def default_modes(dim: int, dim_h: int) -> int:
     shares = truncated_share(dim, dim_h, _MOST_MODES)
     enough = np.nonzero(shares <= _TRUNCATION)[0]
     return int(np.clip(enough[0] + 1 if enough.size else _MOST_MODES, _FEWEST_MODES, _MOST_MODES))
+
+
+class DefaultSizes(NamedTuple):
+    """Sizes of a one-angle reduction that depend on the dimensions, and whether the angle is signed."""
+
+    nodes: int
+    modes: int
+    signed: bool
+
+
+def default_sizes(problem: Problem) -> DefaultSizes | None:
+    """The sizes that `build_reduction` takes for a problem of one angle by default; None for any other problem."""
+    target: Any = unrotated(problem.target)
+    one_angle = isinstance(target, (SubspaceNorm, SingleIndex, LinearTarget))
+    if not one_angle or prefers_moments(problem) or getattr(target, "dim_h", 1) == problem.dim:
+        return None
+    signed = not problem.radial_subspace()
+    return DefaultSizes(
+        _default_nodes(problem.dim, signed), default_modes(problem.dim, 1 if signed else target.dim_h), signed
+    )
 
 
 def _default_cells(signed: bool) -> int:

@@ -1,0 +1,249 @@
+"""Many problems at once: reductions of the same shape in one vmapped solve, and clouds of several widths and seeds."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PyTree
+
+from .errors import SolveError, argument_error, check_instance, check_integer, check_times
+from .neurons import Particles
+from .particles.arguments import check_key
+from .particles.flow import solve_particles
+from .particles.initial import initial_cloud
+from .problem.problem import Problem
+from .reduce import reduce
+from .reduced.build import default_sizes
+from .reduced.flow import solve_reduced
+from .reduced.kinds import Reduction
+from .solution import Solution, Status
+
+_REMEDY = "Pass a dict from labels to problems, or a list of problems."
+
+
+class Sweep(eqx.Module):
+    """What a sweep found, by label.
+
+    - `labels`, `ts` [T];
+    - `solutions[label]`: the Solution of the reduced equation; `sweep[label]` is the same;
+    - `clouds[label][width]`: where widths were asked for, the Solution of its clouds, with a leading axis of seeds.
+    """
+
+    labels: tuple[str, ...] = eqx.field(static=True)
+    ts: Float[Array, " T"]
+    solutions: dict[str, Solution]
+    clouds: dict[str, dict[int, Solution]]
+
+    def __getitem__(self, label: str) -> Solution:
+        """The reduced solution of one problem."""
+        if label not in self.solutions:
+            raise argument_error("label", f"one of {', '.join(self.labels)}", label, "See `labels`.")
+        return self.solutions[label]
+
+    def observable(self, name: str) -> Float[np.ndarray, "problems T"]:
+        """One observable of all problems in the order of `labels`, [problems, T]; NaN where a problem has none."""
+        empty = jnp.full(self.ts.shape, jnp.nan, self.ts.dtype)
+        found = [self.solutions[label].observables.get(name) for label in self.labels]
+        if all(values is None for values in found):
+            names = sorted({name for run in self.solutions.values() for name in run.observables})
+            raise argument_error("name", f"one of {', '.join(names)}", name, "These were recorded.")
+        return np.stack([np.asarray(empty if values is None else values) for values in found])
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain numbers for JSON: the record of every problem by label, and of its clouds by width and seed."""
+        return {label: self.solutions[label].as_dict() | self._clouds_of(label) for label in self.labels}
+
+    def _clouds_of(self, label: str) -> dict[str, Any]:
+        if label not in self.clouds:
+            return {}
+        runs = {str(width): [_item(run, i).as_dict() for i in _seeds(run)] for width, run in self.clouds[label].items()}
+        return {"clouds": runs}
+
+    def __str__(self) -> str:
+        """The last record of every problem, and where clouds ran, their mean and its standard error."""
+        names = [n for n in ("risk", "mass_plus", "mass_minus", "alignment_plus") if self._has(n)]
+        width = max(len(label) for label in self.labels) + 12
+        lines = [f"{'at t = ' + format(float(self.ts[-1]), 'g'):{width}}" + "".join(f"{name:>24}" for name in names)]
+        for label in self.labels:
+            run = self.solutions[label]
+            values = "".join(f"{float(run.observables[n][-1]):24.6g}" if n in run.observables else " " * 24 for n in names)
+            early = "" if bool(run.status == Status.complete) else f"  {run.sentence()}"
+            lines.append(f"{label:{width}}{values}{early}")
+            for m, clouds in self.clouds.get(label, {}).items():
+                lines.append(f"{f'  {m} neurons':{width}}" + "".join(_spread(clouds.observables.get(n)) for n in names))
+        return "\n".join(lines)
+
+    def _has(self, name: str) -> bool:
+        return any(name in run.observables for run in self.solutions.values())
+
+
+def sweep(
+    problems: Any,
+    ts: Any,
+    *,
+    widths: Any = (),
+    seeds: Any = 1,
+    key: Any = None,
+    cells: Any = None,
+    nodes: Any = None,
+    modes: Any = None,
+    method: str | None = None,
+    training: Any = None,
+    rtol: Any = None,
+    atol: Any = None,
+    stop: Any = None,
+    throw: bool = True,
+) -> Sweep:
+    """Solve many problems, those whose reductions have the same shapes in one vmapped compiled loop.
+
+    Arguments:
+      problems: a dict from labels to problems, or a list (labels "0", "1", …); they may differ in everything.
+      ts: times [T] of the record, the same for all.
+      widths, seeds: also move clouds of these numbers of neurons from `seeds` independent starts each, drawn from `key`
+        (default jax.random.key(0)). All clouds of a problem are one vmapped run: a cloud of m neurons repeated M/m times
+        is the same network with M neurons, so that every width must divide the largest.
+      cells, nodes, modes: as in `mf.reduce`; by default problems of one angle share the largest number of nodes and of
+        modes that one of them needs, so that they stack.
+      method, training, rtol, atol, stop: as in `mf.solve_reduced`, the same for all problems; clouds get `training` and
+        `stop`.
+      throw: raise SolveError, with the sweep in its `.solution`, if a run ended early.
+
+    Returns a Sweep, with solutions by label. In a vmapped loop every problem waits for the one with most steps.
+    Raises ArgumentError on wrong arguments, NoReductionError, naming the problem, if one has no reduced equation.
+    """
+    table = _labelled(problems)
+    ts = check_times(ts)
+    widths = _checked_widths(widths)
+    seeds = check_integer("seeds", seeds, 1, "It is the number of independent clouds of every width.")
+    keys = jax.random.split(jax.random.key(0) if key is None else check_key(key), len(table))
+    options = {"method": method, "training": training, "rtol": rtol, "atol": atol, "stop": stop}
+    solutions = _solve(_reductions(table, cells, nodes, modes), ts, options)
+    clouds = {}
+    if widths:
+        both = {"training": training, "stop": stop}
+        clouds = {
+            label: _run_clouds(problem, ts, widths, seeds, k, both)
+            for (label, problem), k in zip(table.items(), keys, strict=True)
+        }
+    found = Sweep(tuple(table), ts, solutions, clouds)
+    early = [label for label in table if not bool(solutions[label].succeeded)]
+    if throw and early:
+        sentence = solutions[early[0]].sentence()
+        raise SolveError(f"{len(early)} of {len(table)} problems ended early ({', '.join(early)}): {sentence}", found)
+    return found
+
+
+def _labelled(problems: Any) -> dict[str, Problem]:
+    if not isinstance(problems, Mapping | list | tuple) or not problems:
+        raise argument_error("problems", "a dict or a list of problems, at least one", problems, _REMEDY)
+    table = dict(problems) if isinstance(problems, Mapping) else {str(i): p for i, p in enumerate(problems)}
+    for label, problem in table.items():
+        if not isinstance(label, str):
+            raise argument_error("problems", "a dict whose keys are strings", label, _REMEDY)
+        check_instance(f"problems[{label!r}]", problem, Problem, "Build it with mf.Problem(inputs, target).")
+    return table
+
+
+def _checked_widths(widths: Any) -> tuple[int, ...]:
+    if not isinstance(widths, list | tuple):
+        raise argument_error("widths", "a tuple of integers", widths, "Pass for example (64, 256).")
+    widths = tuple(check_integer("widths", width, 1, "Pass for example (64, 256).") for width in widths)
+    if len(set(widths)) < len(widths) or any(max(widths) % width for width in widths):
+        raise argument_error("widths", "different divisors of the largest", widths, "Pass for example (64, 256).")
+    return widths
+
+
+def _reductions(table: dict[str, Problem], cells: Any, nodes: Any, modes: Any) -> dict[str, Reduction]:
+    """Every problem's reduction, with sizes that let those of one angle stack."""
+    sizes = {label: default_sizes(problem) for label, problem in table.items()}
+    shared: dict[bool, list[int]] = {}
+    for size in sizes.values():
+        if size is not None:
+            largest = shared.setdefault(size.signed, [0, 0])
+            largest[:] = max(largest[0], size.nodes), max(largest[1], size.modes)
+    found = {}
+    for label, problem in table.items():
+        size, chosen = sizes[label], {"cells": cells, "nodes": nodes, "modes": modes}
+        if size is not None:
+            usual = dict(zip(("nodes", "modes"), shared[size.signed], strict=True))
+            chosen |= {name: value for name, value in usual.items() if chosen[name] is None}
+        try:
+            found[label] = reduce(problem, **chosen)
+        except ValueError as error:
+            error.add_note(f"This was problem {label!r} of the sweep.")
+            raise
+    return found
+
+
+def _solve(reductions: dict[str, Reduction], ts: Array, options: dict[str, Any]) -> dict[str, Solution]:
+    """Groups of reductions with equal structure and shapes, one vmapped solve each."""
+    groups: dict[Any, list[str]] = {}
+    for label, reduced in reductions.items():
+        leaves, structure = jax.tree.flatten(reduced)
+        groups.setdefault((structure, tuple((leaf.shape, leaf.dtype) for leaf in leaves)), []).append(label)
+    found = {}
+    for labels in groups.values():
+        stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(reductions[label] for label in labels))
+        runs = _solve_stacked(stacked, ts, options)
+        found |= {label: _item(runs, i) for i, label in enumerate(labels)}
+    return found
+
+
+@eqx.filter_jit
+def _solve_stacked(stacked: PyTree, ts: Array, options: dict[str, Any]) -> Solution:
+    def one(reduced):
+        return solve_reduced(reduced, ts, derivative="forward", throw=False, **options)  # the mode that compiles faster
+
+    return eqx.filter_vmap(one)(stacked)
+
+
+def _run_clouds(problem, ts, widths: tuple[int, ...], seeds: int, key: Array, options) -> dict[int, Solution]:
+    """Clouds of every width and seed, tiled to the largest width, in one vmapped run."""
+    largest, keys = max(widths), jax.random.split(key, (len(widths), seeds))
+    starts = [
+        [_tiled(initial_cloud(problem, width=width, key=k), largest) for k in row]
+        for width, row in zip(widths, keys, strict=True)
+    ]
+    clouds = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(cloud for row in starts for cloud in row))
+    runs = _move_clouds(problem, clouds, ts, options)
+    by_width = {}
+    for index, width in enumerate(widths):
+        own = jax.tree.map(lambda leaf, i=index: leaf[i * seeds : (i + 1) * seeds] if eqx.is_array(leaf) else leaf, runs)
+        final = jax.tree.map(lambda leaf, m=width: leaf[:, :m], own.final)
+        by_width[width] = eqx.tree_at(lambda run: run.final, own, final)
+    return by_width
+
+
+@eqx.filter_jit
+def _move_clouds(problem: Problem, clouds: Particles, ts: Array, options: dict[str, Any]) -> Solution:
+    def one(cloud):
+        return solve_particles(problem, cloud, ts, derivative="forward", throw=False, **options)
+
+    return eqx.filter_vmap(one)(clouds)
+
+
+def _tiled(cloud: Particles, width: int) -> Particles:
+    copies = width // cloud.width
+    return jax.tree.map(lambda leaf: jnp.tile(leaf, (copies,) + (1,) * (leaf.ndim - 1)), cloud)
+
+
+def _item(batch: Solution, index: int) -> Solution:
+    return jax.tree.map(lambda leaf: leaf[index] if eqx.is_array(leaf) else leaf, batch)
+
+
+def _seeds(runs: Solution) -> range:
+    return range(len(runs.valid))
+
+
+def _spread(values: Any) -> str:
+    """Mean and standard error over seeds of the last record."""
+    if values is None:
+        return " " * 24
+    last = np.asarray(values)[:, -1]
+    if len(last) < 2:
+        return f"{last[0]:24.6g}"
+    error = last.std(ddof=1) / np.sqrt(len(last))
+    return f"{f'{last.mean():.6g} ± {error:.1e}':>24}"

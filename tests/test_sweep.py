@@ -1,0 +1,109 @@
+"""Many problems at once: the same numbers as one by one, under their labels."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import mfsym as mf
+
+TS = jnp.array([0.0, 0.5, 1.0])
+SIZES = {"cells": 16, "nodes": 7}
+
+
+def problems():
+    """Two angles to subspaces that stack, a signed angle, a closed solution, and an odd target."""
+    return {
+        "d = 6": mf.Problem(mf.Gaussian(6), mf.SubspaceNorm(2)),
+        "d = 40": mf.Problem(mf.Gaussian(40), mf.SubspaceNorm(3, scale=2.0)),
+        "tanh": mf.Problem(mf.Gaussian(5), mf.SingleIndex(jnp.tanh)),
+        "whole": mf.Problem(mf.Gaussian(4), mf.SubspaceNorm(4)),
+    }
+
+
+@pytest.fixture(scope="module")
+def swept():
+    return mf.sweep(problems(), TS, **SIZES)
+
+
+def test_the_same_as_one_by_one(swept):
+    assert swept.labels == tuple(problems())
+    for label, problem in problems().items():
+        modes = swept[label].model.modes if hasattr(swept[label].model, "modes") else None
+        sizes = {} if label == "whole" else SIZES | {"modes": modes}
+        alone = mf.solve_reduced(mf.reduce(problem, **sizes), TS, derivative="forward")
+        assert bool(swept[label].succeeded) and set(alone.observables) == set(swept[label].observables)
+        for name, values in alone.observables.items():
+            np.testing.assert_allclose(swept[label].observables[name], values, rtol=1e-9, err_msg=f"{label} {name}")
+    assert swept["d = 6"].model.modes == swept["d = 40"].model.modes
+
+
+def test_arrays_words_and_json(swept):
+    risks = swept.observable("risk")
+    assert risks.shape == (4, 3) and np.all(np.isfinite(risks)) and np.all(np.diff(risks, axis=1) < 0)
+    assert np.isnan(swept.observable("distance_plus")[2]).all()  # a signed angle has none
+    text = str(swept)
+    assert text.splitlines()[0].startswith("at t = 1") and all(label in text for label in swept.labels)
+    record = json.loads(json.dumps(swept.as_dict(), allow_nan=False))
+    assert record["tanh"]["risk"] == pytest.approx(risks[2].tolist())
+    with pytest.raises(mf.ArgumentError, match="`name` must be one of"):
+        swept.observable("loss")
+    with pytest.raises(mf.ArgumentError, match="`label` must be one of"):
+        swept["nothing"]
+
+
+def test_a_list_gets_numbers_and_early_ends_are_named():
+    found = mf.sweep([mf.Problem(mf.Gaussian(3), mf.SubspaceNorm(3))], TS)
+    assert found.labels == ("0",)
+    with pytest.raises(mf.SolveError, match="1 of 2 problems ended early \\(no grid\\)") as caught:
+        nan = mf.Problem(mf.Gaussian(6), mf.SubspaceNorm(2, scale=1e200))
+        mf.sweep({"good": problems()["d = 6"], "no grid": nan}, TS, **SIZES)
+    assert bool(caught.value.solution["good"].succeeded)
+
+
+def test_clouds_of_every_width_and_seed():
+    """A tiled cloud is the same network: the run of a small cloud by itself is found again."""
+    problem = problems()["d = 6"]
+    found = mf.sweep({"one": problem}, TS, widths=(4, 16), seeds=3, key=jax.random.key(5), **SIZES)
+    clouds = found.clouds["one"]
+    assert set(clouds) == {4, 16}
+    (own,) = jax.random.split(jax.random.key(5), 1)
+    for row, width in zip(jax.random.split(own, (2, 3)), (4, 16), strict=True):
+        runs = clouds[width]
+        assert runs.risk.shape == (3, 3) and runs.final.b.shape == (3, width, 6)
+        for seed, key in enumerate(row):
+            alone = mf.solve_particles(problem, mf.initial_cloud(problem, width=width, key=key), TS, derivative="forward")
+            np.testing.assert_allclose(runs.risk[seed], alone.risk, rtol=1e-5)
+            np.testing.assert_allclose(runs.final.b[seed], alone.final.b, rtol=1e-4, atol=1e-5)
+    assert "4 neurons" in str(found) and "±" in str(found)
+    assert len(json.loads(json.dumps(found.as_dict()))["one"]["clouds"]["16"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"problems": {}}, "`problems` must be a dict or a list"),
+        ({"problems": {1: problems()["d = 6"]}}, "keys are strings"),
+        ({"problems": {"a": 3}}, "problems\\['a'\\]"),
+        ({"widths": 8}, "`widths` must be a tuple"),
+        ({"widths": (4, 6)}, "divisors of the largest"),
+        ({"widths": (4, 4)}, "divisors of the largest"),
+        ({"seeds": 0}, "`seeds`"),
+        ({"key": 3}, "`key`"),
+        ({"ts": jnp.array([1.0, 2.0])}, "`ts`"),
+        ({"cells": 3}, "`cells`"),
+        ({"method": "spectral"}, "`method`"),
+    ],
+)
+def test_wrong_arguments(arguments, words):
+    with pytest.raises(mf.ArgumentError, match=words):
+        mf.sweep(**({"problems": [problems()["d = 6"]], "ts": TS} | arguments))
+
+
+def test_the_problem_without_reduction_is_named():
+    teacher = mf.Teacher(mf.Particles(jnp.ones(2), jnp.ones((2, 6))))
+    with pytest.raises(mf.NoReductionError) as caught:
+        mf.sweep({"good": problems()["d = 6"], "teacher": mf.Problem(mf.Gaussian(6), teacher)}, TS, **SIZES)
+    assert "'teacher'" in caught.value.__notes__[0]
