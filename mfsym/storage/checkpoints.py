@@ -33,7 +33,7 @@ class Checkpoints(eqx.Module):
     every: float = eqx.field(static=True)
     keep: int = eqx.field(static=True)
 
-    def __init__(self, folder: str | os.PathLike, every: Any = 60.0, keep: Any = 2):
+    def __init__(self, folder: Any, every: Any = 60.0, keep: Any = 2):
         remedy = "Pass for example mf.Checkpoints('run-1')."
         if not isinstance(folder, (str, os.PathLike)) or not os.fspath(folder):
             raise argument_error("folder", "the path of a folder", folder, remedy)
