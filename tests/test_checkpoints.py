@@ -2,6 +2,7 @@
 
 import functools
 import os
+import socket
 import subprocess
 import sys
 import warnings
@@ -207,6 +208,55 @@ def test_shards_and_other_processes(tmp_path):
     child = subprocess.run(arguments, env=environment, capture_output=True, text=True, timeout=300)
     assert child.returncode == 0, child.stderr
     assert child.stdout.split() == [fingerprint(variant) for variant in variants()]
+
+
+ONE_OF_TWO = """
+import sys
+import jax
+rank, port, tests, folder = int(sys.argv[1]), *sys.argv[2:]
+jax.distributed.initialize(f"127.0.0.1:{port}", num_processes=2, process_id=rank)
+sys.path.insert(0, tests)
+import jax.numpy as jnp, numpy as np, stored, mfsym as mf
+from jax.sharding import NamedSharding, PartitionSpec as P
+from mfsym.storage.checkpoints import fingerprint, latest, write
+mesh = jax.make_mesh((2,), ("neurons",), axis_types=(jax.sharding.AxisType.Auto,))
+rows, whole = NamedSharding(mesh, P("neurons")), stored.cloud()
+shards = lambda x: jax.make_array_from_callback(x.shape, rows, lambda index: np.asarray(x)[index])
+cloud = jax.tree.map(shards, whole)
+assert not cloud.a.is_fully_addressable and fingerprint(cloud) == fingerprint(whole)
+run = mf.Checkpoints(folder + "/run")
+assert latest(run, "f", cloud) is None
+write(run, 1, cloud, "f")
+again = latest(run, "f", cloud)
+assert again.a.sharding == again.b.sharding == rows
+mf.save(folder + "/cloud", again)
+assert stored.same(mf.load(folder + "/cloud"), whole)
+try:
+    mf.save(folder + "/missing/cloud", cloud)
+except mf.FileError as error:
+    print(error)
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_write_one_file(tmp_path):
+    """Half of the neurons on each; the first process writes, and both hear of a failure."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    start = [sys.executable, "-c", ONE_OF_TWO]
+    arguments = [port, os.path.dirname(__file__), tmp_path]
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    both = [subprocess.Popen([*start, rank, *arguments], **options) for rank in ("0", "1")]
+    try:
+        (first, _), (second, _) = (process.communicate(timeout=300) for process in both)
+    finally:
+        for process in both:
+            process.kill()
+    assert [process.returncode for process in both] == [0, 0]
+    assert "could not be written" in first and "Process 0 could not write" in second
+    assert sorted(os.listdir(tmp_path)) == ["cloud", "run"]
+    assert os.listdir(tmp_path / "run") == ["checkpoint-00000001.mfsym"]
 
 
 def test_traced_arrays_have_no_fingerprint():

@@ -82,7 +82,7 @@ def _array(value: Any, place: str, parts: _Parts) -> Any:
     if is_traced(value):
         raise argument_error(place, "known", value, "Save outside of jax.jit, jax.vmap and jax.grad.")
     entry: dict[str, Any] = {"array": len(parts.arrays)}
-    if isinstance(value, jax.Array) and jax.dtypes.issubdtype(value.dtype, jax.dtypes.prng_key):
+    if isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
         implementation = jax.random.key_impl(value)
         if not isinstance(implementation, str):
             raise argument_error(place, "keys of a named generator", Words(repr(implementation)), "Use jax.random.key.")

@@ -9,6 +9,7 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from ..errors import argument_error, is_traced
@@ -70,7 +71,7 @@ class _Walk:
 
     def _array(self, array: Any) -> None:
         if isinstance(array, jax.Array):
-            keys = jax.dtypes.issubdtype(array.dtype, jax.dtypes.prng_key)
+            keys = jnp.issubdtype(array.dtype, jax.dtypes.prng_key)
             self.say("key" if keys else "jax", array.dtype, not keys and array.weak_type)
             array = to_host(jax.random.key_data(array) if keys else array)
         if array.dtype.hasobject:
