@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .distances import squared_distances
-from .errors import Words, argument_error, check_instance, check_integer, check_times
+from .errors import Words, argument_error, check_instance, check_integer, check_key, check_sequence, check_times
 from .extrapolation import Comparison, compare
 from .lift import project
 from .neurons import Particles
@@ -26,6 +26,7 @@ from .particles.risk.kernel import pair_energy
 from .particles.risk.targets import mean_square
 from .problem.block_inputs import GaussianBlocks
 from .problem.problem import Problem
+from .problem.start import GaussianStart
 from .problem.units import AbstractHomogeneousUnit
 from .reduce import reduce
 from .reduced.blocks.quotient import BlockReduction
@@ -157,17 +158,29 @@ def run_clouds(
     key: Any = None,
 ) -> Runs:
     """Independent clouds from the start of a problem, moved by the exact flow, for every width and seed."""
-    widths = tuple(check_integer("widths", width, 2, "Pass even integers such as (64, 256, 1024).") for width in widths)
+    check_instance("problem", problem, Problem, "Build it with mf.Problem(inputs, target).")
+    check_instance("reduced", reduced, (AngleReduction, PointReduction, BlockReduction), "Build it with mf.reduce(problem).")
+    ts = check_times(ts)
+    widths = _check_widths(problem, widths)
     if len(set(widths)) < 2 or list(widths) != sorted(widths):
         raise argument_error("widths", "at least two increasing widths", widths, "One width cannot be extrapolated.")
     seeds = check_integer("seeds", seeds, 3, "The scatter over seeds is the yardstick of the comparison.")
-    keys = jax.random.split(jax.random.key(0) if key is None else key, len(widths))
+    keys = jax.random.split(jax.random.key(0) if key is None else check_key(key), len(widths))
     records = [
         _run_width(problem, ts, reduced, width, jax.random.split(k, seeds)) for width, k in zip(widths, keys, strict=True)
     ]
     observables = {name: [r[0][name] for r in records] for name in records[0][0]}
     _, theta, weight, energy = (list(column) for column in zip(*records, strict=True))
     return Runs(ts, widths, observables, theta, weight, energy)
+
+
+def _check_widths(problem: Problem, widths: Any) -> tuple[int, ...]:
+    remedy = "Pass even integers such as (64, 256, 1024)."
+    widths = check_sequence("widths", widths, "a tuple of numbers of neurons", remedy)
+    widths = tuple(check_integer("widths", width, 2, remedy) for width in widths)
+    if not isinstance(problem.start, GaussianStart) and any(width % 2 for width in widths):
+        raise argument_error("widths", "even, as many a > 0 as a < 0", widths, remedy)
+    return widths
 
 
 def _run_width(problem, ts, reduced, width, keys) -> tuple[dict[str, Array], Array, Array, Array]:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
-from .errors import SolveError, check_choice, check_integer, is_traced, positive_number
+from .errors import SolveError, check_choice, check_flags, check_increasing, check_integer, is_traced, positive_number
 from .solution import Solution, Status
 
 
@@ -138,6 +138,7 @@ class Stepping(eqx.Module):
         self.step = None if step is None else positive_number("step", step, "It is the fixed step in flow time.")
         self.derivative = check_choice("derivative", derivative, tuple(_ADJOINTS))
         self.max_steps = check_integer("max_steps", max_steps, 1, "It bounds the number of steps of a run.")
+        check_flags(progress=progress, save_states=save_states)
         self.progress, self.save_states = bool(progress), bool(save_states)
 
 
@@ -157,6 +158,7 @@ def integrate(
     """
     dtype = jnp.result_type(*jax.tree.leaves(state))
     dynamics, state, ts, stepping = cast_floats((dynamics, state, ts, stepping), dtype)
+    check_increasing(ts)
     observables, states, final, stats, status, valid = _run(dynamics, state, ts, stepping, not_unique)
     return Solution(ts, observables, final, states, status, valid, stats, None, model)
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, PyTree
 
-from ..errors import argument_error, check_integer, positive_number
+from ..errors import argument_error, check_flags, check_integer, positive_number
 from ..integrate import cast_floats, require_complete
 from ..problem.problem import Problem
 from ..solution import Solution, Status
@@ -47,9 +47,8 @@ def descend(
     record_every = check_integer("record_every", record_every, 1, "It is the number of steps between two records.")
     if steps % record_every:
         raise argument_error("record_every", f"a divisor of steps = {steps}", record_every, "Choose one.")
+    check_flags(throw=throw, save_states=save_states)
     rate = _check_rule(optimiser, learning_rate)
-    if samples is None and key is not None:
-        raise argument_error("key", "left out where `samples` is", key, "Only fresh inputs need a key.")
     risk = risk_of(problem, samples=samples, key=key, step=rate)
     dynamics = ParticleDynamics(risk, measurement(problem, cloud))
     dynamics, rate = cast_floats((dynamics, rate), jnp.result_type(*jax.tree.leaves(cloud)))

@@ -10,7 +10,16 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from ..discrete import take_steps
-from ..errors import argument_error, check_floating, check_instance, check_times, is_traced, positive_number
+from ..errors import (
+    argument_error,
+    check_flags,
+    check_floating,
+    check_instance,
+    check_integer,
+    check_times,
+    is_traced,
+    positive_number,
+)
 from ..integrate import AbstractDynamics, Stepping, cast_floats, integrate, require_complete
 from ..neurons import Particles
 from ..problem.problem import Problem
@@ -93,10 +102,11 @@ def solve_particles(
     check_problem(problem)
     cloud = floating_cloud(cloud, problem, dtype)
     check_training(training, cloud, step)
+    check_flags(throw=throw, progress=progress, save_states=save_states)
     times = check_times(ts)
     steps: Training | None = training if training is not None and training.step is not None else None
     step = step if steps is None else steps.step
-    check_sampling(samples, step, key)
+    check_sampling(samples, step)
     risk = risk_of(problem, samples=samples, key=key, step=step)
     step = None if step is None else positive_number("step", step, "It is the fixed step in flow time.")
     single = jnp.finfo(jnp.result_type(*jax.tree.leaves(cloud))).bits < 64
@@ -138,11 +148,12 @@ def check_training(training: Any, cloud: PyTree, step: Any) -> None:
         raise argument_error("training", expected, training, "Their layers have no names.")
 
 
-def check_sampling(samples: Any, step: Any, key: Any) -> None:
-    """`samples`, `step` and `key` come together; `step` may come alone."""
-    if samples is None and key is not None:
-        raise argument_error("key", "left out where `samples` is", key, "Only fresh inputs need a key.")
-    if samples is not None and step is None:
+def check_sampling(samples: Any, step: Any) -> None:
+    """`samples` needs a `step`; `step` may come alone. The key is checked by the risk."""
+    if samples is None:
+        return
+    check_integer("samples", samples, 1, "It is the number of fresh inputs per step.")
+    if step is None:
         raise argument_error("step", "a positive number where `samples` is given", step, "Pass for example step=0.01.")
 
 

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..errors import argument_error, check_integer, is_traced, no_reduction
+from ..errors import argument_error, check_integer, check_sequence, is_traced, no_reduction
 from ..integrate import cast_floats
 from ..problem.block_inputs import GaussianBlocks
 from ..problem.block_targets import BlockNorms, MultiIndex
@@ -219,6 +219,7 @@ def stack(reductions: list) -> AngleReduction | OddReduction:
     must agree, or for odd targets the dimension and the form of Σ. Raises ArgumentError, naming the differing sizes,
     if they do not.
     """
+    check_sequence("reductions", reductions, "a non-empty list of reductions", "Build them with mf.reduce.")
     if reductions and all(isinstance(r, OddReduction) for r in reductions):
         odd = sorted({str((r.dim, r.covariance.shape, r.balanced)) for r in reductions})
         if len(odd) > 1:

@@ -10,7 +10,17 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from ..discrete import take_steps
-from ..errors import argument_error, check_choice, check_floating, check_instance, check_times, is_traced, no_reduction
+from ..errors import (
+    argument_error,
+    check_choice,
+    check_flags,
+    check_floating,
+    check_instance,
+    check_times,
+    float_array,
+    is_traced,
+    no_reduction,
+)
 from ..integrate import Stepping, cast_floats, integrate, require_complete
 from ..problem.training import Training
 from ..solution import Solution, Status
@@ -81,23 +91,28 @@ def solve_reduced(
     training = None if training is None else check_training(training)
     check_instance("reduced", reduced, KINDS, "Build it with mf.reduce(problem).")
     ts = check_times(ts)
+    check_flags(throw=throw, progress=progress, error=error)
+    if error and initial is not None:
+        raise argument_error("error", "False for a run with `initial`", error, "Estimate the error of a whole run.")
+    dtype = reduced.dtype if dtype is None else check_floating(dtype)
+    options: dict[str, Any] = {"derivative": derivative, "max_steps": max_steps, "progress": progress}
     if isinstance(reduced, OddReduction):
         odd: OddReduction
-        odd, ts = cast_floats((reduced, ts), reduced.dtype if dtype is None else check_floating(dtype))
-        options: dict[str, Any] = {"derivative": derivative, "max_steps": max_steps, "progress": progress}
+        odd, ts = cast_floats((reduced, ts), dtype)
         given = {"method": method, "initial": initial, "rtol": rtol, "atol": atol}
         finite = None if training is None else step_of_moments(training, ts, method)
         if finite is not None:
             return descend_moments(odd, *finite[:2], record_every=finite[2], initial=initial, throw=throw)
         return solve_moments(odd, ts, **given, error=error, throw=throw, options=options)
     method = check_choice("method", "grid" if method is None else method, METHODS)
+    stepping = _stepping(method, dtype, rtol, atol, options)
     if isinstance(reduced, PointReduction):
-        return _closed_solution(reduced, ts, training)
-    dtype = reduced.dtype if dtype is None else check_floating(dtype)
+        if initial is not None:
+            remedy = "The closed solution starts from the start of the problem."
+            raise argument_error("initial", "left out where no angle is left", initial, remedy)
+        return _closed_solution(*cast_floats((reduced, ts), dtype), training, error)
     angle: AngleReduction | BlockReduction
     angle, ts = cast_floats((reduced, ts), dtype)
-    options = {"derivative": derivative, "max_steps": max_steps, "progress": progress}
-    stepping = _stepping(method, dtype, rtol, atol, options)
     dynamics = dynamics_of(angle, method, training, stepping.atol)
     state = dynamics.initial_state() if initial is None else _checked_initial(initial, dynamics.initial_state())
     solution = _run(dynamics, state, ts, stepping, training)
@@ -106,8 +121,6 @@ def solve_reduced(
         solution = dataclasses.replace(solution, absent=absent)
     solution = require_complete(solution, throw)
     if error:
-        if initial is not None:
-            raise argument_error("error", "False for a run with `initial`", error, "Estimate the error of a whole run.")
         estimate = _error_estimate(angle, ts, method, training, stepping, solution, options)
         solution = eqx.tree_at(lambda s: s.error, solution, estimate, is_leaf=lambda leaf: leaf is None)
     return solution
@@ -133,6 +146,8 @@ def _stepping(method, dtype, rtol, atol, options) -> Stepping:
 def _checked_initial(initial: Any, like: Any) -> Any:
     expected = [leaf.shape for leaf in jax.tree.leaves(like)]
     remedy = "Pass `solution.final` of a run with the same cells (or nodes) and method."
+    if isinstance(initial, np.ndarray):
+        initial = float_array("initial", initial, None, remedy)
     if not isinstance(initial, type(like)) or [np.shape(leaf) for leaf in jax.tree.leaves(initial)] != expected:
         raise argument_error("initial", f"a state with arrays of shapes {expected}", initial, remedy)
     if not any(is_traced(leaf) for leaf in jax.tree.leaves(initial)) and not _is_admissible(initial):
@@ -182,13 +197,15 @@ def with_all_modes(reduced: Any) -> Any:
     return dataclasses.replace(reduced, modes=len(reduced.features.even))
 
 
-def _closed_solution(reduced: PointReduction, ts: Float[Array, " T"], training: Training | None) -> Solution:
+def _closed_solution(reduced: Any, ts: Float[Array, " T"], training: Training | None, error: bool) -> Solution:
     record = reduced.observe(ts if training is None else ts * _rate_of_point(training).astype(ts.dtype))
     final = jnp.stack([record["mass_plus"][-1], record["mass_minus"][-1]])
     states = jnp.stack([record["mass_plus"], record["mass_minus"]], axis=1)
     valid = jnp.isfinite(record["risk"])
     stats = {"steps": jnp.asarray(0), "rejected": jnp.asarray(0)}
-    return Solution(ts, record, final, states, Status.complete, valid, stats, None, reduced)
+    status = Status.where(jnp.all(valid), Status.complete, Status.not_finite)
+    exact = {name: jnp.zeros_like(values) for name, values in record.items()} if error else None
+    return Solution(ts, record, final, states, status, valid, stats, exact, reduced)
 
 
 def _rate_of_point(training: Training) -> Float[Array, ""]:

@@ -9,7 +9,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ..errors import argument_error, check_choice, check_instance, check_integer, float_array, is_traced, positive_number
+from ..errors import (
+    argument_error,
+    check_choice,
+    check_flags,
+    check_instance,
+    check_integer,
+    float_array,
+    is_traced,
+    positive_number,
+)
 from ..integrate import Stepping, integrate, require_complete
 from ..solution import Solution, Status
 from .certificate import certify
@@ -36,14 +45,14 @@ def solve_moments(
     """The flow of an odd target with its certificate; the arguments are those of `solve_reduced`."""
     method = _choose_method(reduced, method, initial)
     state = _initial_state(reduced, initial, method)
+    fine = jnp.finfo(reduced.dtype).bits >= 64
+    rtol = (1e-10 if fine else 1e-5) if rtol is None else rtol
+    atol = (1e-12 if fine else 1e-7) if atol is None else atol
+    stepping = Stepping("dopri8", rtol=rtol, atol=atol, **options)
     if method == "closed":
         solution, difference = _closed_solution(reduced, ts), 0.0
     else:
-        fine = jnp.finfo(reduced.dtype).bits >= 64
-        rtol = (1e-10 if fine else 1e-5) if rtol is None else rtol
-        atol = (1e-12 if fine else 1e-7) if atol is None else atol
         dynamics = MomentDynamics(reduced)
-        stepping = Stepping("dopri8", rtol=rtol, atol=atol, **options)
         solution, difference = integrate(dynamics, state, ts, stepping, model=reduced), None
     names = (*_missing_angles(), *_missing(solution))
     certificate = certify(reduced, state, solution.ts, solution.observables)
@@ -82,6 +91,7 @@ def descend_moments(
     record_every = check_integer("record_every", record_every, 1, "It is the number of steps between two records.")
     if steps % record_every:
         raise argument_error("record_every", f"a divisor of steps = {steps}", record_every, "Choose one.")
+    check_flags(throw=throw)
     rate = positive_number("rate", rate, "It is the step in flow time.").astype(reduced.dtype)
     state = reduced.moments(_initial_state(reduced, initial, "moments"))
     ts, observables, states = _descend(reduced, state, rate, steps, record_every)
