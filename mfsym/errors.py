@@ -121,7 +121,11 @@ def float_array(argument: str, value: Any, ndim: int | None, remedy: str = "Pass
         raise argument_error(argument, f"{expected} with finite entries", value, remedy)
     if jnp.issubdtype(array.dtype, jnp.floating) and isinstance(array, jax.Array):
         return array
-    return jnp.asarray(array, dtype=jnp.result_type(float))
+    with np.errstate(over="ignore"):
+        converted = jnp.asarray(np.asarray(array).astype(jnp.result_type(float)))
+    if not np.all(np.isfinite(converted)):
+        raise argument_error(argument, f"{expected} within the range of {converted.dtype}", value, remedy)
+    return converted
 
 
 def positive_number(argument: str, value: Any, remedy: str, strict: bool = True) -> jax.Array:
@@ -152,7 +156,7 @@ def check_increasing(ts: jax.Array) -> None:
     if is_traced(ts):
         return
     values, kind = np.asarray(ts), jnp.finfo(ts.dtype)
-    if np.any(np.diff(values) <= 0.0) or abs(values[1]) < kind.tiny / kind.eps or not np.all(np.isfinite(values)):
+    if not np.all(np.isfinite(values)) or np.any(np.diff(values) <= 0.0) or abs(values[1]) < kind.tiny / kind.eps:
         remedy = "Take fewer times, or scale the problem so that time runs in ordinary numbers."
         raise argument_error("ts", f"different numbers in {ts.dtype}", ts, remedy)
 

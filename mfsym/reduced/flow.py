@@ -35,6 +35,7 @@ from .moment_flow import descend_moments, solve_moments
 from .moments import OddReduction
 from .point import PointReduction
 from .quotient import AngleReduction
+from .scales import check_range, smallest_scale
 
 _ROUND_OFF = 1e-6  # of the largest density: what a state in float32 may be below 0
 METHODS = ("grid", "characteristics", "upwind")
@@ -72,7 +73,8 @@ def solve_reduced(
         ((1 + d)² unknowns, any start); the default is the first of them that holds.
       derivative: "reverse" (jax.grad, jax.vjp) or "forward" (jax.jvp, jax.jacfwd) mode of differentiation.
       rtol, atol: tolerances of a time step; by default 1e-6 and 1e-6 on a grid, 1e-9 and 1e-10 for characteristics,
-        1e-10 and 1e-12 for moments, and 1e-4 and 1e-6 (moments: 1e-5 and 1e-7) in float32.
+        1e-10 and 1e-12 for moments, and 1e-4 and 1e-6 (moments: 1e-5 and 1e-7) in float32; on a grid `atol` is less
+        where the masses of the start or of the target are below 1.
       max_steps, throw, progress: bound on the steps; raise SolveError on an early end; show a progress bar on stderr.
       initial: state to start from instead of the reduction's own, for example `solution.final` of an earlier run, or,
         for an odd target, the moments E[c cᵀ], c = (a, b), of any start that is invariant under c ↦ −c.
@@ -105,14 +107,16 @@ def solve_reduced(
             return descend_moments(odd, *finite[:2], record_every=finite[2], initial=initial, throw=throw)
         return solve_moments(odd, ts, **given, error=error, throw=throw, options=options)
     method = check_choice("method", "grid" if method is None else method, METHODS)
-    stepping = _stepping(method, dtype, rtol, atol, options)
     if isinstance(reduced, PointReduction):
+        _stepping(method, dtype, 1, rtol, atol, options)  # for its checks
         if initial is not None:
             remedy = "The closed solution starts from the start of the problem."
             raise argument_error("initial", "left out where no angle is left", initial, remedy)
         return _closed_solution(*cast_floats((reduced, ts), dtype), training, error)
     angle: AngleReduction | BlockReduction
     angle, ts = cast_floats((reduced, ts), dtype)
+    check_range(angle)
+    stepping = _stepping(method, dtype, smallest_scale(angle), rtol, atol, options)
     dynamics = dynamics_of(angle, method, training, stepping.atol)
     state = dynamics.initial_state() if initial is None else _checked_initial(initial, dynamics.initial_state())
     solution = _run(dynamics, state, ts, stepping, training)
@@ -134,10 +138,12 @@ def _run(dynamics: Any, state: PyTree, ts: Float[Array, " T"], stepping: Steppin
     return integrate(dynamics, state, ts, stepping, dynamics.reduction, stop)
 
 
-def _stepping(method, dtype, rtol, atol, options) -> Stepping:
+def _stepping(method, dtype, scale, rtol, atol, options) -> Stepping:
+    """Tolerances and scheme of a method; `scale` is the size of the smallest masses that matter, where it is below 1."""
     fine = jnp.finfo(dtype).bits >= 64
     loose = (1e-6, 1e-6) if method != "characteristics" else (1e-9, 1e-10)
     default = loose if fine else (1e-4, 1e-6)
+    default = default if method == "characteristics" else (default[0], scale * default[1])  # labels have no unit
     rtol, atol = (given if given is not None else usual for given, usual in zip((rtol, atol), default, strict=True))
     scheme = "dopri8" if method == "characteristics" else "ssprk104"
     return Stepping(scheme, rtol=rtol, atol=atol, **options)
@@ -166,8 +172,8 @@ def _is_admissible(state: Any) -> bool:
 def _error_estimate(reduced, ts, method, training, stepping, solution, options) -> dict[str, Array]:
     """|difference| to the same run with half the resolution and all stored modes, and with steps 10 times as exact."""
     quiet = {**options, "progress": False}
-    tighter = _stepping(method, reduced.dtype, stepping.rtol / 10, stepping.atol / 10, quiet)
-    usual = _stepping(method, reduced.dtype, stepping.rtol, stepping.atol, quiet)
+    tighter = _stepping(method, reduced.dtype, 1, stepping.rtol / 10, stepping.atol / 10, quiet)
+    usual = _stepping(method, reduced.dtype, 1, stepping.rtol, stepping.atol, quiet)
     variants = [(coarsened(with_all_modes(reduced)), usual)]
     if training is None or training.step is None:  # given steps have no error
         variants.append((reduced, tighter))
