@@ -73,9 +73,7 @@ COMPUTED = {
 
 def bits(computed) -> list[str]:
     """Every array of a result, byte by byte."""
-    return [
-        np.asarray(leaf).tobytes().hex() for leaf in jax.tree.leaves(computed) if jnp.ndim(leaf) or hasattr(leaf, "dtype")
-    ]
+    return [np.asarray(leaf).tobytes().hex() for leaf in jax.tree.leaves(computed) if eqx.is_array(leaf)]
 
 
 def all_bits() -> dict[str, list[str]]:
