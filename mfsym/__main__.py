@@ -16,6 +16,7 @@ import numpy as np
 
 import mfsym as mf
 
+from .errors import argument_error, check_integer
 from .figures import FIGURES
 
 PROFILES = {
@@ -25,27 +26,48 @@ PROFILES = {
     "sin": jnp.sin,
     "square": jnp.square,
 }
+_SHORTEST = 1e-30  # a time that single precision holds
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; returns the exit code (0, or 2 for a wrong argument)."""
+    """Run one command; returns the exit code: 0, 2 for a wrong argument, 1 for a run that ended early or out of memory."""
     options = _parser().parse_args(arguments)
     try:
         with jax.enable_x64(options.dtype == "float64"):
             record = options.run(options)
     except (mf.ArgumentError, OSError) as error:
-        print(f"mfsym: {error}", file=sys.stderr)
+        print(f"mfsym: {_one_line(error)}", file=sys.stderr)
         return 2
-    except mf.SolveError as error:
-        print(f"mfsym: {error}", file=sys.stderr)
+    except (mf.SolveError, MemoryError, jax.errors.JaxRuntimeError) as error:
+        print(f"mfsym: {_one_line(error)}", file=sys.stderr)
         return 1
     if options.json:
         print(json.dumps(record, allow_nan=False))
     return 0
 
 
+def _one_line(error: Exception) -> str:
+    if isinstance(error, mf.SolveError):
+        return f"{error.solution.sentence()} Nothing was written."
+    return " ".join(str(error).split()) or f"{type(error).__name__}: make the problem smaller."
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose complaints are one line, as those of the library are."""
+
+    def error(self, message):
+        self.exit(2, f"mfsym: {' '.join(message.split())} (see {self.prog} --help)\n")
+
+
+def _seed(text: str) -> int:
+    seed = int(text)
+    if not 0 <= seed < 2**32:
+        raise argparse.ArgumentTypeError(f"must be an integer from 0 to {2**32 - 1}, but is {text}")
+    return seed
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="python -m mfsym",
         description="Infinite-width dynamics of two-layer networks: reduced equation, clouds of neurons, verdict.",
     )
@@ -78,7 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     for command in (demo, solve, figures):
         command.add_argument("--json", action="store_true", help="print one JSON object on stdout")
         command.add_argument("--dtype", choices=("float64", "float32"), default="float64", help="floating type")
-        command.add_argument("--seed", type=int, default=0, help="seed of the random clouds (default: 0)")
+        command.add_argument("--seed", type=_seed, default=0, help="seed of the random clouds (default: 0)")
     return parser
 
 
@@ -109,9 +131,13 @@ def _solver_options(solve: argparse.ArgumentParser) -> None:
 def run_solve(options: argparse.Namespace) -> dict[str, Any]:
     """One problem: the reduced route and, on request, one cloud."""
     problem = _problem(options)
-    if options.records < 2:
-        raise mf.ArgumentError(f"Argument `--records` must be at least 2, but is {options.records}.")
+    check_integer("--records", options.records, 2, "It is the number of recorded times.")
+    if not _SHORTEST < options.until < np.inf:
+        raise argument_error("--until", "a positive finite time", options.until, "It is the last recorded time.")
     ts = np.linspace(0.0, options.until, options.records)
+    cloud = None  # drawn first, so that a wrong width is noticed before anything long is run
+    if options.width is not None:
+        cloud = mf.sphere_cloud(problem, width=options.width, key=jax.random.key(options.seed))
     started = time.perf_counter()
     reduced = mf.reduce(problem, cells=options.cells, nodes=options.nodes, modes=options.modes)
     numerics = {"method": options.method, "rtol": options.rtol, "error": options.error, "progress": options.progress}
@@ -120,8 +146,7 @@ def run_solve(options: argparse.Namespace) -> dict[str, Any]:
     record = _record(pde, time.perf_counter() - started)
     _say(f"Reduced route ({options.method}), {record['wall_s']:.2f} s with compilation\n{pde}")
     record |= {"particles": None, "report": None, "files": []}
-    if options.width is not None:
-        cloud = mf.sphere_cloud(problem, width=options.width, key=jax.random.key(options.seed))
+    if cloud is not None:
         record["particles"], full = _timed_particles(problem, cloud, ts, options.progress)
         _say(f"Cloud of {options.width} neurons, {record['particles']['wall_s']:.2f} s with compilation\n{full}")
     return record

@@ -16,7 +16,16 @@ import tqdm
 from jaxtyping import Array, Float
 
 from .distances import squared_distances
-from .errors import Words, argument_error, check_instance, check_integer, check_times
+from .errors import (
+    Words,
+    argument_error,
+    check_flags,
+    check_instance,
+    check_integer,
+    check_key,
+    check_sequence,
+    check_times,
+)
 from .extrapolation import Comparison, compare
 from .lift import project
 from .neurons import Particles
@@ -27,6 +36,7 @@ from .particles.risk.kernel import pair_energy
 from .particles.risk.targets import mean_square
 from .problem.block_inputs import GaussianBlocks
 from .problem.problem import Problem
+from .problem.start import GaussianStart
 from .problem.units import AbstractHomogeneousUnit
 from .reduce import reduce
 from .reduced.blocks.quotient import BlockReduction
@@ -163,11 +173,15 @@ def run_clouds(
 
     `progress` shows a bar on stderr, in which every neuron counts as much.
     """
-    widths = tuple(check_integer("widths", width, 2, "Pass even integers such as (64, 256, 1024).") for width in widths)
+    check_instance("problem", problem, Problem, "Build it with mf.Problem(inputs, target).")
+    check_instance("reduced", reduced, (AngleReduction, PointReduction, BlockReduction), "Build it with mf.reduce(problem).")
+    ts = check_times(ts)
+    widths = _check_widths(problem, widths)
     if len(set(widths)) < 2 or list(widths) != sorted(widths):
         raise argument_error("widths", "at least two increasing widths", widths, "One width cannot be extrapolated.")
     seeds = check_integer("seeds", seeds, 3, "The scatter over seeds is the yardstick of the comparison.")
-    keys = jax.random.split(jax.random.key(0) if key is None else key, len(widths))
+    check_flags(progress=progress)
+    keys = jax.random.split(jax.random.key(0) if key is None else check_key(key), len(widths))
     with tqdm.tqdm(total=seeds * sum(widths), unit="neuron", disable=not progress) as bar:
         records = [
             _run_width(problem, ts, reduced, width, jax.random.split(k, seeds), bar)
@@ -176,6 +190,15 @@ def run_clouds(
     observables = {name: [r[0][name] for r in records] for name in records[0][0]}
     _, theta, weight, energy = (list(column) for column in zip(*records, strict=True))
     return Runs(ts, widths, observables, theta, weight, energy)
+
+
+def _check_widths(problem: Problem, widths: Any) -> tuple[int, ...]:
+    remedy = "Pass even integers such as (64, 256, 1024)."
+    widths = check_sequence("widths", widths, "a tuple of numbers of neurons", remedy)
+    widths = tuple(check_integer("widths", width, 2, remedy) for width in widths)
+    if not isinstance(problem.start, GaussianStart) and any(width % 2 for width in widths):
+        raise argument_error("widths", "even, as many a > 0 as a < 0", widths, remedy)
+    return widths
 
 
 def _run_width(problem, ts, reduced, width, keys, bar) -> tuple[dict[str, Array], Array, Array, Array]:

@@ -75,17 +75,36 @@ def is_traced(value: Any) -> bool:
     return isinstance(value, Tracer)
 
 
+_LARGEST = 2**31 - 1  # indices and counters are 32-bit integers where double precision is off
+
+
 def check_integer(argument: str, value: Any, minimum: int, remedy: str = "Pass a plain integer.") -> int:
-    """A static integer of at least `minimum`."""
+    """A static integer of at least `minimum`, and less than 2³¹."""
     is_integer = isinstance(value, numbers.Integral) and not isinstance(value, (bool, np.bool_))
     if not is_integer or int(value) < minimum:
         raise argument_error(argument, f"an integer of at least {minimum}", value, remedy)
+    if int(value) > _LARGEST:
+        raise argument_error(argument, f"an integer of at most {_LARGEST}", value, remedy)
     return int(value)
+
+
+def check_flags(**flags: Any) -> None:
+    """True or False, and nothing that merely counts as one of them: "no" would count as True."""
+    for argument, value in flags.items():
+        if not isinstance(value, (bool, np.bool_)):
+            raise argument_error(argument, "True or False", value, "Pass a plain bool.")
+
+
+def check_sequence(argument: str, value: Any, expected: str, remedy: str) -> tuple[Any, ...]:
+    """A tuple or a list, as a tuple; its entries are checked by themselves."""
+    if not isinstance(value, (tuple, list)):
+        raise argument_error(argument, expected, value, remedy)
+    return tuple(value)
 
 
 def check_choice(argument: str, value: Any, choices: tuple[str, ...]) -> str:
     """One of a few words."""
-    if value not in choices:
+    if not isinstance(value, str) or value not in choices:
         words = ", ".join(repr(choice) for choice in choices)
         raise argument_error(argument, f"one of {words}", value, "Choose one of these.")
     return value
@@ -114,7 +133,11 @@ def float_array(argument: str, value: Any, ndim: int | None, remedy: str = "Pass
         raise argument_error(argument, f"{expected} with finite entries", value, remedy)
     if jnp.issubdtype(array.dtype, jnp.floating) and isinstance(array, jax.Array):
         return array
-    return jnp.asarray(array, dtype=jnp.result_type(float))
+    with np.errstate(over="ignore"):
+        converted = jnp.asarray(np.asarray(array).astype(jnp.result_type(float)))
+    if not np.all(np.isfinite(converted)):
+        raise argument_error(argument, f"{expected} within the range of {converted.dtype}", value, remedy)
+    return converted
 
 
 def is_finite(array: Any) -> bool:
@@ -152,10 +175,37 @@ def check_times(ts: Any) -> jax.Array:
     return times
 
 
+def check_increasing(ts: jax.Array) -> None:
+    """Times that are different numbers in the floating type of a run; the smallest numbers count as 0 there."""
+    if is_traced(ts):
+        return
+    values, kind = np.asarray(ts), jnp.finfo(ts.dtype)
+    if not np.all(np.isfinite(values)) or np.any(np.diff(values) <= 0.0) or abs(values[1]) < kind.tiny / kind.eps:
+        remedy = "Take fewer times, or scale the problem so that time runs in ordinary numbers."
+        raise argument_error("ts", f"different numbers in {ts.dtype}", ts, remedy)
+
+
 def check_floating(dtype: Any) -> Any:
     """A floating dtype that this JAX configuration can hold."""
-    dtype = jnp.dtype(jnp.result_type(float)) if dtype is None else jnp.dtype(dtype)
-    if not jnp.issubdtype(dtype, jnp.floating) or jax.dtypes.canonicalize_dtype(dtype) != dtype:
+    expected, remedy = "float32 or float64", "Pass for example jnp.float32, or leave it out."
+    try:
+        found = jnp.dtype(jnp.result_type(float)) if dtype is None else jnp.dtype(dtype)
+    except TypeError:
+        raise argument_error("dtype", expected, dtype, remedy) from None
+    if found not in (jnp.dtype("float32"), jnp.dtype("float64")):
+        raise argument_error("dtype", expected, Words(found), remedy)
+    if jax.dtypes.canonicalize_dtype(found) != found:
         remedy = 'For float64 run jax.config.update("jax_enable_x64", True) first.'
-        raise argument_error("dtype", "a floating type that JAX is set up for", str(dtype), remedy)
-    return dtype
+        raise argument_error("dtype", "a floating type that JAX is set up for", Words(found), remedy)
+    return found
+
+
+def check_key(key: Any) -> jax.Array:
+    """A single JAX random key, new style or old."""
+    expected, remedy = "a JAX random key", "Pass for example jax.random.key(0)."
+    if not isinstance(key, jax.Array):
+        raise argument_error("key", expected, key, remedy)
+    is_new = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
+    if not (is_new and key.ndim == 0) and not (key.dtype == jnp.uint32 and key.shape in ((2,), (4,))):
+        raise argument_error("key", expected, Words(f"an array of shape {key.shape} and dtype {key.dtype}"), remedy)
+    return key

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .errors import argument_error, check_instance, check_integer, float_array, is_traced
+from .errors import Words, argument_error, check_instance, check_integer, check_sequence, float_array, is_traced
 
 _ORTHOGONALITY = 1e-5
 
@@ -43,6 +43,16 @@ class FiniteGroup(eqx.Module):
     signs: Float[Array, " g"]
     matrices: Float[Array, "g d d"]
 
+    def __init__(self, signs: Any, matrices: Any):
+        self.signs = float_array("signs", signs, 1, "Pass 1 or -1 for every element.")
+        self.matrices = float_array("matrices", matrices, 3, "Pass one orthogonal matrix per element, [g, d, d].")
+        if not is_traced(self.signs) and not (self.signs.size and bool(jnp.all(jnp.abs(self.signs) == 1))):
+            raise argument_error("signs", "1 or -1 for every element", signs, "Build the group with mf.generate.")
+        square = self.matrices.shape[0] == self.signs.shape[0] and self.matrices.shape[1] == self.matrices.shape[2]
+        if not square or (not is_traced(self.matrices) and not all(map(is_orthogonal, self.matrices))):
+            expected = f"orthogonal, of shape [{self.signs.shape[0]}, d, d]"
+            raise argument_error("matrices", expected, matrices, "Build the group with mf.generate.")
+
     def __len__(self) -> int:
         return self.signs.shape[0]
 
@@ -53,7 +63,7 @@ class FiniteGroup(eqx.Module):
 def is_orthogonal(matrix: Any) -> bool:
     """Whether T Tᵀ = I to the accuracy of the stored entries."""
     matrix = np.asarray(matrix, dtype=float)
-    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or not matrix.size:
         return False
     return bool(np.allclose(matrix @ matrix.T, np.eye(len(matrix)), atol=_ORTHOGONALITY))
 
@@ -68,6 +78,10 @@ def generate(*generators: Symmetry, largest: int = 4096) -> FiniteGroup:
         raise argument_error("generators", "at least one Symmetry", generators, "Pass mf.Symmetry(s, T).")
     for generator in generators:
         check_instance("generators", generator, Symmetry, "Pass mf.Symmetry(s, T).")
+    if len({generator.dim for generator in generators}) > 1:
+        sizes = [generator.dim for generator in generators]
+        raise argument_error("generators", "of one dimension", Words(f"of dimensions {sizes}"), "Match them.")
+    largest = check_integer("largest", largest, 1, "It is the largest number of elements.")
     moves = [(float(g.sign), np.asarray(g.matrix, dtype=float)) for g in generators]
     found = [(1.0, np.eye(generators[0].dim))]
     for sign, matrix in found:  # the list grows while it is walked: a breadth-first closure
@@ -94,9 +108,13 @@ class BlockOrthogonal(eqx.Module):
     basis: Float[Array, "d d"]
 
     def __init__(self, dims: tuple[int, ...], kept: tuple[int, ...] = (), basis: Any = None):
+        dims = check_sequence("dims", dims, "a tuple of dimensions", "Pass for example (2, 3).")
+        kept = check_sequence("kept", kept, "a tuple of indices of blocks", "Pass for example (0,).")
         self.dims = tuple(check_integer("dims", size, 1, "It is the dimension of a block.") for size in dims)
         self.kept = tuple(sorted({check_integer("kept", index, 0, "It is the index of a block.") for index in kept}))
-        if not self.dims or any(index >= len(self.dims) for index in self.kept):
+        if not self.dims:
+            raise argument_error("dims", "a tuple of at least one dimension", dims, "Pass for example (2, 3).")
+        if any(index >= len(self.dims) for index in self.kept):
             raise argument_error("kept", f"indices below {len(self.dims)}, the number of blocks", kept, "Count from 0.")
         total = sum(self.dims)
         basis = jnp.eye(total, dtype=jnp.result_type(float)) if basis is None else basis

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .errors import argument_error, check_instance, check_integer
+from .errors import argument_error, check_instance, check_integer, check_key, float_array, is_traced
 from .neurons import Particles, neuron_masses
 from .reduced.blocks.predictor import block_angles
 from .reduced.blocks.quotient import BlockReduction
@@ -27,6 +27,9 @@ def project(cloud: Particles, reduced: AngleReduction | BlockReduction) -> Proje
     """Push the law of a cloud forward to the angles: atoms at θ_j with weights sign(a_j)|a_j|‖b_j‖/m."""
     check_instance("cloud", cloud, Particles, "Build one with mf.sphere_cloud.")
     check_instance("reduced", reduced, (AngleReduction, BlockReduction), "Build it with mf.reduce(problem).")
+    dim = sum(reduced.blocks.dims) if isinstance(reduced, BlockReduction) else reduced.dim
+    if not is_traced(dim) and round(float(dim)) != cloud.dim:
+        raise argument_error("cloud", f"of dimension {round(float(dim))}, that of the reduction", cloud.dim, "Match them.")
     weight = (jnp.sign(cloud.a) * neuron_masses(cloud) / cloud.width).astype(reduced.dtype)
     if isinstance(reduced, BlockReduction):
         return Projection(block_angles(reduced, cloud.b.astype(reduced.dtype)), weight)
@@ -46,9 +49,11 @@ def sample_cloud(solution: Solution, t: Any, *, width: int, key: PRNGKeyArray) -
     width = check_integer("width", width, 2)
     if width % 2:
         raise argument_error("width", "even", width, "Half of the neurons have a > 0.")
-    index = np.flatnonzero(np.isclose(np.asarray(solution.ts), float(t)))
+    remedy = "Pass one of the recorded times, `solution.ts`."
+    index = np.flatnonzero(np.isclose(np.asarray(solution.ts), float(float_array("t", t, 0, remedy))))
     if index.size == 0:
         raise argument_error("t", "one of the recorded times `solution.ts`", t, "Record it with ts=.")
+    check_key(key)
     state = jax.tree.map(lambda leaf: leaf[index[0]], solution.states)
     atoms, weights = weighted_angles(reduction, state)
     keys = jax.random.split(key, 3)

@@ -92,5 +92,9 @@ def orbit_cloud(cloud: Particles, group: FiniteGroup) -> Particles:
     Such a cloud is invariant under the group, and the flow keeps it so at every finite width
     (Hajjar & Chizat 2022, general class of symmetries).
     """
+    check_instance("cloud", cloud, Particles, "Build one with mf.Particles(a, b).")
+    check_instance("group", group, FiniteGroup, "Build it with mf.generate(...).")
+    if group.matrices.shape[-1] != cloud.dim:
+        raise argument_error("group", f"of dimension {cloud.dim}, the cloud's", group.matrices.shape[-1], "Match them.")
     images = [act(group[i], cloud) for i in range(len(group))]
     return Particles(jnp.concatenate([c.a for c in images]), jnp.concatenate([c.b for c in images]))

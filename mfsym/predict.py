@@ -31,7 +31,8 @@ def predict(network: Solution | Particles, x: Any, *, unit: AbstractUnit | None 
     check_instance("network", network, (Solution, Particles), "Pass a Solution or mf.Particles(a, b).")
     if isinstance(network, Particles):
         _check_dimension(x, network.dim)
-        return predict_cloud(network, ReLU() if unit is None else unit, x)
+        unit = ReLU() if unit is None else unit
+        return predict_cloud(network, check_instance("unit", unit, AbstractUnit, "Pass for example mf.ReLU()."), x)
     if unit is not None:
         raise argument_error("unit", "left out for a Solution", unit, "A solution knows its unit.")
     if isinstance(network.model, BlockReduction):

@@ -95,7 +95,7 @@ class Solution(eqx.Module):
         return record
 
     def sentence(self) -> str:
-        """The status as a sentence, with the time at which a run ended early."""
+        """The status as a sentence, with the time at which a run ended early and what the risk had become by then."""
         if any(is_traced(leaf) for leaf in jax.tree.leaves(self.status)) or np.ndim(self.valid) != 1:
             return "A batch or a traced run: see `status` and `valid`."
         text = Status[self.status]
@@ -104,8 +104,15 @@ class Solution(eqx.Module):
         timed = self.status == Status.not_unique or bool(self.succeeded)
         if "stopped_at" in self.stats and timed:
             text = f"{text} That was at t = {float(self.stats['stopped_at']):.6g}."
-        reached = np.asarray(self.ts)[np.asarray(self.valid)]
-        return f"{text} Last valid time: {reached[-1] if reached.size else 'none'}."
+        return f"{text} {self._last_valid()}"
+
+    def _last_valid(self) -> str:
+        reached = np.flatnonzero(np.asarray(self.valid))
+        if not reached.size:
+            return "Last valid time: none."
+        last, risk = int(reached[-1]), np.asarray(self.observables["risk"], float)
+        growth = f" after {risk[0]:.4g} at the start" if last else ""
+        return f"Last valid time: {float(self.ts[last]):.6g}, where the risk was {risk[last]:.4g}{growth}."
 
     def __repr__(self) -> str:
         leaves = jax.tree.leaves((self.ts, self.observables))

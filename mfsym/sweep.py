@@ -9,9 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
-from .errors import SolveError, argument_error, check_instance, check_integer, check_times
+from .errors import SolveError, argument_error, check_instance, check_integer, check_key, check_times
 from .neurons import Particles
-from .particles.arguments import check_key
 from .particles.flow import solve_particles
 from .particles.initial import initial_cloud
 from .problem.problem import Problem

@@ -56,7 +56,7 @@ def test_precision_is_left_as_it_was(capsys):
         (("--dim", "0"), "dim"),
         (("--cells", "3"), "cells"),
         (("--nodes", "20"), "nodes"),
-        (("--until", "-1"), "ts"),
+        (("--until", "-1"), "until"),
         (("--records", "1"), "records"),
         (("--width", "7"), "width"),
         (("--scale", "nan"), "scale"),

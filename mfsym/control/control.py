@@ -6,7 +6,7 @@ from typing import Any
 import equinox as eqx
 import jax
 
-from ..errors import argument_error, check_instance, is_traced
+from ..errors import argument_error, check_flags, check_instance, is_traced
 from ..storage.checkpoints import Checkpoints
 from .stop import Stop
 
@@ -25,6 +25,7 @@ class Control(eqx.Module):
     started: float | None = eqx.field(static=True)  # only where wall time counts, so that equal calls compile once
 
     def __init__(self, stop: Any = None, checkpoint: Any = None, progress: Any = False):
+        check_flags(progress=progress)
         if stop is not None:
             check_instance("stop", stop, Stop, "Pass for example mf.Stop(risk=1e-3).")
         if checkpoint is not None:

@@ -55,7 +55,8 @@ class LandingController(diffrax.AbstractAdaptiveStepSizeController):
         index = jnp.minimum(jnp.searchsorted(self.save_times, t, side="right"), len(self.save_times) - 1)
         save = self.save_times[index]
         pieces = jnp.ceil((save - t) / step)
-        return jnp.where(pieces > 1, t + (save - t) / jnp.maximum(pieces, 1), jnp.maximum(save, t + 1e-12 * (t + 1)))
+        after = 1e-12 * self.save_times[-1]  # beyond the last save time there has to be some step, in any unit of time
+        return jnp.where(pieces > 1, t + (save - t) / jnp.maximum(pieces, 1), jnp.maximum(save, t + after))
 
 
 class SegmentController(diffrax.AbstractStepSizeController):

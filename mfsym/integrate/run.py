@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
 from ..control import fill_unreached
-from ..errors import SolveError, is_traced
+from ..errors import SolveError, check_increasing, is_traced
 from ..solution import Solution, Status
 from .casts import cast_floats
 from .dynamics import AbstractDynamics
@@ -35,6 +35,7 @@ def integrate(
     """
     dtype = jnp.result_type(*jax.tree.leaves(state))
     dynamics, state, ts, stepping = cast_floats((dynamics, state, ts, stepping), dtype)
+    check_increasing(ts)
     stepping.control.check_concrete((dynamics, state, ts, stepping))
     run = integrate_in_segments if stepping.control.in_segments else _run
     observables, states, final, stats, status, valid = run(dynamics, state, ts, stepping, not_unique)

@@ -4,7 +4,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, PyTree
+from jaxtyping import PyTree
 
 from ..errors import argument_error, check_instance, is_finite, is_traced
 from ..neurons import NEURONS, Particles, check_neurons
@@ -17,17 +17,6 @@ _PROBLEM = "Build one with mf.Problem(inputs=..., target=...)."
 def check_problem(problem: Any) -> Problem:
     """A Problem."""
     return check_instance("problem", problem, Problem, _PROBLEM)
-
-
-def check_key(key: Any) -> Array:
-    """A single JAX random key, new style or old."""
-    expected, remedy = "a JAX random key", "Pass for example jax.random.key(0)."
-    if not isinstance(key, jax.Array):
-        raise argument_error("key", expected, key, remedy)
-    is_new = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
-    if not (is_new and key.ndim == 0) and not (key.dtype == jnp.uint32 and key.ndim == 1):
-        raise argument_error("key", expected, f"an array of shape {key.shape} and dtype {key.dtype}", remedy)
-    return key
 
 
 def check_cloud(cloud: PyTree, unit: AbstractUnit, problem: Problem | None = None) -> Any:

@@ -10,7 +10,7 @@ import optax
 from jaxtyping import Array, Float, PyTree
 
 from ..control import Control
-from ..errors import argument_error, check_integer, positive_number
+from ..errors import argument_error, check_flags, check_integer, positive_number
 from ..integrate import cast_floats, require_complete
 from ..iterate import AbstractRule, iterate
 from ..problem.problem import Problem
@@ -33,6 +33,7 @@ def descend(
     record_every: Any = 1,
     throw: bool = True,
     save_states: bool = False,
+    block_size: Any = None,
     dtype: Any = None,
     progress: bool = False,
     stop: Any = None,
@@ -43,8 +44,9 @@ def descend(
     Arguments: either `learning_rate` η, plain gradient descent z_j ← z_j − η m∇_{z_j}F, whose clock is the flow time
     t = η·step: it is the Euler scheme of `solve_particles(step=η)`; or `optimiser`, any optax transformation, which
     has no such clock: `ts` then counts steps and `solution.clock` is "steps". `samples` draws n fresh inputs per step
-    from `key`. The run is recorded at step 0 and after every `record_every` steps. `progress` shows a bar on stderr;
-    `stop`, a `Stop`, ends the run early; `checkpoint`, a `Checkpoints`, writes files from which the same call goes on.
+    from `key`; `block_size` is that of `risk_of`. The run is recorded at step 0 and after every `record_every` steps.
+    `progress` shows a bar on stderr; `stop`, a `Stop`, ends the run early; `checkpoint`, a `Checkpoints`, writes files
+    from which the same call goes on.
     Returns a Solution as `solve_particles` does. Raises ArgumentError before anything is compiled, and SolveError if
     the risk stops being finite and `throw`.
     """
@@ -55,10 +57,9 @@ def descend(
     record_every = check_integer("record_every", record_every, 1, "It is the number of steps between two records.")
     if steps % record_every:
         raise argument_error("record_every", f"a divisor of steps = {steps}", record_every, "Choose one.")
+    check_flags(throw=throw, save_states=save_states)
     rate = _check_rule(optimiser, learning_rate)
-    if samples is None and key is not None:
-        raise argument_error("key", "left out where `samples` is", key, "Only fresh inputs need a key.")
-    risk = risk_of(problem, samples=samples, key=key, step=rate)
+    risk = risk_of(problem, samples=samples, key=key, step=rate, block_size=block_size)
     dynamics = ParticleDynamics(risk, measurement(problem, cloud))
     rule = cast_floats(Descent(dynamics, rate, optimiser), jnp.result_type(*jax.tree.leaves(cloud)))
     solution = iterate(rule, cloud, steps, record_every, bool(save_states), control)

@@ -11,7 +11,17 @@ from jaxtyping import Array, Float, PyTree
 
 from ..control import Control
 from ..discrete import take_steps
-from ..errors import argument_error, check_floating, check_instance, check_times, is_traced, positive_number
+from ..errors import (
+    Words,
+    argument_error,
+    check_flags,
+    check_floating,
+    check_instance,
+    check_integer,
+    check_times,
+    is_traced,
+    positive_number,
+)
 from ..integrate import AbstractDynamics, Stepping, cast_floats, integrate, require_complete
 from ..neurons import Particles
 from ..problem.problem import Problem
@@ -74,6 +84,7 @@ def solve_particles(
     throw: bool = True,
     progress: bool = False,
     save_states: bool = False,
+    block_size: Any = None,
     dtype: Any = None,
     stop: Any = None,
     checkpoint: Any = None,
@@ -86,10 +97,10 @@ def solve_particles(
     `samples` draws n fresh inputs per Euler step of length `step` from `key`; without it the risk is exact where a
     closed form exists, and the training risk on a data set. `step` alone asks for Euler steps of that length, which
     is gradient descent with this rate; otherwise steps are adaptive (Tsitouras 5(4)) with `rtol` and `atol`, by
-    default 1e-6 and 1e-9 in float64, 1e-4 and 1e-6 in float32. `derivative` is the mode of differentiation through
-    the run, "reverse" or "forward". `dtype` replaces the floating type of the cloud. `save_states` keeps every cloud.
-    `progress` shows a bar on stderr; `stop`, a `Stop`, ends the run early; `checkpoint`, a `Checkpoints`, writes files
-    from which the same call goes on.
+    default 1e-6 and 1e-9 in float64, 1e-4 and 1e-6 in float32, where `atol` is less for neurons smaller than 1.
+    `derivative` is the mode of differentiation through the run, "reverse" or "forward". `dtype` replaces the floating
+    type of the cloud. `save_states` keeps every cloud. `progress` shows a bar on stderr; `stop`, a `Stop`, ends the run
+    early; `checkpoint`, a `Checkpoints`, writes files from which the same call goes on. `block_size` is that of `risk_of`.
     Returns a Solution: `risk`, `mass_plus`, `mass_minus`, `alignment_plus`, `alignment_minus`, `distance_plus`,
     `distance_minus`, each [T], and `final`, the last cloud, from which a run can be restarted.
     Raises ArgumentError before anything is compiled, and SolveError if the run ends early and `throw`.
@@ -99,17 +110,18 @@ def solve_particles(
     check_problem(problem)
     cloud = floating_cloud(cloud, problem, dtype)
     check_training(training, cloud, step)
+    check_flags(throw=throw, save_states=save_states)
     times = check_times(ts)
     steps: Training | None = training if training is not None and training.step is not None else None
     step = step if steps is None else steps.step
-    check_sampling(samples, step, key)
-    risk = risk_of(problem, samples=samples, key=key, step=step)
+    check_sampling(samples, step)
+    risk = risk_of(problem, samples=samples, key=key, step=step, block_size=block_size)
     step = None if step is None else positive_number("step", step, "It is the fixed step in flow time.")
     single = jnp.finfo(jnp.result_type(*jax.tree.leaves(cloud))).bits < 64
     stepping = Stepping(
         "tsit5" if step is None else "euler",
         rtol=(1e-4 if single else 1e-6) if rtol is None else rtol,
-        atol=(1e-6 if single else 1e-9) if atol is None else atol,
+        atol=_default_atol(cloud, single) if atol is None else atol,
         step=step,
         derivative=derivative,
         max_steps=_enough_steps(times, step) if max_steps is None else max_steps,
@@ -129,7 +141,38 @@ def solve_particles(
 def floating_cloud(cloud: PyTree, problem: Problem, dtype: Any) -> PyTree:
     """The cloud in its own floating type, or in `dtype`, once it has been checked."""
     found = check_cloud(cloud, problem.unit, problem)
-    return cast_floats(jax.tree.map(jnp.asarray, cloud), found if dtype is None else check_floating(dtype))
+    cloud = cast_floats(jax.tree.map(jnp.asarray, cloud), found if dtype is None else check_floating(dtype))
+    if not any(map(is_traced, jax.tree.leaves(cloud))):
+        _check_range(cloud)
+    return cloud
+
+
+def _check_range(cloud: PyTree) -> None:
+    """Squares of the masses, of which the risk is made, must be ordinary numbers of the floating type."""
+    sizes, kind = _sizes(cloud), jnp.finfo(jax.tree.leaves(cloud)[0].dtype)
+    mass, power = (np.prod(sizes), 0.5) if isinstance(cloud, Particles) else (max(sizes), 1.0)
+    least, most = (float(bound) ** power for bound in (kind.tiny / kind.eps, kind.max * kind.eps))
+    if not (mass == 0 or least < mass < most):
+        expected = f"of a size whose square {kind.dtype} can hold, between {least:.0e} and {most:.0e}"
+        remedy = "Scale the target and the cloud, or use float64."
+        raise argument_error("cloud", expected, Words(f"one of size {mass:.3g}"), remedy)
+
+
+def _sizes(cloud: PyTree) -> list[float]:
+    """Root mean square of the neurons in every leaf; for Particles |a| and ‖b‖."""
+    leaves = [np.asarray(leaf, float) for leaf in jax.tree.leaves(cloud)]
+    peaks = [float(np.max(np.abs(leaf))) or 1.0 for leaf in leaves]  # taken out, so that no square overflows
+    return [
+        peak * float(np.sqrt(np.sum((leaf / peak) ** 2) / leaf.shape[0])) for leaf, peak in zip(leaves, peaks, strict=True)
+    ]
+
+
+def _default_atol(cloud: PyTree, single: bool) -> float:
+    """Absolute tolerances are meant for neurons of size 1; smaller ones need smaller tolerances."""
+    usual = 1e-6 if single else 1e-9
+    if any(map(is_traced, jax.tree.leaves(cloud))):
+        return usual
+    return usual * min([1.0, *(size for size in _sizes(cloud) if size > 0)])
 
 
 def check_training(training: Any, cloud: PyTree, step: Any) -> None:
@@ -144,11 +187,12 @@ def check_training(training: Any, cloud: PyTree, step: Any) -> None:
         raise argument_error("training", expected, training, "Their layers have no names.")
 
 
-def check_sampling(samples: Any, step: Any, key: Any) -> None:
-    """`samples`, `step` and `key` come together; `step` may come alone."""
-    if samples is None and key is not None:
-        raise argument_error("key", "left out where `samples` is", key, "Only fresh inputs need a key.")
-    if samples is not None and step is None:
+def check_sampling(samples: Any, step: Any) -> None:
+    """`samples` needs a `step`; `step` may come alone. The key is checked by the risk."""
+    if samples is None:
+        return
+    check_integer("samples", samples, 1, "It is the number of fresh inputs per step.")
+    if step is None:
         raise argument_error("step", "a positive number where `samples` is given", step, "Pass for example step=0.01.")
 
 

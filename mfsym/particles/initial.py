@@ -10,13 +10,13 @@ import numpy as np
 from jax.scipy.special import xlogy
 from jaxtyping import Array, Float
 
-from ..errors import argument_error, check_choice, check_floating, check_integer, is_traced
+from ..errors import argument_error, check_choice, check_floating, check_integer, check_key, is_traced
 from ..neurons import Particles
 from ..problem.problem import Problem
 from ..problem.quasi_random import to_normal, unit_points
 from ..problem.start import AbstractBalancedStart, AngularStart, GaussianStart, UnbalancedStart
 from .angles import safe_direction, split_by_subspace
-from .arguments import check_key, check_problem
+from .arguments import check_problem
 
 _GRID = 4097  # angles at which the law of an AngularStart is tabulated
 

@@ -5,11 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
-from ..errors import argument_error
+from ..errors import argument_error, check_instance
 from ..neurons import Particles
-from ..problem.problem import Problem
+from ..problem.problem import Problem, check_cloud_dimension
 from ..problem.units import AbstractHomogeneousUnit
 from .angles import angle_to_subspace, safe_norm, safe_ratio, split_by_subspace
+from .arguments import check_problem
 
 _MASSES = ("mass_plus", "mass_minus")
 _ALIGNMENTS = ("alignment_plus", "alignment_minus")
@@ -71,6 +72,9 @@ def measure_cloud(problem: Problem, cloud: Particles) -> dict[str, Array]:
 
     Raises ArgumentError for a cloud or a unit without masses.
     """
+    check_problem(problem)
+    check_instance("cloud", cloud, Particles, "Build one with mf.Particles(a, b).")
+    check_cloud_dimension(problem, cloud.dim)
     found = measurement(problem, cloud)
     if not found.masses:
         raise argument_error("cloud", "Particles of a 1-homogeneous unit", cloud, "Other neurons have no mass.")

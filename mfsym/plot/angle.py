@@ -47,10 +47,10 @@ def densities(pde: Any, full: Any = None, *, times: Any = None, axes: Any = None
     check_angle(pde)
     recorded = np.asarray(pde.ts, float)
     indices = spread_valid(pde, 4) if times is None else _indices(pde, times)
-    clouds = clouds_of(full, float(recorded[spread_valid(pde, 2)[-1]]))
-    theta, values = densities_at(pde, indices)
+    clouds = clouds_of(full, float(recorded[spread_valid(pde, 2)[-1]]), pde.model.dim)
     with style(axes):
         figure, grid = panels(axes, 2, len(indices), (0.6 + 2.25 * len(indices), 3.8))
+        theta, values = densities_at(pde, indices)
         for column, index, pair in zip(grid.T, indices, values, strict=True):
             histograms = bars_of(cloud_at(clouds, recorded[index]), pde.model)
             for sign, ax in enumerate(column):
@@ -70,11 +70,13 @@ def check_angle(pde: Any) -> None:
     if not hasattr(pde.model, "cell_masses"):
         remedy = "Only one angle has these curves; mf.plot.overview shows the masses of any run."
         raise argument_error("pde", "a reduced run in one angle", f"a run of {type(pde.model).__name__}", remedy)
+    if not hasattr(pde.states, "shape"):
+        raise argument_error("pde", "a run on a grid", Words("a run by characteristics"), 'Solve with method="grid".')
 
 
 def spread(recorded: Any, count: int) -> np.ndarray:
     """Indices of up to `count` entries, first and last included."""
-    return np.unique(np.linspace(0, len(recorded) - 1, count).round().astype(int))
+    return np.unique(np.linspace(0, len(recorded) - 1, min(count, len(recorded))).round().astype(int))
 
 
 def spread_valid(pde: Solution, count: int) -> np.ndarray:
@@ -102,16 +104,20 @@ class Clouds(NamedTuple):
     states: Particles
 
 
-def clouds_of(full: Any, last: float) -> Clouds | None:
-    """All clouds that are known of a run, or of a cloud at the last time."""
+def clouds_of(full: Any, last: float, dim: Any) -> Clouds | None:
+    """All clouds of dimension `dim` that are known of a run, or of a cloud at the last time."""
     if full is None:
         return None
     if isinstance(full, Particles):
+        if full.dim != round(float(dim)):
+            expected = f"of dimension {round(float(dim))}, that of the reduced run"
+            raise argument_error("full", expected, full.dim, "Pass clouds of the same problem.")
         return Clouds(np.array([last]), jax.tree.map(lambda leaf: leaf[None], full))
     check_solution("full", full, "Pass what mf.solve_particles returned, or a cloud at the last time.")
     check_instance("full.final", full.final, Particles, "Only Particles have angles and masses.")
     if full.states is None:
-        return clouds_of(full.final, float(full.stats.get("stopped_at", full.ts[-1])))
+        return clouds_of(full.final, float(full.stats.get("stopped_at", full.ts[-1])), dim)
+    clouds_of(full.final, last, dim)
     valid = np.asarray(full.valid)
     return Clouds(np.asarray(full.ts, float)[valid], jax.tree.map(lambda leaf: leaf[valid], full.states))
 

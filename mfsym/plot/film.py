@@ -23,6 +23,8 @@ from .angle import (
 from .canvas import INK, SIGNS, number, panels, style, time_axis
 from .record import draw_run, label_risk
 
+_FASTEST = 100  # frames per second
+
 
 def film(pde: Any, path: Any, full: Any = None, *, frames: int = 80, fps: Any = 16) -> Path:
     """Write a GIF of the densities of τ^± and the risk at up to `frames` valid times, spread evenly over the record.
@@ -40,11 +42,13 @@ def film(pde: Any, path: Any, full: Any = None, *, frames: int = 80, fps: Any = 
     path = _check_gif(path)
     frames = check_integer("frames", frames, 1, "It is the largest number of frames.")
     fps = float(positive_number("fps", fps, "It is the number of frames per second."))
+    if fps > _FASTEST:
+        raise argument_error("fps", f"at most {_FASTEST}", fps, "A GIF counts time in hundredths of a second.")
     if isinstance(full, Particles) or (full is not None and getattr(full, "states", full) is None):
         remedy = "Run mf.solve_particles with save_states=True."
         raise argument_error("full", "a run that kept its clouds", "without clouds at earlier times", remedy)
     indices = spread_valid(pde, frames)
-    images = _images(pde, clouds_of(full, float(pde.ts[indices[-1]])), indices)
+    images = _images(pde, clouds_of(full, float(pde.ts[indices[-1]]), pde.model.dim), indices)
     images[0].save(path, save_all=True, append_images=images[1:], duration=round(1000 / fps), loop=0)
     return path
 

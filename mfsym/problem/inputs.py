@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from ..errors import check_integer, float_array, positive_number
+from ..errors import check_flags, check_integer, float_array, positive_number
 from ..groups import is_orthogonal
 
 
@@ -124,6 +124,7 @@ class Empirical(AbstractInputs):
 
     def __init__(self, x: Any, symmetrise: bool = False):
         x = float_array("x", x, 2, "One row per input.")
+        check_flags(symmetrise=symmetrise)
         self.x = jnp.concatenate([x, -x]) if symmetrise else x
         check_integer("x", self.x.shape[0], 1, "A data set has at least one row.")
         self.dim = check_integer("x.shape[1]", self.x.shape[1], 1, "Inputs have at least one coordinate.")

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ..errors import argument_error, check_instance, check_integer, float_array, is_traced
+from ..errors import argument_error, check_instance, check_integer, check_sequence, float_array, is_traced
 from ..neurons import Particles
 from .functions import Function, check_scalar_function
 from .units import AbstractHomogeneousUnit, ReLU
@@ -81,6 +81,7 @@ class SingleIndex(AbstractTarget):
     def __init__(self, g: Callable[[Any], Any], kinks: tuple[float, ...] = (0.0,)):
         self.g = Function("g", g)
         check_scalar_function("g", self.g, jax.ShapeDtypeStruct((), jnp.result_type(float)))
+        kinks = check_sequence("kinks", kinks, "a tuple of numbers", "Pass for example (0.0,), or () for a smooth g.")
         self.kinks = tuple(_static_number("kinks", kink) for kink in kinks)
 
     def __call__(self, x):

@@ -61,7 +61,7 @@ class Training(eqx.Module):
 
 def _is(value: Any, number: Any) -> bool:
     """Whether a value is not traced and equal to a number."""
-    return not is_traced(value) and np.ndim(value) == 0 and bool(np.asarray(value) == np.asarray(number))
+    return not is_traced(value) and np.ndim(value) == 0 == np.ndim(number) and bool(np.asarray(value) == np.asarray(number))
 
 
 def _check_together(rate_a: Any, rate_b: Any, step: Any, momentum: Any) -> None:

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..errors import argument_error, check_integer, is_traced, no_reduction
+from ..errors import argument_error, check_integer, check_sequence, is_traced, no_reduction
 from ..integrate import cast_floats
 from ..problem.block_inputs import GaussianBlocks
 from ..problem.block_targets import BlockNorms, MultiIndex
@@ -92,13 +92,12 @@ class DefaultSizes(NamedTuple):
 def default_sizes(problem: Problem) -> DefaultSizes | None:
     """The sizes that `build_reduction` takes for a problem of one angle by default; None for any other problem."""
     target: Any = unrotated(problem.target)
-    one_angle = isinstance(target, (SubspaceNorm, SingleIndex, LinearTarget))
-    if not one_angle or prefers_moments(problem) or getattr(target, "dim_h", 1) == problem.dim:
+    dim_h = target.dim_h if isinstance(target, SubspaceNorm) else 1
+    if not isinstance(target, (SubspaceNorm, SingleIndex, LinearTarget)) or prefers_moments(problem) or dim_h == problem.dim:
         return None
     signed = not problem.radial_subspace()
-    return DefaultSizes(
-        _default_nodes(problem.dim, signed), default_modes(problem.dim, 1 if signed else target.dim_h), signed
-    )
+    modes = default_modes(problem.dim, 1 if signed else dim_h)
+    return DefaultSizes(_default_nodes(problem.dim, signed), modes, signed)
 
 
 def _default_cells(signed: bool) -> int:
@@ -239,6 +238,7 @@ def stack(reductions: list) -> AngleReduction | OddReduction:
     must agree, or for odd targets the dimension and the form of Σ. Raises ArgumentError, naming the differing sizes,
     if they do not.
     """
+    check_sequence("reductions", reductions, "a non-empty list of reductions", "Build them with mf.reduce.")
     if reductions and all(isinstance(r, OddReduction) for r in reductions):
         odd = sorted({str((r.dim, r.covariance.shape, r.balanced)) for r in reductions})
         if len(odd) > 1:

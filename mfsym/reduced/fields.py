@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ..errors import argument_error, check_instance, float_array
+from ..errors import argument_error, check_instance, check_integer, float_array, is_traced
 from ..solution import Solution
 from .characteristics import CharacteristicState
 from .labels import LabelState
@@ -14,6 +14,7 @@ from .quotient import AngleReduction
 from .transport import GridDynamics, polynomial_values
 
 _HIGHEST = jax.lax.Precision.HIGHEST
+_ROUND_OFF = 1e-5  # what an end of the interval may be missed by in single precision
 
 
 def potential(solution: Solution, theta: Float[Array, " n"], index: int = -1) -> Float[Array, " n"]:
@@ -56,8 +57,15 @@ def _evaluate(reduction: AngleReduction, state, theta: Float[Array, " n"]):
 def _checked(solution: Solution, theta) -> tuple[AngleReduction, Float[Array, " n"]]:
     check_instance("solution", solution, Solution, "Pass what mf.solve_reduced returned.")
     check_instance("solution.model", solution.model, AngleReduction, "Only a run with an angle has these fields.")
-    return solution.model, float_array("theta", theta, 1).astype(solution.model.dtype)
+    theta, end = float_array("theta", theta, 1).astype(solution.model.dtype), solution.model.end
+    outside = None if is_traced(theta) else jnp.any((theta < -_ROUND_OFF) | (theta > end + _ROUND_OFF))
+    if outside is not None and bool(outside):
+        raise argument_error("theta", f"angles in [0, {end:.6g}]", theta, "There is nothing outside of the interval.")
+    return solution.model, theta
 
 
 def _state(solution: Solution, index: int):
+    count = solution.ts.shape[0]
+    if not is_traced(index) and check_integer("index", index, -count) >= count:
+        raise argument_error("index", f"below {count}, the number of recorded times", index, "Count from 0, or from -1.")
     return jax.tree.map(lambda leaf: leaf[index], solution.states)

@@ -11,7 +11,17 @@ from jaxtyping import Array, Float, PyTree
 
 from ..control import Control, cut_after, differences, reached_times
 from ..discrete import take_steps
-from ..errors import argument_error, check_choice, check_floating, check_instance, check_times, is_traced, no_reduction
+from ..errors import (
+    argument_error,
+    check_choice,
+    check_flags,
+    check_floating,
+    check_instance,
+    check_times,
+    float_array,
+    is_traced,
+    no_reduction,
+)
 from ..integrate import Stepping, cast_floats, integrate, require_complete
 from ..problem.training import Training
 from ..solution import Solution, Status
@@ -26,6 +36,7 @@ from .moment_flow import descend_moments, solve_moments
 from .moments import OddReduction
 from .point import PointReduction
 from .quotient import AngleReduction
+from .scales import check_range, smallest_scale
 
 _ROUND_OFF = 1e-6  # of the largest density: what a state in float32 may be below 0
 METHODS = ("grid", "characteristics", "upwind")
@@ -65,7 +76,8 @@ def solve_reduced(
         ((1 + d)² unknowns, any start); the default is the first of them that holds.
       derivative: "reverse" (jax.grad, jax.vjp) or "forward" (jax.jvp, jax.jacfwd) mode of differentiation.
       rtol, atol: tolerances of a time step; by default 1e-6 and 1e-6 on a grid, 1e-9 and 1e-10 for characteristics,
-        1e-10 and 1e-12 for moments, and 1e-4 and 1e-6 (moments: 1e-5 and 1e-7) in float32.
+        1e-10 and 1e-12 for moments, and 1e-4 and 1e-6 (moments: 1e-5 and 1e-7) in float32; on a grid `atol` is less
+        where the masses of the start or of the target are below 1.
       max_steps, throw, progress: bound on the steps; raise SolveError on an early end; show a progress bar on stderr.
       initial: state to start from instead of the reduction's own, for example `solution.final` of an earlier run, or,
         for an odd target, the moments E[c cᵀ], c = (a, b), of any start that is invariant under c ↦ −c.
@@ -87,10 +99,14 @@ def solve_reduced(
     training = None if training is None else check_training(training)
     check_instance("reduced", reduced, KINDS, "Build it with mf.reduce(problem).")
     ts = check_times(ts)
+    check_flags(throw=throw, error=error)
+    if error and initial is not None:
+        raise argument_error("error", "False for a run with `initial`", error, "Estimate the error of a whole run.")
+    dtype = reduced.dtype if dtype is None else check_floating(dtype)
+    options: dict[str, Any] = {"derivative": derivative, "max_steps": max_steps, "control": control}
     if isinstance(reduced, OddReduction):
         odd: OddReduction
-        odd, ts = cast_floats((reduced, ts), reduced.dtype if dtype is None else check_floating(dtype))
-        options: dict[str, Any] = {"derivative": derivative, "max_steps": max_steps, "control": control}
+        odd, ts = cast_floats((reduced, ts), dtype)
         given = {"method": method, "initial": initial, "rtol": rtol, "atol": atol}
         finite = None if training is None else step_of_moments(training, ts, method)
         if finite is not None:
@@ -99,12 +115,16 @@ def solve_reduced(
         return solve_moments(odd, ts, **given, error=error, throw=throw, options=options)
     method = check_choice("method", "grid" if method is None else method, METHODS)
     if isinstance(reduced, PointReduction):
-        return _closed_solution(reduced, ts, training, control)
-    dtype = reduced.dtype if dtype is None else check_floating(dtype)
+        _stepping(method, dtype, 1, rtol, atol, options)  # for its checks
+        if initial is not None:
+            remedy = "The closed solution starts from the start of the problem."
+            raise argument_error("initial", "left out where no angle is left", initial, remedy)
+        point, ts = cast_floats((reduced, ts), dtype)
+        return _closed_solution(point, ts, training, error, control)
     angle: AngleReduction | BlockReduction
     angle, ts = cast_floats((reduced, ts), dtype)
-    options = {"derivative": derivative, "max_steps": max_steps, "control": control}
-    stepping = _stepping(method, dtype, rtol, atol, options)
+    check_range(angle)
+    stepping = _stepping(method, dtype, smallest_scale(angle), rtol, atol, options)
     dynamics = dynamics_of(angle, method, training, stepping.atol)
     state = dynamics.initial_state() if initial is None else _checked_initial(initial, dynamics.initial_state())
     solution = _run(dynamics, state, ts, stepping, training)
@@ -113,8 +133,6 @@ def solve_reduced(
         solution = dataclasses.replace(solution, absent=absent)
     solution = require_complete(solution, throw)
     if error:
-        if initial is not None:
-            raise argument_error("error", "False for a run with `initial`", error, "Estimate the error of a whole run.")
         estimate = _error_estimate(angle, ts, method, training, stepping, solution, options)
         solution = eqx.tree_at(lambda s: s.error, solution, estimate, is_leaf=lambda leaf: leaf is None)
     return solution
@@ -128,10 +146,12 @@ def _run(dynamics: Any, state: PyTree, ts: Float[Array, " T"], stepping: Steppin
     return integrate(dynamics, state, ts, stepping, dynamics.reduction, stop)
 
 
-def _stepping(method, dtype, rtol, atol, options) -> Stepping:
+def _stepping(method, dtype, scale, rtol, atol, options) -> Stepping:
+    """Tolerances and scheme of a method; `scale` is the size of the smallest masses that matter, where it is below 1."""
     fine = jnp.finfo(dtype).bits >= 64
     loose = (1e-6, 1e-6) if method != "characteristics" else (1e-9, 1e-10)
     default = loose if fine else (1e-4, 1e-6)
+    default = default if method == "characteristics" else (default[0], scale * default[1])  # labels have no unit
     rtol, atol = (given if given is not None else usual for given, usual in zip((rtol, atol), default, strict=True))
     scheme = "dopri8" if method == "characteristics" else "ssprk104"
     return Stepping(scheme, rtol=rtol, atol=atol, **options)
@@ -140,6 +160,8 @@ def _stepping(method, dtype, rtol, atol, options) -> Stepping:
 def _checked_initial(initial: Any, like: Any) -> Any:
     expected = [leaf.shape for leaf in jax.tree.leaves(like)]
     remedy = "Pass `solution.final` of a run with the same cells (or nodes) and method."
+    if isinstance(initial, np.ndarray):
+        initial = float_array("initial", initial, None, remedy)
     if not isinstance(initial, type(like)) or [np.shape(leaf) for leaf in jax.tree.leaves(initial)] != expected:
         raise argument_error("initial", f"a state with arrays of shapes {expected}", initial, remedy)
     if not any(is_traced(leaf) for leaf in jax.tree.leaves(initial)) and not _is_admissible(initial):
@@ -159,8 +181,8 @@ def _error_estimate(reduced, ts, method, training, stepping, solution, options) 
     """|difference| to the same run with half the resolution and all stored modes, and with steps 10 times as exact."""
     quiet = {**options, "control": Control()}
     ts = reached_times(solution, ts)
-    tighter = _stepping(method, reduced.dtype, stepping.rtol / 10, stepping.atol / 10, quiet)
-    usual = _stepping(method, reduced.dtype, stepping.rtol, stepping.atol, quiet)
+    tighter = _stepping(method, reduced.dtype, 1, stepping.rtol / 10, stepping.atol / 10, quiet)
+    usual = _stepping(method, reduced.dtype, 1, stepping.rtol, stepping.atol, quiet)
     variants = [(coarsened(with_all_modes(reduced)), usual)]
     if training is None or training.step is None:  # given steps have no error
         variants.append((reduced, tighter))
@@ -190,15 +212,17 @@ def with_all_modes(reduced: Any) -> Any:
     return dataclasses.replace(reduced, modes=len(reduced.features.even))
 
 
-def _closed_solution(reduced: PointReduction, ts: Any, training: Training | None, control: Control) -> Solution:
+def _closed_solution(reduced: Any, ts: Any, training: Training | None, error: bool, control: Control) -> Solution:
     control.check_stepped()
-    rate = 1.0 if training is None else _rate_of_point(training).astype(ts.dtype)
+    rate = jnp.ones((), ts.dtype) if training is None else _rate_of_point(training).astype(ts.dtype)
     record = reduced.observe(ts * rate)
     final = jnp.stack([record["mass_plus"][-1], record["mass_minus"][-1]])
     states = jnp.stack([record["mass_plus"], record["mass_minus"]], axis=1)
     valid = jnp.isfinite(record["risk"])
     stats = {"steps": jnp.asarray(0), "rejected": jnp.asarray(0)}
-    solution = Solution(ts, record, final, states, Status.complete, valid, stats, None, reduced)
+    status = Status.where(jnp.all(valid), Status.complete, Status.not_finite)
+    exact = {name: jnp.zeros_like(values) for name, values in record.items()} if error else None
+    solution = Solution(ts, record, final, states, status, valid, stats, exact, reduced)
     if control.levels is None:
         return solution
     gap = reduced.target_mass - record["mass_plus"] + record["mass_minus"]

@@ -10,7 +10,16 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ..control import Control, Stop, cut_after, differences, reached_times
-from ..errors import argument_error, check_choice, check_instance, check_integer, float_array, is_traced, positive_number
+from ..errors import (
+    argument_error,
+    check_choice,
+    check_flags,
+    check_instance,
+    check_integer,
+    float_array,
+    is_traced,
+    positive_number,
+)
 from ..integrate import Stepping, cast_floats, integrate, relative_speed, require_complete
 from ..iterate import AbstractRule, iterate
 from ..solution import Solution, Status
@@ -39,15 +48,15 @@ def solve_moments(
     control: Control = options["control"]
     method = _choose_method(reduced, method, initial)
     state = _initial_state(reduced, initial, method)
+    fine = jnp.finfo(reduced.dtype).bits >= 64
+    rtol = (1e-10 if fine else 1e-5) if rtol is None else rtol
+    atol = (1e-12 if fine else 1e-7) if atol is None else atol
+    stepping = Stepping("dopri8", rtol=rtol, atol=atol, **options)
     if method == "closed":
         control.check_stepped()
         solution = _closed_solution(reduced, ts, cast_floats(control.levels, reduced.dtype))
     else:
-        fine = jnp.finfo(reduced.dtype).bits >= 64
-        rtol = (1e-10 if fine else 1e-5) if rtol is None else rtol
-        atol = (1e-12 if fine else 1e-7) if atol is None else atol
         dynamics = MomentDynamics(reduced)
-        stepping = Stepping("dopri8", rtol=rtol, atol=atol, **options)
         solution = integrate(dynamics, state, ts, stepping, model=reduced)
     names = (*_missing_angles(), *_missing(solution))
     certificate = certify(reduced, state, solution.ts, solution.observables)
@@ -91,6 +100,7 @@ def descend_moments(
     record_every = check_integer("record_every", record_every, 1, "It is the number of steps between two records.")
     if steps % record_every:
         raise argument_error("record_every", f"a divisor of steps = {steps}", record_every, "Choose one.")
+    check_flags(throw=throw)
     rate = positive_number("rate", rate, "It is the step in flow time.").astype(reduced.dtype)
     state = reduced.moments(_initial_state(reduced, initial, "moments"))
     solution = iterate(MomentDescent(reduced, rate), state, steps, record_every, True, control)

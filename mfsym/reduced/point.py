@@ -24,9 +24,7 @@ class PointReduction(eqx.Module):
     def observe(self, t: Float[Array, " T"]) -> dict[str, Array]:
         """Risk, masses, alignments (1) and distances at times t [T], in closed form."""
         plus, minus = self.masses
-        speed = jnp.sqrt(self.target_mass**2 + 4 * plus * minus)
-        turn = jnp.tanh(self.kernel * speed * t)
-        growth = (speed + (self.target_mass + 2 * minus) * turn) / (speed - (self.target_mass - 2 * plus) * turn)
+        growth = self._growth(t)
         mass_plus, mass_minus = plus * growth, minus / growth
         gap = self.target_mass - mass_plus + mass_minus
         one = jnp.ones_like(t)
@@ -39,3 +37,28 @@ class PointReduction(eqx.Module):
             "distance_plus": 0 * one,
             "distance_minus": (jnp.pi / 2) * one,
         }
+
+    @property
+    def dtype(self):
+        """Floating type."""
+        return self.masses.dtype
+
+    def _growth(self, t: Float[Array, " T"]) -> Float[Array, " T"]:
+        """y(t), without a difference of nearly equal numbers: ω − |α| = 4 m_+ m_− / (ω + |α|), 1 − T from exp(−2Kωt)."""
+        (plus, minus), target = self.masses, self.target_mass
+        size, least = jnp.abs(target), jnp.finfo(self.dtype).tiny
+        speed = jnp.hypot(target, 2 * _root(plus) * _root(minus))
+        resting = speed <= least  # nothing to learn and one sign only: y' = 2K(m_− − m_+ y²) with m_+ m_− = 0
+        safe = jnp.where(resting, 1, speed)
+        decay = jnp.exp(-2 * self.kernel * safe * t)
+        turn, rest = (1 - decay) / (1 + decay), 2 * decay / (1 + decay)
+        common = 4 * plus * (minus / (safe + size)) + size * rest
+        towards, away = jnp.where(target >= 0, 2 * size * turn, 0), jnp.where(target < 0, 2 * size * turn, 0)
+        moving = (common + towards + 2 * minus * turn) / (common + away + 2 * plus * turn)
+        slow = (1 + 2 * self.kernel * minus * t) / (1 + 2 * self.kernel * plus * t)
+        return jnp.where(resting, slow, moving)
+
+
+def _root(mass: Float[Array, ""]) -> Float[Array, ""]:
+    """√m, with derivative 0 at 0."""
+    return jnp.where(mass > 0, jnp.sqrt(jnp.where(mass > 0, mass, 1)), 0)

@@ -60,6 +60,8 @@ def symmetry_defect(
     if inputs is None:
         raise argument_error("inputs", "the law of the inputs in function space", inputs, "Pass problem.inputs.")
     check_instance("inputs", inputs, AbstractInputs, "Use mf.Gaussian, mf.Sphere or mf.Empirical.")
+    if inputs.dim != symmetries[0].dim:
+        raise argument_error("inputs", f"of dimension {symmetries[0].dim}, the symmetries'", inputs.dim, "Match them.")
     homogeneous = isinstance(cloud, Particles) and isinstance(own_unit, AbstractHomogeneousUnit)
     if homogeneous and inputs.rotation_invariant:
         return _largest(_exact_defect, cloud, own_unit, symmetries)
@@ -85,6 +87,9 @@ def _symmetries(group: Any, elements: int) -> list[Symmetry]:
     if not listed or not all(isinstance(symmetry, Symmetry) for symmetry in listed):
         remedy = "Pass a Symmetry, a list of them, mf.generate(...) or mf.BlockOrthogonal(...)."
         raise argument_error("group", "a group of symmetries", _kind(group), remedy)
+    if len({symmetry.dim for symmetry in listed}) > 1:
+        sizes = sorted({symmetry.dim for symmetry in listed})
+        raise argument_error("group", "of symmetries of one dimension", Words(f"of dimensions {sizes}"), "Match them.")
     return listed
 
 
@@ -94,6 +99,8 @@ def _cloud_and_unit(network: Any, unit: Any) -> tuple[Any, Any]:
             remedy = "Its law has the symmetry by construction; pass its predictor, lambda x: mf.predict(run, x[None])[0]."
             raise argument_error("network", "a Solution of mf.solve_particles", Words("a reduced one"), remedy)
         return network.final, network.model
+    if unit is not None:
+        check_instance("unit", unit, AbstractUnit, "Pass for example mf.ReLU().")
     if not callable(network) and not isinstance(network, Particles) and unit is None:
         raise argument_error("network", "a Solution, Particles, or a function of one input", _kind(network), _CLOUD)
     return network, ReLU() if unit is None else unit

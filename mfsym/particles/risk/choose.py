@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from ...errors import ArgumentError, argument_error, check_integer, positive_number
+from ...errors import ArgumentError, argument_error, check_integer, check_key, positive_number
 from ...problem.block_inputs import GaussianBlocks
 from ...problem.inputs import Empirical, Gaussian, Sphere
 from ...problem.losses import SquareLoss
 from ...problem.problem import Problem
 from ...problem.units import AbstractHomogeneousUnit
-from ..arguments import check_key, check_problem
+from ..arguments import check_problem
 from .base import AbstractRisk
 from .block_risk import block_risk
 from .empirical import EmpiricalRisk
@@ -31,10 +31,12 @@ def risk_of(
     check_problem(problem)
     if block_size is not None:
         block_size = check_integer("block_size", block_size, 1, "It is the number of rows that are held at a time.")
+    step = positive_number("step", 1.0 if step is None else step, "It is the fixed step in flow time.")
     if samples is not None:
         count = check_integer("samples", samples, 1, "It is the number of fresh inputs per step.")
-        step = positive_number("step", 1.0 if step is None else step, "It is the fixed step in flow time.")
         return SampledRisk(problem, check_key(key), step, count, block_size)
+    if key is not None:
+        raise argument_error("key", "left out where `samples` is", key, "Only fresh inputs need a key.")
     if isinstance(problem.inputs, Empirical):
         return EmpiricalRisk(problem.target, problem.unit, problem.loss, problem.inputs.x, None, block_size)
     inputs, unit = problem.inputs, problem.unit

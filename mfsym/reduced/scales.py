@@ -1,0 +1,48 @@
+"""The unit of mass of a reduction: what counts as small in it, and what its floating type can hold."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..errors import Words, argument_error, is_traced
+from .quotient import AngleReduction
+
+
+def _masses_that_matter(reduced: Any) -> tuple[Any, Any]:
+    """The mass at time 0, and that of neurons whose network is as large as the target.
+
+    A neuron of mass 1 is an output of about √(E‖x‖²/2πd), the mean over directions.
+    """
+    one_angle = isinstance(reduced, AngleReduction)
+    masses, dim = (reduced.cell_masses, reduced.dim) if one_angle else (reduced.masses, sum(reduced.blocks.dims))
+    values = (masses, reduced.coefficients, reduced.second_moment / dim)
+    if any(map(is_traced, values)):
+        masses, coefficients, spread = (jax.lax.stop_gradient(value) for value in values)
+        return jnp.sum(masses), jnp.sqrt(2 * np.pi * jnp.sum(coefficients**2) / spread)
+    masses, coefficients, spread = (np.asarray(value, float) for value in values)  # on the host: nothing to compile
+    with np.errstate(over="ignore", under="ignore", divide="ignore", invalid="ignore"):
+        return np.sum(masses), np.linalg.norm(coefficients) * np.sqrt(2 * np.pi / spread)
+
+
+def smallest_scale(reduced: Any) -> Any:
+    """The smaller of these masses where it is below 1 and not 0: absolute tolerances are meant in this unit."""
+    found = _masses_that_matter(reduced)
+    if any(map(is_traced, found)):
+        both = jnp.stack(found)
+        return jnp.minimum(jnp.min(jnp.where(both > 0, both, 1)), 1)
+    return min([1.0, *(float(each) for each in found if each > 0)])
+
+
+def check_range(reduced: Any) -> None:
+    """Squares of the masses, of which the risk is made, must be ordinary numbers of the floating type."""
+    found = _masses_that_matter(reduced)
+    if any(map(is_traced, found)):
+        return
+    kind = jnp.finfo(reduced.dtype)
+    least, most = np.sqrt(float(kind.tiny) / float(kind.eps)), np.sqrt(float(kind.max) * float(kind.eps))
+    if not all(each == 0 or least < each < most for each in found):
+        expected = f"one whose masses have squares that {kind.dtype} can hold, between {least:.0e} and {most:.0e}"
+        got = Words(f"one of mass {found[0]:.3g} with a target of mass {found[1]:.3g}")
+        raise argument_error("reduced", expected, got, "Scale the target and the start of the problem, or use float64.")

@@ -1,0 +1,668 @@
+"""One table of wrong inputs: for every public callable, arguments that are right, and wrong values of each.
+
+`TABLE[name]` is an `Entry`: `good()` builds arguments with which the callable works, and `wrong[argument]` lists
+values that must be refused, one at a time, with a message that names the argument. A value may be a function without
+arguments (`later`), built only when it is used, and may expect another name in the message (`named`).
+"""
+
+import dataclasses
+import functools
+import inspect
+import logging
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+import mfsym as mf
+from mfsym.crosscheck import CrossCheckReport, Judgement, Runs
+from mfsym.reduced.characteristics import CharacteristicState
+from mfsym.solution import Status
+
+
+class Value(NamedTuple):
+    """A wrong value that is built when it is used, other arguments that go with it, and the name in the message."""
+
+    build: Callable[[], Any]
+    beside: dict[str, Any]
+    named: str | None
+
+
+class Entry(NamedTuple):
+    good: Callable[[], dict[str, Any]]
+    wrong: dict[str, list[Any]]
+
+
+def later(build: Callable[[], Any], named: str | None = None, **beside: Any) -> Value:
+    return Value(build, beside, named)
+
+
+def given(value: Any, named: str | None = None, **beside: Any) -> Value:
+    return Value(lambda: value, beside, named)
+
+
+TRACED = object()  # stands for a traced integer where a plain one is needed
+
+
+# ---- what is right: tiny problems, built once ----
+
+
+@functools.cache
+def problem(start: str = "sphere") -> mf.Problem:
+    starts = {"sphere": mf.SphereStart, "gaussian": mf.GaussianStart, "unequal": lambda: mf.SphereStart(1.0, 2.0)}
+    return mf.Problem(mf.Gaussian(4), mf.SubspaceNorm(2), start=starts[start]())
+
+
+@functools.cache
+def cloud(dim: int = 4) -> mf.Particles:
+    rng = np.random.default_rng(0)
+    return mf.Particles(jnp.asarray([1.0, -1.0]), jnp.asarray(rng.standard_normal((2, dim))))
+
+
+@functools.cache
+def reduced() -> Any:
+    return mf.reduce(problem(), cells=8, nodes=7, modes=4)
+
+
+@functools.cache
+def odd() -> Any:
+    return mf.reduce(mf.Problem(mf.Gaussian(3), mf.FunctionTarget(jnp.sum, "odd")))
+
+
+@functools.cache
+def point() -> Any:
+    return mf.reduce(mf.Problem(mf.Gaussian(2), mf.SubspaceNorm(2)))
+
+
+def record(model: Any, states: Any, times: tuple[float, ...] = (0.0, 0.1)) -> mf.Solution:
+    """A run that was not run: what is wrong with an argument is found out before its numbers matter."""
+    last = jax.tree.map(lambda leaf: leaf[-1], states)
+    risk, valid = jnp.ones(len(times)), jnp.ones(len(times), bool)
+    return mf.Solution(jnp.asarray(times), {"risk": risk}, last, states, Status.complete, valid, {}, None, model)
+
+
+@functools.cache
+def pde() -> mf.Solution:
+    return record(reduced(), jnp.stack([reduced().cell_masses] * 2))
+
+
+@functools.cache
+def by_labels() -> mf.Solution:
+    angles = jnp.ones((2, 2, 7))
+    return record(reduced(), CharacteristicState(angles, angles))
+
+
+@functools.cache
+def full() -> mf.Solution:
+    return record(mf.ReLU(), jax.tree.map(lambda leaf: jnp.stack([leaf] * 2), cloud()))
+
+
+@functools.cache
+def group() -> mf.FiniteGroup:
+    return mf.generate(mf.Symmetry(1, np.diag([-1.0, 1.0, 1.0, 1.0])))
+
+
+@functools.cache
+def runs() -> Runs:
+    nothing = [jnp.ones((3, 2)), jnp.ones((3, 2))]
+    empty = [jnp.ones((3, 2, 0)), jnp.ones((3, 2, 0))]
+    return Runs(jnp.array([0.0, 0.1]), (2, 4), {"risk": nothing}, empty, empty, nothing)
+
+
+@functools.cache
+def report() -> CrossCheckReport:
+    return CrossCheckReport(runs(), {}, {"grid": Judgement("agree", "agree", {}, np.ones((2, 2)))}, "agree")
+
+
+def key() -> jax.Array:
+    return jax.random.key(0)
+
+
+# ---- what is wrong everywhere ----
+
+NO_NUMBER = ["1.0", None, 1j, float("nan"), float("inf"), True, [1.0, 2.0], object()]
+POSITIVE = [*NO_NUMBER, 0.0, -1.0]
+NOT_NEGATIVE = [*NO_NUMBER, -1e-9]
+INTEGER = [TRACED, 0, -1, 3.0, "3", None, True, float("nan"), [3], 10**20]
+OPTIONAL = [TRACED, 0, -1, 3.0, "3", True, float("nan"), 10**20]
+TIMES = ["now", None, 3.0, [0.0], [], [0.5, 1.0], [0.0, 1.0, 1.0], [0.0, 2.0, 1.0], [0.0, np.nan], [0.0, np.inf], [0.0, 1j]]
+DTYPE = ["int32", "complex128", "float16", "f77", 3, object, "float128"]
+KEY = [3, "key", np.zeros(2), later(lambda: jnp.zeros(2)), later(lambda: jax.random.split(key(), 3))]
+FLAG = ["no", None, 2, 0.0, np.zeros(2)]
+PROBLEM = [None, 3, "problem", later(lambda: mf.Gaussian(4))]
+NO_FUNCTION = [None, 3.0, "tanh"]
+NO_PARTICLES = [None, 3, "cloud", later(lambda: cloud().b)]
+VECTORS = ["x", None, 3.0, [1j], [[np.nan]], np.array([None, 1.0]), [[1.0], [2.0, 3.0]]]
+CLOUD = [
+    *NO_PARTICLES,
+    later(lambda: cloud(3)),
+    later(lambda: (cloud().a, cloud().b)),
+    later(lambda: jax.tree.map(lambda leaf: leaf * jnp.nan, cloud())),
+    later(lambda: jax.tree.map(lambda leaf: leaf.astype(int), cloud())),
+    later(lambda: jax.tree.map(lambda leaf: leaf[:0], cloud())),
+]
+SCALAR_FUNCTION = [*NO_FUNCTION, lambda x, y: x, lambda x: (x, x), lambda x: "text", lambda x: 1 / 0, lambda x: x + 1j]
+STATES = ["x", 3, later(lambda: jnp.ones((2, 9))), later(lambda: -jnp.ones((2, 8))), later(lambda: np.ones((2, 8), object))]
+
+NO_MASS = given(0.0, "mass_plus", mass_plus=0)
+
+_SOLVE = {
+    "max_steps": OPTIONAL,
+    "derivative": ["both", None, 3],
+    "throw": FLAG,
+    "progress": FLAG,
+    "dtype": DTYPE,
+}
+
+TABLE = {
+    "Gaussian": Entry(lambda: {"dim": 3}, {"dim": INTEGER, "scale": POSITIVE}),
+    "Sphere": Entry(lambda: {"dim": 3}, {"dim": INTEGER, "radius": POSITIVE}),
+    "GaussianBlocks": Entry(
+        lambda: {"dims": (1, 2), "scales": (1.0, 2.0)},
+        {
+            "dims": [3, None, "12", (3,), (1, 0), (1, 2.0), (1, True), [[1], [2]]],
+            "scales": [1.0, None, "ab", (1.0,), (1.0, -1.0), (1.0, np.nan), (1.0, 0.0), ((1.0, 2.0),), (1.0, 2j)],
+        },
+    ),
+    "GaussianCovariance": Entry(
+        lambda: {"cov": np.eye(2)},
+        {"cov": [1.0, "I", None, np.ones(2), np.ones((2, 3)), -np.eye(2), np.zeros((2, 2)), [[1.0, 2.0], [0.0, 1.0]],
+                 np.full((2, 2), np.nan), np.zeros((0, 0)), np.eye(2) * 1j]},
+    ),
+    "Empirical": Entry(
+        lambda: {"x": np.eye(2)},
+        {"x": [*VECTORS, np.zeros((0, 2)), np.zeros((2, 0)), np.zeros((1, 2, 3))], "symmetrise": FLAG},
+    ),
+    "SubspaceNorm": Entry(
+        lambda: {"dim_h": 2}, {"dim_h": INTEGER, "scale": NO_NUMBER}
+    ),
+    "SingleIndex": Entry(
+        lambda: {"g": jnp.tanh},
+        {"g": SCALAR_FUNCTION, "kinks": [0.0, None, "a", (np.nan,), (1j,), ("0",), ((0.0, 1.0),), (True,)]},
+    ),
+    "MultiIndex": Entry(
+        lambda: {"g": jnp.sum, "dim_h": 2}, {"g": [*SCALAR_FUNCTION, jnp.abs], "dim_h": INTEGER}
+    ),
+    "BlockNorms": Entry(
+        lambda: {"dims": (1, 2)},
+        {"dims": [3, None, (), (1, 0), (1.0, 2), "12"], "weights": [1.0, "ab", (1.0,), (1.0, np.nan), (1.0, 1j)]},
+    ),
+    "LinearTarget": Entry(lambda: {"w": [1.0, 2.0]}, {"w": [*VECTORS, [0.0, 0.0], [], [[1.0, 2.0]]]}),
+    "Teacher": Entry(
+        lambda: {"cloud": cloud()}, {"cloud": NO_PARTICLES, "unit": ["relu", mf.ReLU, later(mf.GELU), 3]}
+    ),
+    "FunctionTarget": Entry(
+        lambda: {"fn": jnp.sum}, {"fn": NO_FUNCTION, "parity": ["none", 1, True, ["odd"]]}
+    ),
+    "Rotated": Entry(
+        lambda: {"target": mf.SubspaceNorm(1), "rotation": np.eye(2)},
+        {"target": [*NO_FUNCTION, jnp.sum],
+         "rotation": [*VECTORS, np.ones((2, 2)), np.eye(2, 3), np.eye(2) * 2, np.zeros((0, 0))]},
+    ),
+    "LeakyReLU": Entry(lambda: {"slope": 0.1}, {"slope": NO_NUMBER}),
+    "Particles": Entry(
+        lambda: {"a": np.ones(2), "b": np.ones((2, 3))},
+        {"a": [*VECTORS, given(np.ones(3), "b"), np.ones((2, 1))],
+         "b": [*VECTORS, np.ones(2), np.ones((2, 0)), np.ones((3, 3)), later(lambda: jnp.ones((2, 3), jnp.float16))]},
+    ),
+    "SphereStart": Entry(dict, {"mass_plus": NOT_NEGATIVE, "mass_minus": [*NOT_NEGATIVE, NO_MASS]}),
+    "AngularStart": Entry(
+        lambda: {"density_of_angle": jnp.ones_like},
+        {"density_of_angle": SCALAR_FUNCTION, "mass_plus": NOT_NEGATIVE, "mass_minus": NOT_NEGATIVE},
+    ),
+    "UnbalancedStart": Entry(
+        lambda: {"norm_a": 1.0, "norm_b": 1.0}, {"norm_a": NOT_NEGATIVE, "norm_b": POSITIVE}
+    ),
+    "GaussianStart": Entry(dict, {"scale_a": POSITIVE, "scale_b": POSITIVE}),
+    "Training": Entry(
+        dict,
+        {
+            "rate_a": [*NOT_NEGATIVE, given(0.0, rate_b=0.0)],
+            "rate_b": NOT_NEGATIVE,
+            "weight_decay": NOT_NEGATIVE,
+            "step": [v for v in POSITIVE if v is not None],
+            "momentum": [0.9, *(given(v, step=0.1) for v in (1.0, -0.1, "a", np.nan, True, None))],
+        },
+    ),
+    "Problem": Entry(
+        lambda: {"inputs": mf.Gaussian(4), "target": mf.SubspaceNorm(2)},
+        {
+            "inputs": [None, 4, mf.Gaussian, np.eye(4), later(lambda: mf.Gaussian(1), "target.dim_h")],
+            "target": [
+                None,
+                jnp.sum,
+                mf.SubspaceNorm,
+                later(lambda: mf.SubspaceNorm(5), "target.dim_h"),
+                later(lambda: mf.MultiIndex(jnp.sum, 5), "target.dim_h"),
+                later(lambda: mf.BlockNorms((2, 3)), "target.dims"),
+                later(lambda: mf.LinearTarget([1.0]), "target.w"),
+                later(lambda: mf.Teacher(cloud(3)), "target.cloud"),
+                later(lambda: mf.Rotated(mf.SubspaceNorm(1), np.eye(3)), "target.rotation"),
+                later(lambda: mf.FunctionTarget(lambda x: x), "fn"),
+                later(lambda: mf.FunctionTarget(lambda x: x[9] if len(x) > 9 else 1 / 0), "fn"),
+            ],
+            "unit": ["relu", mf.ReLU, jnp.tanh],
+            "loss": ["square", mf.SquareLoss, jnp.square],
+            "start": ["sphere", mf.SphereStart, 1.0],
+        },
+    ),
+    "Symmetry": Entry(
+        lambda: {"sign": 1, "matrix": np.eye(2)},
+        {"sign": [0, 2, "1", None, np.nan, True, [1.0]],
+         "matrix": [*VECTORS, np.ones((2, 2)), np.eye(2, 3), np.zeros((2, 2)), np.zeros((0, 0))]},
+    ),
+    "FiniteGroup": Entry(
+        lambda: {"signs": np.ones(1), "matrices": np.eye(2)[None]},
+        {"signs": [*VECTORS, [], [2.0], given([1.0, 1.0], "matrices"), [0.0]],
+         "matrices": [*VECTORS, np.eye(2), np.ones((1, 2, 2)), np.zeros((1, 2, 3)), np.zeros((0, 2, 2))]},
+    ),
+    "BlockOrthogonal": Entry(
+        lambda: {"dims": (1, 2)},
+        {"dims": [3, None, (), (0,), (1.0,), "12"], "kept": [0, None, (2,), (-1,), (0.0,), "0"],
+         "basis": ["I", 1.0, np.eye(2), np.ones((3, 3)), np.full((3, 3), np.nan)]},
+    ),
+    "generate": Entry(
+        lambda: {"generators": (mf.Symmetry(1, np.eye(2)),)},
+        {
+            "generators": [
+                (), (np.eye(2),), (None,),
+                later(lambda: (mf.Symmetry(1, np.eye(2)), mf.Symmetry(1, np.eye(3)))),
+                later(lambda: (mf.Symmetry(1, [[0.0, -1.0], [1.0, 0.0]]),), largest=2),
+            ],
+            "largest": INTEGER,
+        },
+    ),
+    "complete_basis": Entry(
+        lambda: {"rows": np.eye(1, 2)}, {"rows": [*VECTORS, np.ones((1, 2)), np.eye(3, 2), np.ones((2, 2))]}
+    ),
+    "act": Entry(
+        lambda: {"symmetry": mf.Symmetry(1, np.eye(4)), "thing": cloud()},
+        {"symmetry": [None, np.eye(4), group, later(lambda: mf.Symmetry(1, np.eye(3)))],
+         "thing": [None, "cloud", 3.0, np.ones(3), np.ones((1, 1, 4)), np.full(4, np.nan)]},
+    ),
+    "orbit_cloud": Entry(
+        lambda: {"cloud": cloud(), "group": group()},
+        {
+            "cloud": [*NO_PARTICLES, later(lambda: cloud(3), "group")],
+            "group": [None, 3, np.eye(4), later(lambda: group()[0])],
+        },
+    ),
+    "moments_of": Entry(lambda: {"cloud": cloud()}, {"cloud": NO_PARTICLES}),
+    "project_cloud": Entry(
+        lambda: {"cloud": cloud(), "group": mf.BlockOrthogonal((2, 2))},
+        {"cloud": [*NO_PARTICLES, later(lambda: cloud(3), "group")],
+         "group": [None, group, later(lambda: mf.BlockOrthogonal((3,)))]},
+    ),
+    "detect": Entry(
+        lambda: {"fn": jnp.sum, "inputs": mf.Gaussian(2)},
+        {
+            "fn": [*NO_FUNCTION, lambda x: x, lambda x: 1 / 0, lambda x: jnp.sum(x) * jnp.nan,
+                   later(lambda: mf.LinearTarget([1.0]), "target.w")],
+            "inputs": [None, 2, np.eye(2), later(lambda: mf.Empirical(np.eye(2)))],
+        },
+    ),
+    "symmetry_defect": Entry(
+        lambda: {"network": cloud(), "group": group(), "inputs": mf.Gaussian(4)},
+        {
+            "network": [None, 3, "cloud", later(lambda: cloud().b), later(lambda: cloud(3), "group"), later(pde)],
+            "group": [None, 3, [], [np.eye(4)], later(lambda: mf.Symmetry(1, np.eye(3)), "inputs"),
+                      later(lambda: mf.Symmetry(1, np.eye(3)), space="parameter"),
+                      later(lambda: [mf.Symmetry(1, np.eye(4)), mf.Symmetry(1, np.eye(3))])],
+            "space": ["both", None, 3],
+            "inputs": [None, 4, "gaussian", later(lambda: mf.Gaussian(3))],
+            "unit": ["relu", 3, mf.ReLU],
+            "samples": INTEGER,
+            "elements": INTEGER,
+        },
+    ),
+    "reduce": Entry(
+        lambda: {"problem": problem(), "cells": 8, "nodes": 7, "modes": 4},
+        {
+            "problem": PROBLEM,
+            "cells": [*OPTIONAL, 7, (8, 8)],
+            "nodes": [*OPTIONAL, 5, 8, (7, 7)],
+            "modes": OPTIONAL,
+            "structure": ["even", 3, True],
+            "dtype": DTYPE,
+        },
+    ),
+    "stack": Entry(
+        lambda: {"reductions": [reduced(), reduced()]},
+        {"reductions": [None, 3, [], [3], later(reduced),
+                        later(lambda: [reduced(), odd()]), later(lambda: [reduced(), problem()])]},
+    ),
+    "solve_reduced": Entry(
+        lambda: {"reduced": reduced(), "ts": np.array([0.0, 0.1])},
+        {
+            "reduced": [None, 3, later(problem), later(cloud)],
+            "ts": [*TIMES, later(lambda: jnp.array([0, 1j]))],
+            "training": [{}, 3, "adam", mf.Training],
+            "method": ["euler", 3, later(lambda: "closed")],
+            "rtol": [v for v in POSITIVE if v is not None],
+            "atol": [v for v in POSITIVE if v is not None],
+            "initial": [*STATES, given(np.ones((2, 8)), method="characteristics")],
+            "error": [*FLAG, given(True, initial=np.ones((2, 8)))],
+            **_SOLVE,
+        },
+    ),
+    # The same arguments where no step is taken, because the solution is in closed form.
+    "solve_reduced ": Entry(
+        lambda: {"reduced": odd(), "ts": np.array([0.0, 0.1])},
+        {
+            name: [given(value, reduced=kind) for kind in (odd, point) for value in values]
+            for name, values in {
+                "ts": TIMES, "rtol": [-1.0], "atol": ["0"], "max_steps": [0], "derivative": ["both"], "throw": FLAG,
+                "progress": FLAG, "error": FLAG, "initial": [np.ones(2)], "dtype": DTYPE, "method": ["euler"],
+            }.items()
+        },
+    ),
+    "descend_moments": Entry(
+        lambda: {"reduced": odd(), "steps": 2, "rate": 0.1},
+        {
+            "reduced": [None, 3, later(reduced)],
+            "steps": INTEGER,
+            "rate": POSITIVE,
+            "initial": ["x", 3.0, np.ones(3), np.ones((4, 4, 1)), -np.eye(4), np.full(4, np.nan), np.zeros(4)],
+            "record_every": [*INTEGER, 3],
+            "throw": FLAG,
+        },
+    ),
+    "initial_cloud": Entry(
+        lambda: {"problem": problem(), "width": 2, "key": key()},
+        {"problem": PROBLEM, "width": [*INTEGER, 3], "key": [*KEY, None], "dtype": DTYPE},
+    ),
+    "gaussian_cloud": Entry(
+        lambda: {"problem": problem("gaussian"), "width": 2, "key": key()},
+        {
+            "problem": [*PROBLEM, later(problem, "problem.start")],
+            "width": INTEGER,
+            "key": [*KEY, None],
+            "dtype": DTYPE,
+        },
+    ),
+    "sphere_cloud": Entry(
+        lambda: {"problem": problem(), "width": 2, "key": key()},
+        {
+            "problem": [*PROBLEM, later(lambda: problem("gaussian"), "problem.start"),
+                        later(lambda: problem("unequal"), "problem.start", signs="paired")],
+            "width": [*INTEGER, 3],
+            "key": [*KEY, None, given("key", directions="quasi")],
+            "signs": ["equal", None, 1, given("random", directions="deterministic")],
+            "directions": ["sobol", None, 1],
+            "dtype": DTYPE,
+        },
+    ),
+    "risk_of": Entry(
+        lambda: {"problem": problem()},
+        {
+            "problem": [
+                *PROBLEM,
+                later(lambda: mf.Problem(mf.GaussianCovariance(np.eye(4)), mf.SubspaceNorm(2)), "problem.inputs"),
+                later(lambda: mf.Problem(mf.Gaussian(4), mf.SubspaceNorm(2), unit=mf.GELU()), "problem.unit"),
+                later(lambda: mf.Problem(mf.Gaussian(4), mf.FunctionTarget(jnp.sum)), "problem.target"),
+            ],
+            "samples": OPTIONAL,
+            "key": [*KEY, *(given(k, samples=2) for k in (None, 3, "key"))],
+            "step": [*(given(v, samples=2, key=np.array([0, 0], np.uint32)) for v in (0.0, -1.0, "1", np.nan, True)), 0.0],
+        },
+    ),
+    "measure_cloud": Entry(
+        lambda: {"problem": problem(), "cloud": cloud()},
+        {"problem": PROBLEM, "cloud": [*NO_PARTICLES, later(lambda: cloud(3))]},
+    ),
+    "solve_particles": Entry(
+        lambda: {"problem": problem(), "cloud": cloud(), "ts": np.array([0.0, 0.1])},
+        {
+            "problem": PROBLEM,
+            "cloud": CLOUD,
+            "ts": [*TIMES, later(lambda: np.array([0.0, 0.15]), training=mf.Training(step=0.1))],
+            "training": [{}, 3, later(lambda: optax.sgd(0.1)), mf.Training],
+            "samples": [*OPTIONAL, given(2, "step"), given(2, "key", step=0.1)],
+            "step": [*(v for v in POSITIVE if v is not None), given(0.1, training=mf.Training(step=0.1))],
+            "key": [*KEY, *(given(k, samples=2, step=0.1) for k in (3, "key", np.zeros(2)))],
+            "rtol": [v for v in POSITIVE if v is not None],
+            "atol": [v for v in POSITIVE if v is not None],
+            "save_states": FLAG,
+            **_SOLVE,
+        },
+    ),
+    "descend": Entry(
+        lambda: {"problem": problem(), "cloud": cloud(), "steps": 2, "learning_rate": 0.1},
+        {
+            "problem": PROBLEM,
+            "cloud": CLOUD,
+            "steps": INTEGER,
+            "optimiser": [*(given(v, learning_rate=None) for v in (3, "adam", optax.adam, None)),
+                          later(lambda: optax.sgd(0.1))],
+            "learning_rate": [*(v for v in POSITIVE if v is not None), given(None, "optimiser")],
+            "samples": [*OPTIONAL, given(2, "key")],
+            "key": [*KEY, *(given(k, samples=2) for k in (3, "key"))],
+            "record_every": [*INTEGER, 3],
+            "throw": FLAG,
+            "save_states": FLAG,
+            "dtype": DTYPE,
+        },
+    ),
+    "predict": Entry(
+        lambda: {"network": cloud(), "x": np.ones((1, 4))},
+        {
+            "network": [None, 3, "cloud", later(lambda: cloud().b), later(reduced)],
+            "x": [*VECTORS, np.ones(4), np.ones((1, 3)), np.ones((1, 1, 4)), given(np.ones((1, 3)), network=pde)],
+            "unit": ["relu", 3, mf.ReLU, later(mf.ReLU, network=pde)],
+        },
+    ),
+    **{
+        name: Entry(
+            lambda: {"solution": pde(), "theta": np.array([0.1])},
+            {
+                "solution": [None, 3, later(full, "solution.model"), later(reduced),
+                             *([later(by_labels)] if name == "density" else [])],
+                "theta": ["x", None, 0.1, [[0.1]], [np.nan], [1j], [-1.0], [9.0]],
+                "index": [2, -3, 0.0, "0", None, True, 10**20],
+            },
+        )
+        for name in ("density", "drift", "potential")
+    },
+    "project": Entry(
+        lambda: {"cloud": cloud(), "reduced": reduced()},
+        {"cloud": [*NO_PARTICLES, later(lambda: cloud(3))], "reduced": [None, 3, later(pde), later(odd)]},
+    ),
+    "sample_cloud": Entry(
+        lambda: {"solution": pde(), "t": 0.1, "width": 2, "key": key()},
+        {
+            "solution": [None, 3, later(reduced), later(full, "solution.model")],
+            "t": [0.05, "0", None, np.nan, [0.0, 0.1], 1j],
+            "width": [*INTEGER, 1, 3],
+            "key": [*KEY, None],
+        },
+    ),
+    "run_clouds": Entry(
+        lambda: {"problem": problem(), "ts": np.array([0.0, 0.1]), "reduced": reduced(), "widths": (2, 4), "seeds": 3},
+        {
+            "problem": PROBLEM,
+            "ts": TIMES,
+            "reduced": [None, 3, later(problem), later(odd)],
+            "widths": [None, 4, (2,), (4, 2), (2, 2), (2.0, 4.0), (2, 3), "24", (0, 2)],
+            "seeds": [*INTEGER, 2],
+            "key": KEY,
+        },
+    ),
+    "cross_check": Entry(
+        lambda: {"problem": problem(), "ts": np.array([0.0, 0.1]), "widths": (2, 4), "seeds": 3, "cells": 8, "nodes": 7,
+                 "modes": 4},
+        {
+            "problem": [*PROBLEM, later(lambda: mf.Problem(mf.Gaussian(3), mf.FunctionTarget(jnp.sum, "odd")), cells=None,
+                                        nodes=None, modes=None)],
+            "ts": TIMES,
+            "widths": [None, 4, (2,), (4, 2), (2, 2), (2.0, 4.0), (2, 3), "24"],
+            "seeds": [*INTEGER, 2],
+            "key": KEY,
+            "cells": [*OPTIONAL, 7],
+            "nodes": [*OPTIONAL, 8],
+            "modes": OPTIONAL,
+        },
+    ),
+    "judge": Entry(
+        lambda: {"reference": pde(), "runs": runs()},
+        {
+            "reference": [None, 3, later(reduced), later(report),
+                          later(lambda: record(reduced(), pde().states, (0.0, 0.2)))],
+            "runs": [None, 3, later(full)],
+        },
+    ),
+    "plot.overview": Entry(
+        lambda: {"pde": pde()},
+        {
+            "pde": [None, 3, later(full), later(reduced)],
+            "full": [3, "full", later(lambda: dataclasses.replace(full(), clock="steps"))],
+            "report": [3, "report", later(pde)],
+            "axes": [3, "ax", [None, None, None]],
+        },
+    ),
+    "plot.densities": Entry(
+        lambda: {"pde": pde()},
+        {
+            "pde": [None, 3, later(full), later(reduced), later(by_labels)],
+            "full": [3, "full", later(pde), later(lambda: cloud(3))],
+            "times": [0.05, [0.0, 0.05], "0", np.nan, [[0.0]]],
+            "axes": [3, "ax", [None, None]],
+        },
+    ),
+    "plot.film": Entry(
+        lambda: {"pde": pde(), "path": "film.gif"},
+        {
+            "pde": [None, 3, later(full)],
+            "path": [None, 3, "film.mp4", "nowhere/film.gif"],
+            "full": [3, "full", later(cloud), later(lambda: dataclasses.replace(full(), states=None))],
+            "frames": INTEGER,
+            "fps": [*POSITIVE, 1e6],
+        },
+    ),
+    "plot.rates": Entry(
+        lambda: {"report": report()}, {"report": [None, 3, later(runs)], "axes": [3, "ax", [None, None, None]]}
+    ),
+}  # fmt: skip
+
+
+def fresh(value: Any) -> Any:
+    """A value of the table: functions of this module are built when they are used."""
+    return value() if getattr(value, "__module__", None) == __name__ and hasattr(value, "cache_info") else value
+
+
+def cases() -> dict[str, tuple[str, str, Any]]:
+    """Every wrong call by its name: the callable, the argument, the value."""
+    found = {}
+    for name, entry in TABLE.items():
+        for argument, values in entry.wrong.items():
+            for number, value in enumerate(values):
+                found[f"{name}({argument}) {number}"] = (name, argument, value)
+    return found
+
+
+def named(case: tuple[str, str, Any]) -> str:
+    """The argument that the message must name."""
+    _, argument, value = case
+    return value.named or argument if isinstance(value, Value) else argument
+
+
+def public(name: str) -> Callable[..., Any]:
+    return functools.reduce(getattr, name.strip().split("."), mf)
+
+
+def call(case: tuple[str, str, Any], wrong: bool = True) -> None:
+    """The callable with right arguments but one; with all of them right if not `wrong`."""
+    name, argument, value = case
+    arguments = TABLE[name].good()
+    if isinstance(value, Value):
+        arguments |= {other: fresh(beside) for other, beside in value.beside.items()}
+        value = value.build()
+    if value is TRACED:
+        return jax.eval_shape(lambda traced: _run(name, arguments | {argument: traced}), jnp.asarray(8))
+    return _run(name, arguments | ({argument: fresh(value)} if wrong else {}))
+
+
+def _run(name: str, arguments: dict[str, Any]) -> None:
+    function = public(name)
+    positional = [p.name for p in inspect.signature(function).parameters.values() if p.kind is p.VAR_POSITIONAL]
+    several = arguments.pop(positional[0]) if positional else ()
+    function(*several, **arguments)
+
+
+class Compiled(logging.Handler):
+    """What jax compiles, by the names that it logs."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+        self.names: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        words = record.getMessage().split()
+        if words[:1] == ["Compiling"]:
+            self.names.append(words[1])
+
+
+# Calls that only check and arrange, so that their right arguments can be tried in a second.
+QUICK = (
+    "Gaussian",
+    "Sphere",
+    "GaussianBlocks",
+    "GaussianCovariance",
+    "Empirical",
+    "SubspaceNorm",
+    "SingleIndex",
+    "MultiIndex",
+    "BlockNorms",
+    "LinearTarget",
+    "Teacher",
+    "FunctionTarget",
+    "Rotated",
+    "LeakyReLU",
+    "Particles",
+    "SphereStart",
+    "AngularStart",
+    "UnbalancedStart",
+    "GaussianStart",
+    "Training",
+    "Problem",
+    "Symmetry",
+    "FiniteGroup",
+    "BlockOrthogonal",
+    "generate",
+    "complete_basis",
+    "act",
+    "orbit_cloud",
+    "moments_of",
+    "project_cloud",
+    "reduce",
+    "stack",
+    "gaussian_cloud",
+    "risk_of",
+    "measure_cloud",
+    "project",
+    "sample_cloud",
+)
+
+
+def outcomes() -> dict[str, tuple[str, str, list[str]]]:
+    """What every wrong call raises, its message, and what was compiled on the way, once the right values exist."""
+    for name in QUICK:
+        call((name, "", None), wrong=False)
+    for build in (odd, point, pde, by_labels, full, report):
+        build()
+    compiled = Compiled()
+    logging.getLogger("jax").addHandler(compiled)
+    logging.getLogger("jax").propagate = False
+    seen = {}
+    with jax.log_compiles():
+        for title, case in cases().items():
+            before = len(compiled.names)
+            try:
+                call(case)
+                kind, message = "nothing", ""
+            except Exception as error:
+                kind, message = type(error).__name__, str(error)
+            seen[title] = (kind, message, compiled.names[before:])
+    return seen
