@@ -1,7 +1,6 @@
 """Every message a user can meet: the argument, what was expected, what came, and the way out."""
 
 import numbers
-from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -83,7 +82,7 @@ def check_flags(**flags: Any) -> None:
             raise argument_error(argument, "True or False", value, "Pass a plain bool.")
 
 
-def check_sequence(argument: str, value: Any, expected: str, remedy: str) -> Sequence[Any]:
+def check_sequence(argument: str, value: Any, expected: str, remedy: str) -> Any:
     """A tuple or a list, whose entries are checked by themselves."""
     if not isinstance(value, (tuple, list)):
         raise argument_error(argument, expected, value, remedy)
@@ -121,11 +120,14 @@ def float_array(argument: str, value: Any, ndim: int | None, remedy: str = "Pass
         raise argument_error(argument, f"{expected} with finite entries", value, remedy)
     if jnp.issubdtype(array.dtype, jnp.floating) and isinstance(array, jax.Array):
         return array
-    with np.errstate(over="ignore"):
-        converted = jnp.asarray(np.asarray(array).astype(jnp.result_type(float)))
+    dtype = jnp.result_type(float)
+    if isinstance(array, jax.Array):
+        return array.astype(dtype)
+    with np.errstate(over="ignore"):  # on the host: inside jit a constant of jnp could not be looked at
+        converted = array.astype(dtype)
     if not np.all(np.isfinite(converted)):
-        raise argument_error(argument, f"{expected} within the range of {converted.dtype}", value, remedy)
-    return converted
+        raise argument_error(argument, f"{expected} within the range of {dtype}", value, remedy)
+    return jnp.asarray(converted)
 
 
 def positive_number(argument: str, value: Any, remedy: str, strict: bool = True) -> jax.Array:

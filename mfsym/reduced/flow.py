@@ -112,7 +112,8 @@ def solve_reduced(
         if initial is not None:
             remedy = "The closed solution starts from the start of the problem."
             raise argument_error("initial", "left out where no angle is left", initial, remedy)
-        return _closed_solution(*cast_floats((reduced, ts), dtype), training, error)
+        point, ts = cast_floats((reduced, ts), dtype)
+        return _closed_solution(point, ts, training, error)
     angle: AngleReduction | BlockReduction
     angle, ts = cast_floats((reduced, ts), dtype)
     check_range(angle)
