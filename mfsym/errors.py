@@ -133,11 +133,14 @@ def float_array(argument: str, value: Any, ndim: int | None, remedy: str = "Pass
         raise argument_error(argument, f"{expected} with finite entries", value, remedy)
     if jnp.issubdtype(array.dtype, jnp.floating) and isinstance(array, jax.Array):
         return array
-    with np.errstate(over="ignore"):
-        converted = jnp.asarray(np.asarray(array).astype(jnp.result_type(float)))
+    dtype = jnp.result_type(float)
+    if isinstance(array, jax.Array):
+        return array.astype(dtype)
+    with np.errstate(over="ignore"):  # on the host: inside jit a constant of jnp could not be looked at
+        converted = array.astype(dtype)
     if not np.all(np.isfinite(converted)):
-        raise argument_error(argument, f"{expected} within the range of {converted.dtype}", value, remedy)
-    return converted
+        raise argument_error(argument, f"{expected} within the range of {dtype}", value, remedy)
+    return jnp.asarray(converted)
 
 
 def is_finite(array: Any) -> bool:

@@ -190,12 +190,12 @@ def test_what_is_kept_of_a_run_does_not_change_it(seed, scale):
 
 # Largest relative difference of risk and masses to the same run in double precision, at the default tolerances.
 SINGLE = {
-    "grid": (2e-4, lambda dtype: mf.solve_reduced(reduction(), TIMES, dtype=dtype, derivative="forward")),
+    "grid": (5e-5, lambda dtype: mf.solve_reduced(reduction(), TIMES, dtype=dtype, derivative="forward")),
     "characteristics": (
-        2e-4,
+        3e-4,
         lambda dtype: mf.solve_reduced(reduction(), TIMES, method="characteristics", dtype=dtype, derivative="forward"),
     ),
-    "odd": (2e-5, lambda dtype: mf.solve_reduced(odd(), TIMES, dtype=dtype, method="hyperboloid", derivative="forward")),
+    "odd": (5e-4, lambda dtype: mf.solve_reduced(odd(), TIMES, dtype=dtype, method="hyperboloid", derivative="forward")),
     "several angles": (5e-4, lambda dtype: mf.solve_reduced(several(), TIMES, dtype=dtype, derivative="forward")),
     "solve_particles": (
         2e-4,
