@@ -30,7 +30,7 @@ class FileError(OSError, ValueError):
 
 
 class DamagedFileError(FileError):
-    """A file of this library that was cut short or changed since it was written."""
+    """A file that is not one of this library, or was cut short or changed since it was written."""
 
 
 class Words(str):

@@ -299,3 +299,8 @@ def test_oldest_requirements_are_the_declared_lower_bounds():
     declared = [*project["dependencies"], *project["optional-dependencies"]["test"]]
     pinned = (REPOSITORY / "requirements" / "oldest.txt").read_text().splitlines()
     assert {bound.replace(">=", "==") for bound in declared} <= {line.split("#")[0].strip() for line in pinned}
+
+
+def test_the_version_is_that_of_the_project():
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    assert f'__version__ = "{project["version"]}"' in (PACKAGE / "version.py").read_text()

@@ -17,7 +17,7 @@ from .targets import AbstractTarget, first_axes
 class MultiIndex(AbstractTarget):
     """f*(x) = g(x_1, …, x_{dim_h}). `g` takes an array [dim_h] and returns a scalar.
 
-    Arrays inside `g` (an `eqx.Module` or a `jax.tree_util.Partial`) can be differentiated.
+    Arrays inside `g`, where it is an `eqx.Module`, can be differentiated.
     """
 
     g: Function

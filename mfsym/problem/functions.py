@@ -13,7 +13,8 @@ from ..errors import Words, argument_error
 class Function(eqx.Module):
     """A callable whose arrays are leaves and whose rest is static, so that problems jit, vmap and differentiate.
 
-    A plain function is all static; an `eqx.Module`, or a `jax.tree_util.Partial`, keeps its arrays as leaves.
+    A plain function is all static; an `eqx.Module` keeps its arrays as leaves, and new values in them compile nothing
+    again. A `jax.tree_util.Partial` has leaves as well, but is compared by identity: every new one compiles again.
     """
 
     arrays: PyTree

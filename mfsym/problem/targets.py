@@ -72,7 +72,7 @@ class SingleIndex(AbstractTarget):
     """f*(x) = g(x_1). `g` takes and returns a scalar; `kinks` are the points where g is not smooth.
 
     Quadratures are split at the kinks; a kink that is not declared costs accuracy, a needless one nothing.
-    Arrays inside `g` (an `eqx.Module` or a `jax.tree_util.Partial`) can be differentiated.
+    Arrays inside `g`, where it is an `eqx.Module`, can be differentiated.
     """
 
     g: Function

@@ -47,8 +47,8 @@ def _sync_folder(folder: str) -> None:
 
 
 def remove_unfinished(folder: str) -> None:
-    """Remove what writers that were killed have left in a folder."""
-    for name in os.listdir(folder):
+    """Remove what writers that were killed have left in a folder, if there is one."""
+    for name in os.listdir(folder) if os.path.isdir(folder) else ():
         if name.startswith(".") and name.endswith(_TEMPORARY):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(os.path.join(folder, name))

@@ -14,7 +14,7 @@ from .atomic import remove_unfinished
 from .container import read_container, write_container
 from .describe import describe
 from .fingerprint import fingerprint as fingerprint
-from .host import on_first_process
+from .host import on_first_process, wait_for_all
 from .rebuild import rebuild
 
 _NAME = re.compile(r"checkpoint-(\d{8,})\.mfsym")
@@ -33,7 +33,7 @@ class Checkpoints(eqx.Module):
     every: float = eqx.field(static=True)
     keep: int = eqx.field(static=True)
 
-    def __init__(self, folder: str | os.PathLike, every: Any = 60.0, keep: Any = 2):
+    def __init__(self, folder: Any, every: Any = 60.0, keep: Any = 2):
         remedy = "Pass for example mf.Checkpoints('run-1')."
         if not isinstance(folder, (str, os.PathLike)) or not os.fspath(folder):
             raise argument_error("folder", "the path of a folder", folder, remedy)
@@ -69,8 +69,9 @@ def _write(checkpoints: Checkpoints, index: int, content: Any, arrays: list[np.n
 
 
 def _numbers(folder: str) -> dict[int, str]:
-    """The files of a folder by their number, the newest first."""
-    found = {int(match[1]): match[0] for name in os.listdir(folder) if (match := _NAME.fullmatch(name))}
+    """The files of a folder by their number, the newest first; none where there is no folder yet."""
+    names = os.listdir(folder) if os.path.isdir(folder) else ()
+    found = {int(match[1]): match[0] for name in names if (match := _NAME.fullmatch(name))}
     return dict(sorted(found.items(), reverse=True))
 
 
@@ -82,16 +83,19 @@ def latest(checkpoints: Checkpoints, fingerprint: str, like: Any) -> Any:
     Raises ArgumentError if the folder holds the checkpoints of a run with another fingerprint, FileError if one comes
     from another version of the library or does not have the arrays of `like`.
     """
-    folder = checkpoints.folder
-    if not os.path.isdir(folder):
-        return None
-    on_first_process(lambda: remove_unfinished(folder))
+    on_first_process(lambda: remove_unfinished(checkpoints.folder))
+    leaves, path = _newest(checkpoints.folder, fingerprint)
+    wait_for_all()  # no process goes on, and writes, while another still looks
+    return None if leaves is None else _placed(path, leaves, like)
+
+
+def _newest(folder: str, fingerprint: str) -> tuple[list[Any] | None, str]:
     for name in _numbers(folder).values():
         path = os.path.join(folder, name)
         try:
             header, arrays = read_container(path)
         except DamagedFileError as error:
-            warnings.warn(f"{error} The run goes on from the checkpoint before it, if there is one.", stacklevel=2)
+            warnings.warn(f"{error} The run goes on from the checkpoint before it, if there is one.", stacklevel=3)
             continue
         content = rebuild(path, header["tree"], arrays, {})
         if not isinstance(content, dict) or set(content) != _PARTS:
@@ -100,8 +104,8 @@ def latest(checkpoints: Checkpoints, fingerprint: str, like: Any) -> Any:
             got = Words(f"{folder}, which holds another run")
             remedy = "Pass another folder, or delete this one: every argument, and the code of a target, must be the same."
             raise argument_error("checkpoint", "a folder for this very run", got, remedy)
-        return _placed(path, content["leaves"], like)
-    return None
+        return content["leaves"], path
+    return None, folder
 
 
 def _placed(path: str, leaves: list[Any], like: Any) -> Any:

@@ -14,7 +14,7 @@ from .atomic import replace_file
 
 FORMAT_VERSION = 1
 _HEADER = "mfsym.json"
-_BEGINNING = (b"PK\x03\x04", _HEADER.encode())  # of the first member: signature, and its name 26 bytes later
+_SIGNATURE = b"PK\x03\x04"  # of the first member; its name stands 30 bytes from the beginning
 _SEAL = b"mfsym sha256 "
 _SEAL_LENGTH = len(_SEAL) + 64
 _BLOCK = 2**20
@@ -67,8 +67,8 @@ def _checksum(file: BinaryIO, size: int) -> bytes:
 def read_container(path: str) -> tuple[dict[str, Any], list[np.ndarray]]:
     """The header of a file and its arrays.
 
-    Raises DamagedFileError if the file was cut short or changed, FileError if it is not a file of this library or is
-    written in a format that this version does not know, and OSError if it cannot be opened.
+    Raises DamagedFileError if it is not a file of this library, or was cut short or changed, FileError if it is written
+    in a format that this version does not know, and OSError if it cannot be opened.
     """
     with open(path, "rb") as file:
         _check_seal(path, file)
@@ -84,7 +84,7 @@ def read_container(path: str) -> tuple[dict[str, Any], list[np.ndarray]]:
             raise
         except Exception as error:  # whole, but not made by `write_container`
             reason = f"is not built as files of mfsym are ({type(error).__name__}: {error})"
-            raise file_error(path, reason, "Save it again with mf.save.") from error
+            raise file_error(path, reason, "Save it again with mf.save.", DamagedFileError) from error
 
 
 def _read_array(archive: zipfile.ZipFile, name: str) -> np.ndarray:
@@ -94,9 +94,8 @@ def _read_array(archive: zipfile.ZipFile, name: str) -> np.ndarray:
 
 def _check_seal(path: str, file: BinaryIO) -> None:
     beginning = file.read(30 + len(_HEADER))
-    signature, name = _BEGINNING
-    if not (beginning[:4] == signature[: len(beginning)] and beginning[30:] == name[: max(0, len(beginning) - 30)]):
-        raise file_error(path, "is not a file of mfsym", "mf.load reads what mf.save has written.")
+    if not (_SIGNATURE.startswith(beginning[:4]) and _HEADER.encode().startswith(beginning[30:])):  # it may be cut short
+        raise _foreign(path)
     size = file.seek(0, os.SEEK_END)
     file.seek(max(0, size - _SEAL_LENGTH))
     seal = file.read()
@@ -107,7 +106,11 @@ def _check_seal(path: str, file: BinaryIO) -> None:
 
 def _check_version(path: str, header: dict[str, Any]) -> None:
     if header.get("format") != "mfsym":
-        raise file_error(path, "is not a file of mfsym", "mf.load reads what mf.save has written.")
+        raise _foreign(path)
     if header.get("version") != FORMAT_VERSION:
         reason = f"has format version {header.get('version')}; this mfsym {__version__} reads version {FORMAT_VERSION}"
         raise file_error(path, reason, f"It was written by mfsym {header.get('library')}: load it with that version.")
+
+
+def _foreign(path: str) -> FileError:
+    return file_error(path, "is not a file of mfsym", "mf.load reads what mf.save has written.", DamagedFileError)

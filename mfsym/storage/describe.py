@@ -19,6 +19,7 @@ _DTYPES = ("bool", *_INTEGERS, "float16", "float32", "float64", "complex64", "co
 BFLOAT16 = np.dtype(jnp.bfloat16)
 PARTIALS = {"jax": jax.tree_util.Partial, "functools": functools.partial}
 STATUS = jax.tree.structure(Status.complete)
+_DEEPEST = 100  # what is saved can also be read within Python's limit of recursion
 _NAMED = "Write it as `def name(x): ...`, and pass functions={'name': name} to mf.load."
 
 
@@ -27,6 +28,7 @@ class _Parts(NamedTuple):
 
     arrays: list[np.ndarray]
     given: dict[str, Any]
+    depth: int = 0
 
 
 def describe(thing: Any, argument: str = "thing") -> tuple[Any, list[np.ndarray]]:
@@ -39,6 +41,10 @@ def describe(thing: Any, argument: str = "thing") -> tuple[Any, list[np.ndarray]
 
 
 def _describe(value: Any, place: str, parts: _Parts) -> Any:
+    parts = parts._replace(depth=parts.depth + 1)
+    if parts.depth > _DEEPEST:
+        got = Words("deeper, or contains itself")
+        raise argument_error(place[:80], f"nested at most {_DEEPEST} deep", got, "Store its parts in one list.")
     if value is None or type(value) in (bool, int, str):
         return value
     if type(value) is float:
@@ -76,7 +82,7 @@ def _array(value: Any, place: str, parts: _Parts) -> Any:
     if is_traced(value):
         raise argument_error(place, "known", value, "Save outside of jax.jit, jax.vmap and jax.grad.")
     entry: dict[str, Any] = {"array": len(parts.arrays)}
-    if isinstance(value, jax.Array) and jax.dtypes.issubdtype(value.dtype, jax.dtypes.prng_key):
+    if isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
         implementation = jax.random.key_impl(value)
         if not isinstance(implementation, str):
             raise argument_error(place, "keys of a named generator", Words(repr(implementation)), "Use jax.random.key.")

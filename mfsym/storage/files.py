@@ -13,7 +13,7 @@ from .rebuild import rebuild
 _PATH = "Pass for example 'run.mfsym'."
 
 
-def save(path: str | os.PathLike, thing: Any) -> None:
+def save(path: Any, thing: Any) -> None:
     """Save a problem, a cloud, a reduction, a solution or a report, so that `load` gives back the same.
 
     Arguments: `path` of the file, whose folder exists; a file of that name is replaced once the new one is safe on the
@@ -28,7 +28,7 @@ def save(path: str | os.PathLike, thing: Any) -> None:
     on_first_process(lambda: write_container(path, tree, arrays))
 
 
-def load(path: str | os.PathLike, *, expect: type | None = None, functions: Mapping[str, Any] | None = None) -> Any:
+def load(path: Any, *, expect: Any = None, functions: Any = None) -> Any:
     """What `save` has put into a file, bit for bit; arrays are on the default device.
 
     Arguments: `path`; `expect`, the class that the file must hold; `functions`, your own functions and classes that

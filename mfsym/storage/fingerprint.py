@@ -9,6 +9,7 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from ..errors import argument_error, is_traced
@@ -70,7 +71,7 @@ class _Walk:
 
     def _array(self, array: Any) -> None:
         if isinstance(array, jax.Array):
-            keys = jax.dtypes.issubdtype(array.dtype, jax.dtypes.prng_key)
+            keys = jnp.issubdtype(array.dtype, jax.dtypes.prng_key)
             self.say("key" if keys else "jax", array.dtype, not keys and array.weak_type)
             array = to_host(jax.random.key_data(array) if keys else array)
         if array.dtype.hasobject:
@@ -89,7 +90,7 @@ class _Walk:
             return
         self.met[id(value)] = (len(self.met), value)
         wrapped = getattr(value, "__wrapped__", None)
-        if _name(value).split(".")[0] in _BY_NAME and callable(value):
+        if _name(value).split(".")[0] in _BY_NAME and hasattr(value, "__name__"):
             self.say("name", _name(value))
         elif isinstance(value, functools.partial):
             self._items(_name(type(value)), (value.func, value.args, value.keywords))
@@ -110,9 +111,8 @@ class _Walk:
         self.say("function", _name(function))
         self._code(function.__code__)
         cells = [_contents(cell) for cell in function.__closure__ or ()]
-        used = {name: function.__globals__.get(name) for name in _names(function.__code__)}
-        module = function.__module__
-        used = {name: value for name, value in used.items() if getattr(value, "__module__", module) == module}
+        around = {name: function.__globals__.get(name) for name in _names(function.__code__)}
+        used = {name: value for name, value in around.items() if _belongs(value, function.__module__)}
         self._items("around", (function.__defaults__, function.__kwdefaults__, cells, used))
 
     def _code(self, code: types.CodeType) -> None:
@@ -128,6 +128,11 @@ def _names(code: types.CodeType) -> set[str]:
     """Names that a code looks up outside itself, those of the functions inside it too."""
     inner = [_names(constant) for constant in code.co_consts if isinstance(constant, types.CodeType)]
     return set(code.co_names).union(*inner)
+
+
+def _belongs(value: Any, module: str) -> bool:
+    """Whether a global is data, or a function or class of the same module; others are told by the code that names them."""
+    return not isinstance(value, types.ModuleType) and (not callable(value) or value.__module__ == module)
 
 
 def _contents(cell: Any) -> Any:

@@ -35,3 +35,9 @@ def on_first_process(action: Callable[[], None]) -> None:
         raise failure
     if not succeeded:
         raise FileError("Process 0 could not write the file: its own error says why.")
+
+
+def wait_for_all() -> None:
+    """Return when every process has come here."""
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices("mfsym")

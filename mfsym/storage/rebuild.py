@@ -1,8 +1,10 @@
 """From a description and its arrays back to the tree. Nothing here imports, evaluates or unpickles anything."""
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,14 +20,9 @@ def rebuild(path: str, tree: Any, arrays: list[np.ndarray], given: Mapping[str, 
     Raises ArgumentError if one of these is missing, FileError if the description does not fit the arrays, the classes
     of this version, or the precision that JAX is set up for.
     """
-    missing = sorted(_given_names(tree) - set(given))
-    if missing:
-        call = ", ".join(f"{name!r}: {name}" for name in missing)
-        expected = f"a dict with the functions or classes {', '.join(missing)} that `{path}` names"
-        remedy = f"A file holds no code: pass functions={{{call}}}."
-        raise argument_error("functions", expected, Words(f"one with {sorted(given) or 'none'}"), remedy)
-    rebuilder = _Rebuilder(path, arrays, given)
     try:
+        _check_given(path, _given_names(tree), given)
+        rebuilder = _Rebuilder(path, arrays, given)
         found = rebuilder.tree(tree)
         if rebuilder.unused:
             raise _Misfit(f"{len(rebuilder.unused)} arrays are left over")
@@ -41,14 +38,25 @@ class _Misfit(ValueError):
     """What in a description does not fit."""
 
 
+def _check_given(path: str, names: set[str], given: Mapping[str, Any]) -> None:
+    """Everything that is missing at once, not one after the other."""
+    missing = sorted(names - set(given))
+    if missing:
+        call = ", ".join(f"{name!r}: {name}" for name in missing)
+        expected = f"a dict with the functions or classes {', '.join(missing)} that `{path}` names"
+        remedy = f"A file holds no code: pass functions={{{call}}}."
+        raise argument_error("functions", expected, Words(f"one with {sorted(given) or 'none'}"), remedy)
+
+
 def _given_names(tree: Any) -> set[str]:
     """The names of the user's functions and classes in a description."""
     if isinstance(tree, list):
         return set().union(*map(_given_names, tree))
     if not isinstance(tree, dict):
         return set()
-    here = {tree[tag] for tag in ("given", "given class") if isinstance(tree.get(tag), str)}
-    return here.union(*map(_given_names, tree.values()))
+    here = {tree[tag] for tag in ("given", "given class") if tag in tree}
+    inside = tree["fields"].values() if "fields" in tree else tree.values()  # a field may have any name
+    return here.union(*map(_given_names, inside))
 
 
 class _Rebuilder:
@@ -66,16 +74,16 @@ class _Rebuilder:
             "array": self.array,
             "status": self.status,
             "partial": self.partial,
-            "function": lambda entry: self.functions[entry["function"]],
+            "function": lambda entry: _look_up(self.functions, entry["function"]),
             "given": self.given_function,
-            "class": lambda entry: self.instance(self.classes[entry["class"]], entry["fields"]),
+            "class": self.known_class,
             "given class": self.given_class,
         }
 
     def tree(self, entry: Any) -> Any:
         if not isinstance(entry, dict):
             return entry
-        return self.kinds[next(iter(entry))](entry)
+        return _look_up(self.kinds, next(iter(entry), ""))(entry)
 
     def array(self, entry: dict) -> Any:
         self.unused.remove(entry["array"])
@@ -97,7 +105,8 @@ class _Rebuilder:
     def status(self, entry: dict) -> Any:
         codes, known = self.array(entry["status"]), status_names()
         numbers = [known.index(entry["names"][code]) for code in np.ravel(codes)]
-        return jax.tree.unflatten(STATUS, [jnp.asarray(np.reshape(numbers, codes.shape), codes.dtype)])
+        found = np.asarray(numbers, codes.dtype).reshape(codes.shape)
+        return jax.tree.unflatten(STATUS, [jnp.asarray(found) if isinstance(codes, jax.Array) else found])
 
     def partial(self, entry: dict) -> Any:
         function, arguments, keywords = (self.tree(part) for part in entry["inside"])
@@ -108,6 +117,9 @@ class _Rebuilder:
         if not callable(found):
             raise argument_error("functions", f"a dict with a function {entry['given']}", found, "Pass the function itself.")
         return found
+
+    def known_class(self, entry: dict) -> Any:
+        return self.instance(_look_up(self.classes, entry["class"]), entry["fields"])
 
     def given_class(self, entry: dict) -> Any:
         name = entry["given class"]
@@ -126,14 +138,28 @@ class _Rebuilder:
         if issubclass(kind, tuple):
             return kind(**values)
         new = object.__new__(kind)
-        for name, value in values.items():
-            object.__setattr__(new, name, value)
+        for field in dataclasses.fields(kind):
+            _check_field(kind, field, values[field.name])
+            object.__setattr__(new, field.name, values[field.name])
         return new
+
+
+def _check_field(kind: type, field: dataclasses.Field, value: Any) -> None:
+    """A field that is declared to hold some Module holds one of that class, or None."""
+    declared = field.type
+    if isinstance(declared, type) and issubclass(declared, eqx.Module) and not isinstance(value, (declared, type(None))):
+        raise _Misfit(f"{kind.__name__}.{field.name} is a {type(value).__name__}, not a {declared.__name__}")
+
+
+def _look_up(known: Mapping[str, Any], name: str) -> Any:
+    if name not in known:
+        raise _Misfit(f"it has no {name}")
+    return known[name]
 
 
 def _weak(array: np.ndarray) -> jax.Array:
     """A weakly typed array, where JAX is set up to have one of this dtype: it starts from a Python number."""
-    number = jnp.asarray(array.dtype.type(0).item())
+    number = jnp.asarray(array.item() if array.ndim == 0 else array.dtype.type(0).item())
     if number.dtype != array.dtype:
         return jnp.asarray(array)
-    return jnp.broadcast_to(number, array.shape).at[...].set(jnp.asarray(array))
+    return number if array.ndim == 0 else jnp.broadcast_to(number, array.shape).at[...].set(jnp.asarray(array))

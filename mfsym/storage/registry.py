@@ -1,5 +1,6 @@
 """What a file may name: the library's classes, and functions of JAX from a fixed list."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -8,10 +9,11 @@ import jax
 import jax.numpy as jnp
 
 _NUMPY = (
-    *("abs", "absolute", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctanh", "cbrt", "ceil", "cos", "cosh"),
-    *("deg2rad", "exp", "exp2", "expm1", "fabs", "floor", "heaviside", "hypot", "i0", "log", "log10", "log1p", "log2"),
-    *("logaddexp", "max", "maximum", "mean", "min", "minimum", "negative", "positive", "power", "prod", "reciprocal"),
-    *("rint", "round", "sign", "sin", "sinc", "sinh", "sqrt", "square", "std", "sum", "tan", "tanh", "trunc", "var"),
+    *("abs", "absolute", "add", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctanh", "cbrt", "ceil"),
+    *("clip", "cos", "cosh", "deg2rad", "divide", "dot", "exp", "exp2", "expm1", "fabs", "floor", "heaviside"),
+    *("hypot", "i0", "log", "log10", "log1p", "log2", "logaddexp", "max", "maximum", "mean", "min", "minimum"),
+    *("multiply", "negative", "positive", "power", "prod", "reciprocal", "rint", "round", "sign", "sin"),
+    *("sinc", "sinh", "sqrt", "square", "std", "subtract", "sum", "tan", "tanh", "trunc", "var"),
 )
 _NN = (
     *("celu", "elu", "gelu", "hard_sigmoid", "hard_silu", "hard_swish", "hard_tanh", "identity", "leaky_relu"),
@@ -21,6 +23,7 @@ _NN = (
 _SPECIAL = ("entr", "erf", "erfc", "expit", "gammaln", "i0e", "i1", "i1e", "log_ndtr", "logsumexp", "ndtr", "xlogy")
 
 
+@functools.cache
 def known_functions() -> dict[str, Callable[..., Any]]:
     """The functions that a file may name, by name: mathematics only, nothing that reads, writes or calls."""
     spaces = (("jax.numpy", jnp, _NUMPY), ("jax.nn", jax.nn, _NN), ("jax.scipy.special", jax.scipy.special, _SPECIAL))
@@ -44,7 +47,7 @@ def known_classes() -> dict[str, type]:
 
 def name_of_class(kind: type) -> str | None:
     """The name of one of the library's own classes, or None."""
-    return _title(kind) if _is_ours(kind) and known_classes().get(_title(kind)) is kind else None
+    return _title(kind) if _is_ours(kind) else None
 
 
 def _below(kind: type) -> list[type]:

@@ -1,0 +1,130 @@
+"""Things to save, and what it means that the same thing came back."""
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import mfsym as mf
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two trees agree in structure, static fields, kinds of leaves, dtypes, weak types and bits."""
+    leaves, structure = jax.tree.flatten(one)
+    others, its_structure = jax.tree.flatten(other)
+    return structure == its_structure and all(map(_same_leaf, leaves, others))
+
+
+def _same_leaf(one: Any, other: Any) -> bool:
+    if type(one) is not type(other):
+        return False
+    if not hasattr(one, "dtype"):
+        return one is other if callable(one) else repr(one) == repr(other)
+    if one.dtype != other.dtype or one.shape != other.shape:
+        return False
+    if jax.dtypes.issubdtype(one.dtype, jax.dtypes.prng_key):
+        return same(jax.random.key_data(one), jax.random.key_data(other))
+    weak = getattr(one, "weak_type", False) == getattr(other, "weak_type", False)
+    return weak and np.asarray(one).tobytes() == np.asarray(other).tobytes()
+
+
+def bump(x):
+    return jnp.exp(-jnp.sum(x**2))
+
+
+class Wave(eqx.Module):
+    """A user's function with arrays and static fields."""
+
+    frequency: jax.Array
+    given: str = eqx.field(static=True)
+
+    def __call__(self, z):
+        return jnp.sin(self.frequency.astype(z.dtype) * z)
+
+
+class Pair(NamedTuple):
+    """A user's cloud."""
+
+    left: Any
+    right: Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Note:
+    text: str
+    numbers: tuple
+
+
+GIVEN = {"bump": bump, "Wave": Wave, "Pair": Pair, "Note": Note}  # what `load` must be given
+
+
+def cloud(width: int = 4, dim: int = 3) -> mf.Particles:
+    a, b = jax.random.normal(jax.random.key(1), (width,)), jax.random.normal(jax.random.key(2), (width, dim))
+    return mf.Particles(a, b)
+
+
+def _targets() -> dict[str, Any]:
+    turn = mf.complete_basis(np.array([[0.6, 0.8, 0.0]]))
+    return {
+        "subspace norm": mf.SubspaceNorm(2, 1.25),
+        "linear": mf.LinearTarget([1.0, -0.5, 0.25]),
+        "teacher": mf.Teacher(cloud(), mf.LeakyReLU(0.1)),
+        "block norms": mf.BlockNorms((1, 2), (0.5, 2.0)),
+        "jax.numpy": mf.SingleIndex(jnp.tanh, kinks=(0.0, -0.5)),
+        "jax.nn": mf.SingleIndex(jax.nn.relu),
+        "built in": mf.SingleIndex(abs),
+        "norm": mf.MultiIndex(jnp.linalg.norm, 2),
+        "own function": mf.FunctionTarget(bump, parity="even"),
+        "own module": mf.SingleIndex(Wave(jnp.asarray(2.0), "given")),
+        "rotated": mf.Rotated(mf.SubspaceNorm(1), turn),
+    }
+
+
+_INPUTS = {
+    "sphere": lambda: mf.Sphere(3, 2.0),
+    "data": lambda: mf.Empirical(np.arange(6.0).reshape(2, 3)),
+    "blocks": lambda: mf.GaussianBlocks((1, 2), (1.0, 0.5)),
+    "covariance": lambda: mf.GaussianCovariance(np.diag([1.0, 2.0, 3.0])),
+}
+_UNITS = (mf.LeakyReLU(0.2), mf.Identity(), mf.GELU(), mf.SiLU())
+_STARTS = {
+    "angular": lambda: mf.AngularStart(jnp.cos, 0.5, 0.25),
+    "unbalanced": lambda: mf.UnbalancedStart(2.0, 0.5),
+    "gaussian": lambda: mf.GaussianStart(0.5, 2.0),
+}
+
+
+def problems() -> dict[str, mf.Problem]:
+    """At least one problem with every class of inputs, target, unit, loss and start."""
+    linear = mf.LinearTarget([1.0, 0.0, 0.0])
+    found = {name: mf.Problem(mf.Gaussian(3), target) for name, target in _targets().items()}
+    found |= {name: mf.Problem(inputs(), linear) for name, inputs in _INPUTS.items()}
+    found |= {type(unit).__name__: mf.Problem(mf.Gaussian(3), linear, unit) for unit in _UNITS}
+    return found | {name: mf.Problem(mf.Gaussian(3), linear, start=start()) for name, start in _STARTS.items()}
+
+
+def plain_things() -> dict[str, Any]:
+    """Every kind of value that a file can hold."""
+    return {
+        "numbers": (None, True, 0, -(2**80), 0.1, -0.0, float("inf"), float("nan"), "ä\n", 5e-324),
+        "containers": {"b": [1, (2,), {}], "a": (), "": {(4, 5): [], (3,): [[[1.5]]]}},
+        "numpy": (np.arange(6).reshape(2, 3)[:, ::2], np.float32(0.5), np.bool_(True), np.zeros((0, 3)), np.asarray(3)),
+        "fortran": np.asfortranarray(np.arange(6.0).reshape(2, 3)),
+        "small types": (
+            jnp.arange(3, dtype=jnp.bfloat16),
+            jnp.arange(3, dtype=jnp.float16),
+            jnp.array([1 + 2j], "complex64"),
+        ),
+        "weak": (jnp.asarray(2), jnp.asarray(2.5), jnp.broadcast_to(jnp.asarray(-0.0), (3,)), jnp.array([True, False])),
+        "keys": (jax.random.key(7), jax.random.split(jax.random.key(7), 3), jax.random.key(7, impl="rbg")),
+        "training": mf.Training(rate_a=2.0, weight_decay=0.1, step=0.01, momentum=0.9),
+        "symmetries": (mf.Symmetry(-1.0, jnp.eye(2)), mf.BlockOrthogonal((1, 2), (0,))),
+        "own classes": Pair(Note("it's", (1.0, None)), Pair(cloud(), {"cloud": (jnp.ones(3), jnp.ones((3, 2)))})),
+        "checkpoints": mf.Checkpoints("somewhere", every=0, keep=3),
+    }
+
+
+THINGS: dict[str, Any] = {**problems(), **plain_things(), "cloud": cloud()}
