@@ -25,6 +25,8 @@ def shard(cloud: PyTree, mesh: Any = None, axis: str = "neurons") -> PyTree:
     the mesh does not fit.
     """
     width = check_neurons(cloud)
+    if not isinstance(axis, str):
+        raise argument_error("axis", "the name of an axis", axis, "Leave it out for an axis named neurons.")
     if mesh is None:
         mesh = jax.make_mesh((jax.device_count(),), (axis,), axis_types=(AxisType.Auto,))
     count = _check_mesh(mesh, axis)

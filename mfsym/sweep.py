@@ -9,11 +9,22 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
-from .errors import SolveError, argument_error, check_instance, check_integer, check_key, check_times
+from .errors import (
+    SolveError,
+    Words,
+    argument_error,
+    check_flags,
+    check_integer,
+    check_key,
+    check_sequence,
+    check_times,
+    positive_number,
+)
 from .neurons import Particles
 from .particles.flow import solve_particles
 from .particles.initial import initial_cloud
 from .problem.problem import Problem
+from .problem.start import GaussianStart
 from .reduce import reduce
 from .reduced.build import default_sizes
 from .reduced.flow import solve_reduced
@@ -115,8 +126,12 @@ def sweep(
     """
     table = _labelled(problems)
     ts = check_times(ts)
-    widths = _checked_widths(widths)
+    widths = _checked_widths(widths, table)
     seeds = check_integer("seeds", seeds, 1, "It is the number of independent clouds of every width.")
+    check_flags(throw=throw)
+    for name, value in (("rtol", rtol), ("atol", atol)):
+        if value is not None:
+            positive_number(name, value, "It is a tolerance of one time step.")
     keys = jax.random.split(jax.random.key(0) if key is None else check_key(key), len(table))
     options = {"method": method, "training": training, "rtol": rtol, "atol": atol, "stop": stop}
     solutions = _solve(_reductions(table, cells, nodes, modes), ts, options)
@@ -142,16 +157,20 @@ def _labelled(problems: Any) -> dict[str, Problem]:
     for label, problem in table.items():
         if not isinstance(label, str):
             raise argument_error("problems", "a dict whose keys are strings", label, _REMEDY)
-        check_instance(f"problems[{label!r}]", problem, Problem, "Build it with mf.Problem(inputs, target).")
+        if not isinstance(problem, Problem):
+            got = Words(f"of type {type(problem).__name__} at {label!r}")
+            raise argument_error("problems", "made of objects of type Problem", got, "Build them with mf.Problem.")
     return table
 
 
-def _checked_widths(widths: Any) -> tuple[int, ...]:
-    if not isinstance(widths, list | tuple):
-        raise argument_error("widths", "a tuple of integers", widths, "Pass for example (64, 256).")
-    widths = tuple(check_integer("widths", width, 1, "Pass for example (64, 256).") for width in widths)
+def _checked_widths(widths: Any, table: dict[str, Problem]) -> tuple[int, ...]:
+    remedy = "Pass for example (64, 256)."
+    widths = check_sequence("widths", widths, "a tuple of numbers of neurons", remedy)
+    widths = tuple(check_integer("widths", width, 1, remedy) for width in widths)
     if len(set(widths)) < len(widths) or any(max(widths) % width for width in widths):
-        raise argument_error("widths", "different divisors of the largest", widths, "Pass for example (64, 256).")
+        raise argument_error("widths", "different divisors of the largest", widths, remedy)
+    if any(width % 2 for width in widths) and not all(isinstance(p.start, GaussianStart) for p in table.values()):
+        raise argument_error("widths", "even, as many a > 0 as a < 0", widths, remedy)
     return widths
 
 

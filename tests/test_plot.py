@@ -301,7 +301,7 @@ def test_wrong_arguments_are_named(pde, point, full, report, tmp_path):
         ("axes", lambda: plot.overview(pde, axes=Figure().subplots(1, 2))),
         ("axes", lambda: plot.overview(pde, axes=[1, 2, 3])),
         ("pde", lambda: plot.densities(point)),
-        ("solution", lambda: plot.densities(moving)),
+        ("pde", lambda: plot.densities(moving)),
         ("times", lambda: plot.densities(pde, times=[0.0, 0.2])),
         ("times", lambda: plot.densities(pde, times="late")),
         ("full", lambda: plot.densities(pde, report)),

@@ -86,8 +86,9 @@ def test_clouds_of_every_width_and_seed():
     [
         ({"problems": {}}, "`problems` must be a dict or a list"),
         ({"problems": {1: problems()["d = 6"]}}, "keys are strings"),
-        ({"problems": {"a": 3}}, "problems\\['a'\\]"),
+        ({"problems": {"a": 3}}, "at 'a'"),
         ({"widths": 8}, "`widths` must be a tuple"),
+        ({"widths": (3,)}, "`widths` must be even"),
         ({"widths": (4, 6)}, "divisors of the largest"),
         ({"widths": (4, 4)}, "divisors of the largest"),
         ({"seeds": 0}, "`seeds`"),

@@ -10,12 +10,14 @@ import functools
 import inspect
 import logging
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.sharding import AxisType, Mesh
 
 import mfsym as mf
 from mfsym.crosscheck import CrossCheckReport, Judgement, Runs
@@ -54,6 +56,11 @@ TRACED = object()  # stands for a traced integer where a plain one is needed
 def problem(start: str = "sphere") -> mf.Problem:
     starts = {"sphere": mf.SphereStart, "gaussian": mf.GaussianStart, "unequal": lambda: mf.SphereStart(1.0, 2.0)}
     return mf.Problem(mf.Gaussian(4), mf.SubspaceNorm(2), start=starts[start]())
+
+
+@functools.cache
+def one_device() -> Mesh:
+    return jax.make_mesh((1,), ("neurons",), axis_types=(AxisType.Auto,))
 
 
 @functools.cache
@@ -147,14 +154,18 @@ CLOUD = [
 SCALAR_FUNCTION = [*NO_FUNCTION, lambda x, y: x, lambda x: (x, x), lambda x: "text", lambda x: 1 / 0, lambda x: x + 1j]
 STATES = ["x", 3, later(lambda: jnp.ones((2, 9))), later(lambda: -jnp.ones((2, 8))), later(lambda: np.ones((2, 8), object))]
 
+STOP = [1e-3, "risk", later(lambda: mf.Stop)]
+CHECKPOINT = ["folder", 3, later(lambda: mf.Checkpoints)]
+CONTROL = {"progress": FLAG, "stop": STOP, "checkpoint": CHECKPOINT}
+
 NO_MASS = given(0.0, "mass_plus", mass_plus=0)
 
 _SOLVE = {
     "max_steps": OPTIONAL,
     "derivative": ["both", None, 3],
     "throw": FLAG,
-    "progress": FLAG,
     "dtype": DTYPE,
+    **CONTROL,
 }
 
 TABLE = {
@@ -355,8 +366,67 @@ TABLE = {
             name: [given(value, reduced=kind) for kind in (odd, point) for value in values]
             for name, values in {
                 "ts": TIMES, "rtol": [-1.0], "atol": ["0"], "max_steps": [0], "derivative": ["both"], "throw": FLAG,
-                "progress": FLAG, "error": FLAG, "initial": [np.ones(2)], "dtype": DTYPE, "method": ["euler"],
+                **CONTROL, "error": FLAG, "initial": [np.ones(2)], "dtype": DTYPE, "method": ["euler"],
             }.items()
+        },
+    ),
+    "Stop": Entry(
+        lambda: {"risk": 0.1},
+        {
+            "risk": [*(v for v in POSITIVE if v is not None), given(None, "stop")],
+            "steady": [v for v in POSITIVE if v is not None],
+            "seconds": [v for v in POSITIVE if v is not None],
+        },
+    ),
+    "Checkpoints": Entry(
+        lambda: {"folder": "run-1"},
+        {"folder": [None, 3, "", Path(__file__)], "every": NOT_NEGATIVE, "keep": INTEGER},
+    ),
+    "save": Entry(
+        lambda: {"path": "missing/problem.mfsym", "thing": problem()},
+        {
+            "path": [None, 3, "", Path(__file__).parent],
+            "thing": [
+                object(), lambda x: x, Path,
+                later(lambda: mf.Problem(mf.Gaussian(4), mf.FunctionTarget(lambda x: jnp.sum(x) ** 2))),
+            ],
+        },
+    ),
+    "load": Entry(
+        lambda: {"path": Path(__file__)},
+        {
+            "path": [None, 3, "", Path(__file__).parent],
+            "expect": ["Problem", 3, later(problem)],
+            "functions": [3, [jnp.abs], {3: jnp.abs}],
+        },
+    ),
+    "shard": Entry(
+        lambda: {"cloud": cloud()},
+        {
+            "cloud": [None, 3, "cloud", later(lambda: {"a": jnp.ones(3), "b": jnp.ones((4, 2))})],
+            "mesh": [3, "cpu", later(lambda: jax.make_mesh((1,), ("samples",), axis_types=(AxisType.Auto,)), "axis"),
+                     later(lambda: jax.make_mesh((1,), ("neurons",), axis_types=(AxisType.Explicit,)))],
+            "axis": [3, None, given("samples", mesh=one_device)],
+        },
+    ),
+    "sweep": Entry(
+        lambda: {"problems": {"a": problem()}, "ts": np.array([0.0, 0.1]), "cells": 8, "nodes": 7, "modes": 4},
+        {
+            "problems": [None, 3, {}, [], "ab", {3: problem()},
+                         later(lambda: {"a": mf.Gaussian(4)})],
+            "ts": TIMES,
+            "widths": [None, 4, (4, 6), (4, 4), (2.0,), "24", (0,), (3,)],
+            "seeds": INTEGER,
+            "key": KEY,
+            "cells": [*OPTIONAL, 7],
+            "nodes": [*OPTIONAL, 8],
+            "modes": OPTIONAL,
+            "method": ["euler", 3],
+            "training": [{}, 3, "adam", mf.Training],
+            "rtol": [v for v in POSITIVE if v is not None],
+            "atol": [v for v in POSITIVE if v is not None],
+            "stop": STOP,
+            "throw": FLAG,
         },
     ),
     "descend_moments": Entry(
@@ -368,6 +438,7 @@ TABLE = {
             "initial": ["x", 3.0, np.ones(3), np.ones((4, 4, 1)), -np.eye(4), np.full(4, np.nan), np.zeros(4)],
             "record_every": [*INTEGER, 3],
             "throw": FLAG,
+            **CONTROL,
         },
     ),
     "initial_cloud": Entry(
@@ -405,6 +476,7 @@ TABLE = {
                 later(lambda: mf.Problem(mf.Gaussian(4), mf.FunctionTarget(jnp.sum)), "problem.target"),
             ],
             "samples": OPTIONAL,
+            "block_size": OPTIONAL,
             "key": [*KEY, *(given(k, samples=2) for k in (None, 3, "key"))],
             "step": [*(given(v, samples=2, key=np.array([0, 0], np.uint32)) for v in (0.0, -1.0, "1", np.nan, True)), 0.0],
         },
@@ -426,6 +498,7 @@ TABLE = {
             "rtol": [v for v in POSITIVE if v is not None],
             "atol": [v for v in POSITIVE if v is not None],
             "save_states": FLAG,
+            "block_size": OPTIONAL,
             **_SOLVE,
         },
     ),
@@ -443,6 +516,8 @@ TABLE = {
             "record_every": [*INTEGER, 3],
             "throw": FLAG,
             "save_states": FLAG,
+            "block_size": OPTIONAL,
+            **CONTROL,
             "dtype": DTYPE,
         },
     ),
@@ -488,6 +563,7 @@ TABLE = {
             "widths": [None, 4, (2,), (4, 2), (2, 2), (2.0, 4.0), (2, 3), "24", (0, 2)],
             "seeds": [*INTEGER, 2],
             "key": KEY,
+            "progress": FLAG,
         },
     ),
     "cross_check": Entry(
@@ -500,6 +576,7 @@ TABLE = {
             "widths": [None, 4, (2,), (4, 2), (2, 2), (2.0, 4.0), (2, 3), "24"],
             "seeds": [*INTEGER, 2],
             "key": KEY,
+            "progress": FLAG,
             "cells": [*OPTIONAL, 7],
             "nodes": [*OPTIONAL, 8],
             "modes": OPTIONAL,

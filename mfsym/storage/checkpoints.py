@@ -9,7 +9,7 @@ import equinox as eqx
 import jax
 import numpy as np
 
-from ..errors import DamagedFileError, Words, argument_error, check_integer, file_error, positive_number
+from ..errors import DamagedFileError, Words, argument_error, check_integer, file_error, is_traced, positive_number
 from .atomic import remove_unfinished
 from .container import read_container, write_container
 from .describe import describe
@@ -40,7 +40,10 @@ class Checkpoints(eqx.Module):
         if os.path.exists(folder) and not os.path.isdir(folder):
             raise argument_error("folder", "the path of a folder, not of a file", os.fspath(folder), remedy)
         self.folder = os.path.abspath(folder)
-        self.every = float(positive_number("every", every, "It is a time in seconds; 0 writes at every opportunity.", False))
+        if is_traced(every):
+            raise argument_error("every", "a plain number", every, "Files are written between compiled stretches of a run.")
+        positive_number("every", every, "It is a time in seconds; 0 writes at every opportunity.", strict=False)
+        self.every = float(every)
         self.keep = check_integer("keep", keep, 1, "It is the number of files that stay; 2 survive a damaged one.")
 
 
