@@ -6,6 +6,8 @@ Prints one JSON object: for every case the greatest relative difference of any a
 import argparse
 import json
 import re
+import tempfile
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -46,7 +48,18 @@ def cases():
     def of_risk(name):
         return lambda cloud: (risks()[name].value(cloud), risks()[name].velocity(cloud))
 
+    def resumed(cloud):
+        """Uninterrupted on one device; out of steps, and taken up again from its file, on several."""
+        if len(cloud.a.sharding.device_set) == 1:
+            return flow(problem)(cloud)
+        with tempfile.TemporaryDirectory() as folder:
+            files = {"checkpoint": mf.Checkpoints(folder, every=0)}
+            first = flow(problem, max_steps=2, throw=False, **files)(cloud)
+            assert int(first.stats["steps"]) == 2 and not bool(first.succeeded) and list(Path(folder).iterdir())
+            return flow(problem, **files)(cloud)
+
     return {
+        "resumed": resumed,
         "values, exact": of_risk("exact"),
         "values, data": of_risk("data"),
         "values, fresh samples": of_risk("fresh samples"),

@@ -81,7 +81,15 @@ def check_communication(operations):
     assert gathered and max(gathered) <= WIDTH * DIM / 4, operations["exact"]
 
 
-FLOWS = ["values, data", "values, fresh samples", "flow, data", "flow, fresh samples", "heavy ball", "gradient descent"]
+FLOWS = [
+    "values, data",
+    "values, fresh samples",
+    "flow, data",
+    "flow, fresh samples",
+    "heavy ball",
+    "gradient descent",
+    "resumed",
+]
 GRADIENTS = ["gradient, exact", "gradient, data"]
 
 
