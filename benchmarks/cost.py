@@ -37,6 +37,7 @@ SWEEPS = {
     "characteristics, solve to t = 10": ({"nodes": 256, "modes": 64}, {}),
 }
 _FACTORS = (1 / 4, 1 / 2, 1, 2)  # where the table has no others
+_FEWEST = {"m": 32, "n": 32, "d": 20, "cells": 64, "modes": 16, "nodes": 64}  # base points are not shrunk below
 
 
 def problem_of(m: int, d: int, inputs: mf.Gaussian | mf.Empirical) -> tuple[mf.Problem, mf.Particles]:
@@ -86,11 +87,16 @@ WORK: dict[str, Callable[..., tuple[Callable, tuple]]] = {
 def sizes_of(name: str, shrink: int) -> Iterator[tuple[str, list[dict[str, int]]]]:
     """Every size that is changed, with the points of its sweep; `shrink` divides the base point."""
     base, factors = SWEEPS[name]
-    base = {size: max(8, value // shrink) for size, value in base.items()}
+    base = {size: max(_FEWEST[size], value // shrink) for size, value in base.items()}
     for size, value in base.items():
         if size == "modes" and "nodes" in base:
             continue  # for labels, modes cost what they cost on the grid
-        yield size, [base | {size: max(1, round(factor * value))} for factor in factors.get(size, _FACTORS)]
+        yield size, [base | {size: _whole(size, factor * value)} for factor in factors.get(size, _FACTORS)]
+
+
+def _whole(size: str, value: float) -> int:
+    """A number of labels must be odd."""
+    return round(value) + (size == "nodes")
 
 
 def exponent(sizes: list[int], values: list[float]) -> float:
@@ -139,8 +145,8 @@ HEADER = ("work", "against", "at", "time", "exponent", "temporary memory", "expo
 def table(result: dict) -> str:
     """The rows as a Markdown table."""
     notes = [
-        f"Float64. The reduced equation is that of ‖x_H‖, d = {result['dim']}, d_H = {result['dim_h']}. Exponents are fitted "
-        "to the larger half of the sizes; times and memory are those of the smallest and of the largest.",
+        f"Float64. The reduced equation is that of ‖x_H‖, d = {result['dim']}, d_H = {result['dim_h']}.",
+        "Exponents are fitted to the larger half of the sizes; times and memory are those of the smallest and the largest.",
         f"Each time is the least of {result['turns']} turns, compilation apart: its column is the longest of a sweep.",
     ]
     return markdown(HEADER, map(_cells, result["rows"]), notes)
@@ -205,9 +211,14 @@ def _scales(ax) -> None:
     ax.minorticks_off()
 
 
-def save_figure(result: dict, platform: str, folder: Path) -> None:
-    """The figure beside the page that shows it."""
-    draw(result).savefig(folder / f"cost-{platform}.png", dpi=130)
+FIGURE = "Time and temporary memory against size, log against log"
+
+
+def save_figure(result: dict, platform: str, folder: Path) -> Path:
+    """Draw the figure beside the page that shows it; its file."""
+    file = folder / f"cost-{platform}.png"
+    draw(result).savefig(file, dpi=130)
+    return file
 
 
 def main() -> None:
