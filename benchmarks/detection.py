@@ -52,7 +52,7 @@ def generic_networks(seeds) -> dict:
     return {("generic network", "plain"): row}
 
 
-def measure(draws: int = 10, first_seed: int = 2000, kinds=targets.KINDS, evaluations=EVALUATIONS) -> dict:
+def measure(draws: int = 3, first_seed: int = 2000, kinds=targets.KINDS, evaluations=EVALUATIONS) -> dict:
     """Every kind and evaluation, and the generic networks."""
     seeds = range(first_seed, first_seed + draws)
     rows = study(kinds, evaluations, seeds) | generic_networks(seeds)

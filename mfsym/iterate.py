@@ -131,7 +131,7 @@ def _record(rule: AbstractRule, walk: Walk, save_states: bool) -> PyTree:
     return rule.observe(walk.index, walk.state), walk.state if save_states else None
 
 
-def _scan(body: Callable, start: PyTree, length: int, plain: bool) -> tuple[PyTree, PyTree]:
+def scan_in_parts(body: Callable, start: PyTree, length: int, plain: bool) -> tuple[PyTree, PyTree]:
     """`jax.lax.scan(body, start, None, length)` of which reverse differentiation stores about 2 √length carries.
 
     The steps are cut into about √length parts. Reverse mode stores where each begins, and makes its steps anew for the
@@ -166,10 +166,10 @@ def _run(rule, state, steps: int, record_every: int, save_states: bool, control:
 
     def stretch(carry, _):
         row = _record(rule, carry[0], save_states), ~carry[0].ended
-        return _scan(one_step, carry, record_every, shown)[0], row
+        return scan_in_parts(one_step, carry, record_every, shown)[0], row
 
     start = (_start(rule, state), open_meter(shown))
-    (walk, bar), (records, reached) = _scan(stretch, start, steps // record_every, shown)
+    (walk, bar), (records, reached) = scan_in_parts(stretch, start, steps // record_every, shown)
     close_meter(shown, bar)
     last = _record(rule, walk, save_states)
     records = jax.tree.map(lambda early, end: jnp.concatenate([early, end[None]]), records, last)
