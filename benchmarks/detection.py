@@ -17,8 +17,11 @@ os.environ.setdefault("JAX_ENABLE_X64", "1")
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
 import detection_targets as targets
+from measuring import markdown, time_text
 
 import mfsym as mf
+
+EVALUATIONS = ("plain", "axes", "noisy", "callback")
 
 
 def study(kinds, evaluations, seeds) -> dict:
@@ -49,12 +52,34 @@ def generic_networks(seeds) -> dict:
     return {("generic network", "plain"): row}
 
 
+def measure(draws: int = 3, first_seed: int = 2000, kinds=targets.KINDS, evaluations=EVALUATIONS) -> dict:
+    """Every kind and evaluation, and the generic networks."""
+    seeds = range(first_seed, first_seed + draws)
+    rows = study(kinds, evaluations, seeds) | generic_networks(seeds)
+    listed = [{"kind": kind, "evaluation": evaluation, **row} for (kind, evaluation), row in rows.items()]
+    return {"rows": listed, "draws": draws, "first_seed": first_seed}
+
+
+HEADER = ("kind", "evaluation", "right", "of", "slowest, CPU time", "seeds that went wrong")
+
+
+def table(result: dict) -> str:
+    """The rows as a Markdown table."""
+    note = f"Seeds {result['first_seed']} to {result['first_seed'] + result['draws'] - 1}."
+    return markdown(HEADER, map(_cells, result["rows"]), [note])
+
+
+def _cells(row: dict) -> tuple[str, ...]:
+    wrong = ", ".join(str(seed) for seed, _ in row["wrong"])
+    return row["kind"], row["evaluation"], str(row["right"]), str(row["draws"]), time_text(row["slowest_s"]), wrong
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--draws", type=int, default=100)
     parser.add_argument("--first-seed", type=int, default=2000)
     parser.add_argument("--kinds", default="", help="comma-separated, default all")
-    parser.add_argument("--evaluations", default="plain,axes,noisy,callback")
+    parser.add_argument("--evaluations", default=",".join(EVALUATIONS))
     parser.add_argument("--json", type=Path, default=None)
     options = parser.parse_args()
     wanted = options.kinds.split(",") if options.kinds else [kind.__name__ for kind in targets.KINDS]

@@ -9,24 +9,20 @@ m × n array is kept.
 """
 
 import argparse
-import functools
 import importlib.util
 import json
 import statistics
 import sys
-import time
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+from measuring import Contender, Step, compiled, markdown, memory_text, take_turns
 
 import mfsym as mf
 
 SHAPES = ((65_536, 512, 20), (8_192, 4_096, 64), (8_192, 4_096, 256))
 RATE = 0.1
-_SHORTEST = 0.2  # seconds of one timing: short steps are repeated, and waited for together
-
-Step = Callable[[], object]
 
 
 def data(m: int, n: int, d: int) -> tuple[mf.Particles, jax.Array, jax.Array]:
@@ -88,35 +84,6 @@ def torch_step(cloud: mf.Particles, x: jax.Array, y: jax.Array) -> tuple[Step, C
     return step, torch.cuda.synchronize if on_gpu else lambda: None
 
 
-class Contender:
-    """One way to do the step, timed in turns with the others."""
-
-    def __init__(self, step: Step, wait: Callable[[object], object], memory: int | None = None):
-        self.step, self.wait, self.memory = step, wait, memory
-        self.wait(self.step())
-        started = time.perf_counter()
-        self.wait(self.step())
-        self.repeats = max(1, round(_SHORTEST / (time.perf_counter() - started)))
-        self.seconds: list[float] = []
-
-    def advance(self) -> None:
-        """One timing."""
-        started = time.perf_counter()
-        for _ in range(self.repeats):
-            last = self.step()
-        self.wait(last)
-        self.seconds.append((time.perf_counter() - started) / self.repeats)
-
-
-def compiled(function: Callable, arguments: tuple, precision: str) -> Contender:
-    """A jitted function as a contender, with its temporary memory."""
-    with jax.default_matmul_precision(precision):
-        run = jax.jit(function).lower(*arguments).compile()
-    analysis = run.memory_analysis()
-    memory = None if analysis is None else int(analysis.temp_size_in_bytes)
-    return Contender(functools.partial(run, *arguments), jax.block_until_ready, memory)
-
-
 def contenders(m: int, n: int, d: int) -> dict[str, Contender]:
     """Everything that can run here."""
     arguments = data(m, n, d)
@@ -138,10 +105,8 @@ def measure(shapes=SHAPES, turns: int = 5) -> dict:
     rows = []
     for m, n, d in shapes:
         runs = contenders(m, n, d)
-        for _ in range(turns):
-            for run in runs.values():
-                run.advance()
-        least = {name: min(run.seconds) for name, run in runs.items()}
+        take_turns(runs.values(), turns)
+        least = {name: run.least for name, run in runs.items()}
         for name, run in runs.items():
             rows.append(
                 {
@@ -165,16 +130,11 @@ HEADER = ("m", "n", "d", "step", "time", "over mfsym", "Gflop/s", "of the produc
 
 def table(result: dict) -> str:
     """The rows as a Markdown table."""
-    lines = [HEADER, *(_cells(row) for row in result["rows"])]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(HEADER))]
-    padded = ["| " + " | ".join(map(str.ljust, line, widths)) + " |" for line in lines]
-    padded.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
-    note = f"- Float32, full precision where not said. Each time is the least of {result['turns']} turns."
-    return "\n".join([*padded, "", note])
+    note = f"Float32, full precision where not said. Each time is the least of {result['turns']} turns."
+    return markdown(HEADER, map(_cells, result["rows"]), [note])
 
 
 def _cells(row: dict) -> tuple[str, ...]:
-    memory = row["temporary_bytes"]
     return (
         f"{row['m']:,}",
         f"{row['n']:,}",
@@ -184,7 +144,7 @@ def _cells(row: dict) -> tuple[str, ...]:
         f"{row['times_mfsym']:.2f}",
         f"{row['gflops']:.3g}",
         f"{100 * row['of_products']:.0f} %",
-        "" if memory is None else f"{memory / 2**20:.1f} MiB",
+        memory_text(row["temporary_bytes"]),
     )
 
 

@@ -31,6 +31,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import random
+from measuring import markdown
 
 import mfsym as mf
 
@@ -258,10 +259,6 @@ HEADER = ("method", "dtype", "time to t = 100", "times faster", "first call", "e
 
 def table(result: dict) -> str:
     """The rows as a Markdown table, aligned for the terminal, and what they were measured against."""
-    lines = [HEADER, *(_cells(line) for line in result["rows"])]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(HEADER))]
-    padded = ["| " + " | ".join(map(str.ljust, line, widths)) + " |" for line in lines]
-    padded.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
     reference, difference = result["reference"], max(result["reference_difference"].values())
     setting, first = result["setting"], result["rows"][0]
     medians = " / ".join(f"{line['times_faster_median']:,.0f}" for line in result["rows"])
@@ -274,7 +271,7 @@ def table(result: dict) -> str:
         f"F = {reference['risk']:.7f}; two fine runs, by characteristics and on a grid, differ by {difference:.0e} at most.",
         f"Load average at the start and at the end: {result['load_average'][0]:.1f}, {result['load_average'][1]:.1f}.",
     ]
-    return "\n".join([*padded, "", *(f"- {note}" for note in notes)])
+    return markdown(HEADER, map(_cells, result["rows"]), notes)
 
 
 def _cells(line: dict) -> tuple[str, ...]:

@@ -14,13 +14,30 @@ import re
 import sys
 from pathlib import Path
 
+os.environ.setdefault("JAX_ENABLE_X64", "1")  # before jax is imported: some benchmarks make their problems at import
+
+import cost
+import detection
+import gradients
 import jax
+import jax.numpy as jnp
+import large
 import particle_step
 import published_step
 import sweep
+import training
 
 FOLDER = Path(__file__).resolve().parent
-BENCHMARKS = {"published_step": published_step, "particle_step": particle_step, "sweep": sweep}
+BENCHMARKS = {
+    "published_step": published_step,
+    "particle_step": particle_step,
+    "sweep": sweep,
+    "cost": cost,
+    "gradients": gradients,
+    "large": large,
+    "training": training,
+    "detection": detection,
+}
 PACKAGES = ("mfsym", "jax", "jaxlib", "equinox", "diffrax", "numpy")
 
 
@@ -34,6 +51,7 @@ def environment() -> dict:
         "device": name,
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "python": platform.python_version(),
+        "default_dtype": str(jnp.result_type(float)),
         "versions": {package: _version(package) for package in PACKAGES},
     }
 
@@ -81,12 +99,17 @@ def main() -> None:
     page = FOLDER / "README.md"
     text = page.read_text(encoding="utf-8")
     for name in names:
-        results[name] = {"environment": where} | BENCHMARKS[name].measure()
-        table = f"{BENCHMARKS[name].table(results[name])}\n- Measured {described(where)}"
+        benchmark = BENCHMARKS[name]
+        results[name] = {"environment": where} | benchmark.measure()
+        table = f"{benchmark.table(results[name])}\n- Measured {described(where)}"
         sys.stdout.write(f"== {name}\n{table}\n")
+        sys.stdout.flush()
+        if hasattr(benchmark, "save_figure"):
+            figure = benchmark.save_figure(results[name], where["platform"], FOLDER)
+            table = f"![{benchmark.FIGURE}]({figure.name})\n\n{table}"
         text = renewed(text, f"{name} on {where['platform']}", table)
-    file.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-    page.write_text(text, encoding="utf-8")
+        file.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")  # now: a later benchmark may fail
+        page.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

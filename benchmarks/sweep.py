@@ -14,6 +14,7 @@ import time
 
 import jax
 import jax.numpy as jnp
+from measuring import markdown
 
 import mfsym as mf
 
@@ -75,19 +76,16 @@ HEADER = ("problems", "one vmapped solve", "each", "one by one", "times faster",
 def table(result: dict) -> str:
     """The rows as a Markdown table."""
     alone = result["seconds_alone"]
-    lines = [HEADER]
+    lines = []
     for row in result["rows"]:
         each, total = f"{1e3 * row['seconds'] / row['count']:.2f} ms", f"{1e3 * row['count'] * alone:,.0f} ms"
         spent = f"{1e3 * row['seconds']:,.0f} ms"
         ratio, first = f"{row['times_faster']:.1f}", f"{row['first_call_seconds']:.1f} s"
         lines.append((str(row["count"]), spent, each, total, ratio, first, f"{row['difference']:.0e}"))
-    widths = [max(len(line[column]) for line in lines) for column in range(len(HEADER))]
-    padded = ["| " + " | ".join(map(str.ljust, line, widths)) + " |" for line in lines]
-    padded.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
     note = (
-        f"- To t = {result['end']:g}, float64, 200 cells, 32 modes. Each time is the least of {result['turns']} later calls."
+        f"To t = {result['end']:g}, float64, 200 cells, 32 modes. Each time is the least of {result['turns']} later calls."
     )
-    return "\n".join([*padded, "", note])
+    return markdown(HEADER, lines, [note])
 
 
 def main() -> None:

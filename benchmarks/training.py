@@ -1,15 +1,19 @@
-"""Trainings that reduce, beside networks of 4000 neurons that are trained: `python benchmarks/training.py [width]`.
+"""Trainings that reduce, beside networks of 4000 neurons that are trained: `python benchmarks/training.py [width] [--json]`.
 
 Every row is the exact risk and the risk of one network with quasi-random directions (random sizes for the Gaussian start),
-both without samples of the inputs, at the same times. The last column is the time of a warm reduced run and of the network.
+both without samples of the inputs, at the same times. The last columns are the times of a warm reduced run and of the
+network.
 """
 
+import argparse
+import json
 import sys
 import time
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from measuring import markdown, time_text
 
 import mfsym as mf
 
@@ -74,18 +78,36 @@ def row(name: str, width: int) -> dict:
     }
 
 
+def measure(width: int = 4000, names: tuple[str, ...] = tuple(ROWS)) -> dict:
+    """Every training, or those with the names."""
+    return {"rows": [{"name": name} | row(name, width) for name in names], "width": width}
+
+
+HEADER = ("training", "times", "exact risk", "network", "difference in %", "exact, warm", "network, with compilation")
+
+
+def table(result: dict) -> str:
+    """The rows as a Markdown table."""
+    note = f"One network of {result['width']:,} neurons each; the risk of both is exact. Float64."
+    return markdown(HEADER, map(_cells, result["rows"]), [note])
+
+
+def _cells(found: dict) -> tuple[str, ...]:
+    times = " ".join(f"{t:g}" for t in found["times"][1:])
+    exact, network = (" ".join(f"{v:.5f}" for v in found[key][1:]) for key in ("exact", "network"))
+    difference = " ".join(f"{100 * v:+.2f}" for v in found["difference"][1:])
+    return found["name"], times, exact, network, difference, *map(time_text, found["seconds"])
+
+
 def main() -> None:
-    """Print one line per training."""
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("width", type=int, nargs="?", default=4000, help="neurons of a network (default 4000)")
+    parser.add_argument("--json", action="store_true", help="print JSON in place of the table")
+    options = parser.parse_args()
     jax.config.update("jax_enable_x64", True)
-    width = int(sys.argv[1]) if len(sys.argv) > 1 else 4000
-    sys.stdout.write(f"Risk at three times: exact | network of {width} | difference in % | seconds warm, network\n")
-    for name in ROWS:
-        found = row(name, width)
-        exact, network = (" ".join(f"{v:.5f}" for v in found[key][1:]) for key in ("exact", "network"))
-        difference = " ".join(f"{100 * v:+.2f}" for v in found["difference"][1:])
-        seconds, wall = found["seconds"]
-        sys.stdout.write(f"{name}: {exact} | {network} | {difference} | {seconds:.3f}, {wall:.1f} (with compilation)\n")
-        sys.stdout.flush()
+    result = measure(options.width)
+    sys.stdout.write((json.dumps(result, indent=2) if options.json else table(result)) + "\n")
 
 
 if __name__ == "__main__":

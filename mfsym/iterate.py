@@ -1,6 +1,8 @@
 """Training step by step: rules that move a state from step to step, recorded every so many of them."""
 
 import abc
+import math
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -129,6 +131,30 @@ def _record(rule: AbstractRule, walk: Walk, save_states: bool) -> PyTree:
     return rule.observe(walk.index, walk.state), walk.state if save_states else None
 
 
+def scan_in_parts(body: Callable, start: PyTree, length: int, plain: bool) -> tuple[PyTree, PyTree]:
+    """`jax.lax.scan(body, start, None, length)` of which reverse differentiation stores about 2 √length carries.
+
+    The steps are cut into about √length parts. Reverse mode stores where each begins, and makes its steps anew for the
+    time that it needs them; nothing else changes. `plain` leaves it out, for a body that has effects.
+    """
+    root = math.isqrt(length)
+    if plain or root < 2:
+        return jax.lax.scan(body, start, None, length=length)
+    divisors = (parts for parts in range(root, root // 4, -1) if length % parts == 0)
+    parts = next(divisors, root)  # without a divisor near the root a rest is left, whose code is compiled as well
+    size, rest = divmod(length, parts)
+
+    def part(count: int) -> Callable:
+        return jax.checkpoint(lambda carry, _: jax.lax.scan(body, carry, None, length=count), prevent_cse=False)
+
+    carry, rows = jax.lax.scan(part(size), start, None, length=parts)
+    rows = jax.tree.map(lambda leaf: leaf.reshape(parts * size, *leaf.shape[2:]), rows)
+    if rest:
+        carry, others = part(rest)(carry, None)
+        rows = jax.tree.map(lambda early, late: jnp.concatenate([early, late]), rows, others)
+    return carry, rows
+
+
 @eqx.filter_jit
 def _run(rule, state, steps: int, record_every: int, save_states: bool, control: Control):
     rule, stop, shown = rule.prepare(), control.levels, control.progress
@@ -140,10 +166,10 @@ def _run(rule, state, steps: int, record_every: int, save_states: bool, control:
 
     def stretch(carry, _):
         row = _record(rule, carry[0], save_states), ~carry[0].ended
-        return jax.lax.scan(one_step, carry, None, length=record_every)[0], row
+        return scan_in_parts(one_step, carry, record_every, shown)[0], row
 
     start = (_start(rule, state), open_meter(shown))
-    (walk, bar), (records, reached) = jax.lax.scan(stretch, start, None, length=steps // record_every)
+    (walk, bar), (records, reached) = scan_in_parts(stretch, start, steps // record_every, shown)
     close_meter(shown, bar)
     last = _record(rule, walk, save_states)
     records = jax.tree.map(lambda early, end: jnp.concatenate([early, end[None]]), records, last)

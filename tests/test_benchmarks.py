@@ -1,8 +1,11 @@
-"""The Monte Carlo scheme of benchmarks/: its samples, its estimates of G and V, and where it goes. No times."""
+"""The Monte Carlo scheme of benchmarks/: its samples, its estimates of G and V, and where it goes; then every other
+benchmark at tiny sizes. No times."""
 
-import importlib.util
+import importlib
+import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -21,12 +24,8 @@ DIM, DIM_H = 10, 3
 THETA = np.array([0.05, 0.3, 0.6, 0.9, 1.2, 1.5])
 
 
-def load(name):
-    spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
+sys.path.append(str(FOLDER))  # where scripts find each other
+load = importlib.import_module
 
 
 published = load("published_step")
@@ -146,8 +145,7 @@ def test_python_loop_keeps_every_state(monkeypatch):
     np.testing.assert_allclose(row["found"]["risk"], reference, rtol=1e-3)
 
 
-def test_readme_table_can_be_renewed(monkeypatch):
-    monkeypatch.syspath_prepend(str(FOLDER))
+def test_readme_table_can_be_renewed():
     run = load("run")
     page = (FOLDER / "README.md").read_text(encoding="utf-8")
     for name in run.BENCHMARKS:
@@ -177,3 +175,96 @@ def test_a_sweep_agrees_with_single_runs():
     sweep = load("sweep")
     rows = sweep.measure(counts=(3,), turns=1)["rows"]
     assert rows[0]["count"] == 3 and rows[0]["difference"] < 1e-5
+
+
+def test_run_writes_results_after_every_benchmark(tmp_path, monkeypatch, capsys):
+    run = load("run")
+    first = SimpleNamespace(measure=lambda: {"rows": [1]}, table=lambda result: f"rows {result['rows']}")
+
+    def break_down():
+        raise RuntimeError
+
+    second = SimpleNamespace(measure=break_down)
+    first.FIGURE, first.save_figure = "Alt", lambda result, platform, folder: folder / f"first-{platform}.png"
+    where = jax.devices()[0].platform
+    page = tmp_path / "README.md"
+    page.write_text(f"<!-- first on {where}: written by run.py -->\nold\n<!-- end of first on {where} -->\n", "utf-8")
+    monkeypatch.setattr(run, "BENCHMARKS", {"first": first, "second": second})
+    monkeypatch.setattr(run, "FOLDER", tmp_path)
+    monkeypatch.setattr(sys, "argv", ["run.py"])
+    with pytest.raises(RuntimeError):
+        run.main()
+    found = json.loads((tmp_path / f"results-{where}.json").read_text("utf-8"))["first"]
+    assert found["rows"] == [1] and {"date", "device", "default_dtype", "versions"} <= set(found["environment"])
+    assert f"![Alt](first-{where}.png)\n\nrows [1]\n- Measured" in page.read_text("utf-8")
+    assert "== first" in capsys.readouterr().out
+
+
+def test_exponents_are_those_of_the_larger_sizes():
+    cost = load("cost")
+    assert cost.exponent([1, 2, 4, 8, 16], [7.0, 7.0, 16.0, 64.0, 256.0]) == pytest.approx(2)
+
+
+def test_cost_is_measured_and_drawn(tmp_path):
+    cost = load("cost")
+    result = cost.measure(shrink=64, turns=1, names=("gradient step", "exact velocity", "grid, one velocity"))
+    assert [row["size"] for row in result["rows"]] == ["m", "n", "d", "m", "d", "cells", "modes"]
+    for row in result["rows"]:
+        ratios = np.divide(row["sizes"][1:], row["sizes"][:-1])
+        np.testing.assert_allclose(ratios, 2, rtol=0.02)  # labels are odd
+        assert len(row["sizes"]) >= 4 and all(second > 0 for second in row["seconds"]) and np.isfinite(row["time_exponent"])
+    assert "m = 16 to 256" in cost.table(result)
+    assert cost.save_figure(result, "cpu", tmp_path).stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("method", ["grid", "characteristics"])
+def test_cost_of_a_solve_is_that_of_the_equation(method):
+    cost = load("cost")
+    sizes = {"cells": 32, "modes": 12} if method == "grid" else {"nodes": 65, "modes": 12}
+    solve, (reduced,) = cost.reduced_solve(method, **sizes)
+    record = jax.jit(solve)(reduced)
+    np.testing.assert_allclose(record["risk"], mf.solve_reduced(reduced, jnp.array([0.0, 10.0]), method=method).risk)
+    velocity, (arrays, state) = cost.reduced_velocity(method, **sizes)
+    assert jax.tree.map(jnp.shape, velocity(arrays, state)) == jax.tree.map(jnp.shape, state)
+
+
+def test_derivatives_are_compared_with_the_solve():
+    gradients = load("gradients")
+    way = gradients.contenders(gradients.descent_solve(16, 24, 30))
+    values = {name: run.step() for name, run in way.items()}
+    np.testing.assert_allclose([values["forward"][0], values["reverse"][0]], values["plain"], rtol=1e-12)
+    np.testing.assert_allclose(values["forward"][1], values["reverse"][1], rtol=1e-9)
+    for run in way.values():
+        run.advance()
+    rows = gradients.rows_of("descend", {1: (30, way), 2: (60, way)})
+    assert rows[0]["growth"] is None and rows[1]["growth"] == pytest.approx(1)  # the same code at both lengths
+    assert rows[1]["reverse_over_plain"] > rows[1]["forward_over_plain"] / 10 > 0
+    result = {"rows": rows, "turns": 1, "cells": 24, "width": 16, "samples": 24}
+    assert "| 60 " in gradients.table(result)
+
+
+def test_the_product_with_a_vector_is_that_of_the_velocity():
+    runs = load("gradients").velocity_contenders(24)
+    velocity, (_, tangent), (along, *_) = (run.step() for run in runs.values())
+    product = sum(float(jnp.sum(leaf)) for leaf in jax.tree.leaves(along))
+    assert velocity.shape == (2, 24) and float(jnp.sum(tangent)) == pytest.approx(product, rel=1e-9)
+
+
+def test_large_clouds_at_a_small_size():
+    large = load("large")
+    result = large.measure(neurons=64, dim=8, samples=16, steps=2, exact_sizes=(2048, 6), turns=1)
+    run = result["descent"]
+    assert run["dtype"] == "float32" and len(run["risk"]) == 2 and run["risk"][1] < run["risk"][0]
+    assert 2**25 < run["resident_bytes"] < large.LIMIT
+    assert run["resident_bytes"] < 2**30  # of the child alone, without what this process has held
+    for row in result["exact"]:
+        assert row["matrix_bytes"] == 2048**2 * 8 and 0 < row["temporary_bytes"] < row["matrix_bytes"] / 4
+    assert "of an m × m matrix" in large.table(result)
+
+
+def test_studies_have_tables():
+    training, detection = load("training"), load("detection")
+    result = training.measure(32, ("second layer only",))
+    assert len(result["rows"]) == 1 and "second layer only" in training.table(result)
+    found = detection.measure(1, kinds=detection.targets.KINDS[:1], evaluations=("plain",))
+    assert [row["draws"] for row in found["rows"]] == [1, 1] and "| norm" in detection.table(found)
