@@ -13,7 +13,7 @@ import mfsym as mf
 
 SIZES = {"cells": 32, "nodes": 31, "modes": 12}
 TIGHT = {"rtol": 1e-10, "atol": 1e-11}
-RADIAL, SIGNED = ((6, 2), (12, 3), (20, 5)), ((5, 1), (12, 1))
+RADIAL, SIGNED = ((6, 2), (9, 3), (14, 4), (20, 5)), ((5, 1), (8, 1), (12, 1))
 NAMES = ("target scale", "first mode of the density", "second mode", "mass of τ⁺", "mass of τ⁻", "time")
 
 
@@ -143,7 +143,9 @@ class Network(NamedTuple):
 
 def draw_networks(count, dim, last, generator):
     def cloud():
-        return mf.Particles(jnp.asarray(generator.standard_normal(WIDTH)), jnp.asarray(generator.standard_normal((WIDTH, dim))))
+        return mf.Particles(
+            jnp.asarray(generator.standard_normal(WIDTH)), jnp.asarray(generator.standard_normal((WIDTH, dim)))
+        )
 
     def one():
         point = [generator.uniform(0.6, 1.6), generator.uniform(-0.2, 0.2), generator.uniform(*last)]
@@ -186,7 +188,9 @@ def test_the_particle_route(descent, count, last, kind):
         value = lambda p: particle_value(p, network, kind, descent)  # noqa: E731, B023
         step = 1e-3 * np.minimum(1.0, network.point[-1])  # a small part of a learning rate
         differences = fourth_order_differences(value, network.point, float(step))
-        errors.append([relative(found, differences) for found in particle_derivatives(network.point, network, kind, descent)])
+        errors.append(
+            [relative(found, differences) for found in particle_derivatives(network.point, network, kind, descent)]
+        )
     names = DESCENT_NAMES if descent else FLOW_NAMES
     report(f"{'descent' if descent else 'flow'}, {kind}", np.array(errors), names)
     assert np.max(errors) < 1e-5
