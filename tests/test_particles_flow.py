@@ -246,7 +246,7 @@ CLOUD = random_cloud(4, dim=5)
         (lambda: solve_particles(RADIAL, CLOUD, TS, key=KEY), "`key` must be left out"),
         (lambda: solve_particles(RADIAL, CLOUD, TS, step=-1.0), "`step` must be a positive number"),
         (lambda: solve_particles(RADIAL, CLOUD, TS, derivative="both"), "`derivative` must be one of"),
-        (lambda: solve_particles(RADIAL, CLOUD, TS, dtype=jnp.int32), "`dtype` must be a floating type"),
+        (lambda: solve_particles(RADIAL, CLOUD, TS, dtype=jnp.int32), "`dtype` must be float32 or float64"),
         (lambda: solve_particles(RADIAL, eqx.tree_at(lambda c: c.a, CLOUD, CLOUD.a * jnp.nan), TS), "`cloud` must be"),
         (
             lambda: solve_particles(mf.Problem(mf.Gaussian(5), mf.FunctionTarget(jnp.sum)), CLOUD, TS),

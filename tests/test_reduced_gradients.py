@@ -43,7 +43,7 @@ def test_both_modes_against_central_differences(method):
 
 @pytest.mark.slow
 def test_where_the_limiter_is_active():
-    """Late on a coarse grid the limiter works; its factor is held constant in differentiation."""
+    """Late on a coarse grid the limiter works, and its factor is differentiated like the rest."""
     problem = mf.Problem(mf.Gaussian(12), mf.SubspaceNorm(3))
     run = mf.solve_reduced(mf.reduce(problem, **SIZES), jnp.array([0.0, 30.0]), rtol=1e-10, atol=1e-10)
     dynamics = GridDynamics(run.model, half_width=2)

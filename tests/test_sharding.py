@@ -95,7 +95,7 @@ GRADIENTS = ["gradient, exact", "gradient, data"]
 
 @pytest.mark.slow
 @pytest.mark.float32
-@pytest.mark.parametrize("names", [FLOWS, GRADIENTS])
+@pytest.mark.parametrize("names", [FLOWS, GRADIENTS, ["resumed"]])
 def test_every_rule_and_every_gradient_on_eight_devices(names):
     (report,) = finish([start(RUNS, *names, devices=8)])
     check_same(report, names)

@@ -110,9 +110,7 @@ class GridDynamics(AbstractDynamics):
             rest = 1 - part
             held, needed = rest * held, jnp.maximum(rest * needed, lost - part * state)
         # The quotient comes last: XLA keeps quotients, and computes anew what follows them wherever it is used.
-        factor = held / jnp.maximum(needed, jnp.finfo(state.dtype).tiny)
-        # Held constant in differentiation: the switches have no useful derivative.
-        return jax.lax.stop_gradient(jnp.clip(factor, 0.0, 1.0))
+        return jnp.clip(_share(held, jnp.maximum(needed, jnp.finfo(state.dtype).tiny)), 0.0, 1.0)
 
     def transport(self, values: Values, slope: Float[Array, " faces"]) -> Float[Array, "2 cells"]:
         """−∂_θ(±V τ^±) in every cell from upwind values at the faces; conserves the mass of each sign."""
@@ -157,6 +155,18 @@ class GridDynamics(AbstractDynamics):
 def _total(terms: Iterable[Array]) -> Array:
     """Their sum, without the integer 0 that Python would start from."""
     return functools.reduce(jnp.add, terms)
+
+
+@jax.custom_jvp
+def _share(held: Array, needed: Array) -> Array:
+    """held / needed, whose derivative does not square a density that may be as small as the smallest float."""
+    return held / needed
+
+
+@_share.defjvp
+def _share_jvp(primals, tangents):
+    share = primals[0] / primals[1]
+    return share, (tangents[0] - share * tangents[1]) / primals[1]
 
 
 def _crossing(slope: Float[Array, " faces"]) -> tuple[Float[Array, "2 cells"], Float[Array, "2 cells"]]:
