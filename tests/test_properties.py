@@ -116,6 +116,7 @@ def test_risk_falls_and_densities_stay_positive(dimensions, target, scale, plus,
             np.testing.assert_allclose(start / start[0], np.array([plus, minus]) / plus, rtol=1e-12)
 
 
+@pytest.mark.slow
 @RUNS
 @given(st.sampled_from(DRAWN), scales, scales, masses)
 def test_scaling_laws(dimensions, target, scale, mass):
@@ -133,6 +134,7 @@ def turned(cloud, matrix):
     return mf.Particles(cloud.a, cloud.b @ matrix.T)
 
 
+@pytest.mark.slow
 @RUNS
 @given(seeds, scales)
 def test_rotations_of_everything_commute(seed, scale):
@@ -146,6 +148,7 @@ def test_rotations_of_everything_commute(seed, scale):
     np.testing.assert_allclose(turned(there.final, rotation).b, here.final.b, atol=1e-8)
 
 
+@pytest.mark.slow
 @RUNS
 @given(seeds, scales)
 def test_closed_clouds_stay_closed(seed, scale):
@@ -175,6 +178,7 @@ def test_a_paired_cloud_starts_at_the_risk_of_the_limit(seed, mass, scale):
     assert float(limit) == pytest.approx(scale**2, rel=1e-5)  # ½ d_H scale², but for the tail of 8 modes
 
 
+@pytest.mark.slow
 @RUNS
 @given(seeds, scales)
 def test_what_is_kept_of_a_run_does_not_change_it(seed, scale):
@@ -220,7 +224,8 @@ def cloud_of_clouds():
     return mf.sphere_cloud(clouds(), width=8, key=jax.random.key(0))
 
 
-@pytest.mark.parametrize("solver", [pytest.param(s, marks=pytest.mark.slow) if s == "several angles" else s for s in SINGLE])
+@pytest.mark.slow
+@pytest.mark.parametrize("solver", SINGLE)
 def test_single_precision_beside_double(solver):
     tolerance, solve = SINGLE[solver]
     single, double = solve(jnp.float32), solve(jnp.float64)
