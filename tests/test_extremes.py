@@ -118,9 +118,9 @@ def test_the_closed_solution_in_80_digits(plus, minus, target):
 
 
 # In high dimension the two methods resolve the narrow law of the angle, 1/√d wide, in unrelated ways.
+@pytest.mark.slow
 @pytest.mark.parametrize(("dim", "dim_h"), [(2, 1), (1000, 5), (1000, 999), (10000, 5)])
 def test_methods_agree_in_any_dimension(dim, dim_h):
-    # d_H = 999 and its like: the features are the same after an exchange of H and its complement, the target is not.
     reduced = mf.reduce(mf.Problem(mf.Gaussian(dim), mf.SubspaceNorm(dim_h)), cells=400, nodes=511, modes=64)
     ts = np.array([0.0, 1.0, 10.0])
     grid, labels = (mf.solve_reduced(reduced, ts, method=m, derivative="forward") for m in ("grid", "characteristics"))

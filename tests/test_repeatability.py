@@ -102,7 +102,10 @@ def compiled():
     logger.removeHandler(handler)
 
 
-@pytest.mark.parametrize("name", COMPUTED)
+LONG = {"hyperboloid", "heavy ball", "fresh samples", "descend on samples", "moments", "defect"}
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in LONG else n for n in COMPUTED])
 def test_new_numbers_compile_nothing_and_equal_keys_give_equal_bits(name, compiled):
     compute = COMPUTED[name]
     first = bits(compute(1.0, 0))
