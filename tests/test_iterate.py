@@ -31,11 +31,10 @@ def test_a_scan_in_parts_is_the_scan(length):
 
 def test_reverse_differentiation_of_descent_keeps_few_states():
     """Temporary memory of the gradient for sixteen times as many steps: less than five times as much."""
-    x = jax.random.normal(jax.random.key(1), (8, 4))
     cloud = mf.sphere_cloud(mf.Problem(mf.Gaussian(4), mf.SubspaceNorm(2)), width=128, key=jax.random.key(0))
 
     def last_risk(scale, steps, record_every):
-        problem = mf.Problem(mf.Empirical(x), mf.SubspaceNorm(2, scale))
+        problem = mf.Problem(mf.Gaussian(4), mf.SubspaceNorm(2, scale))
         return mf.descend(problem, cloud, steps, learning_rate=0.05, record_every=record_every).risk[-1]
 
     def gradient(steps, record_every):
