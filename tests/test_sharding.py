@@ -19,7 +19,7 @@ import mfsym as mf
 REPOSITORY = Path(__file__).resolve().parent.parent
 RUNS = REPOSITORY / "tests" / "sharded_runs.py"
 # JAX catches SIGTERM, and a process that waits for another one waits for ever
-LIMIT = ["timeout", "-k", "5", "300"]
+LIMIT = ["timeout", "-k", "5", "600"]
 SHARDED = [["neurons"], [None, "neurons"]]  # one cloud, one for each time
 WIDTH, DIM = 1024, 5  # of the clouds whose communication is looked at
 
