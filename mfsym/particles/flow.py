@@ -160,11 +160,25 @@ def _check_range(cloud: PyTree) -> None:
 
 def _sizes(cloud: PyTree) -> list[float]:
     """Root mean square of the neurons in every leaf; for Particles |a| and ‖b‖."""
-    leaves = [np.asarray(leaf, float) for leaf in jax.tree.leaves(cloud)]
-    peaks = [float(np.max(np.abs(leaf))) or 1.0 for leaf in leaves]  # taken out, so that no square overflows
-    return [
-        peak * float(np.sqrt(np.sum((leaf / peak) ** 2) / leaf.shape[0])) for leaf, peak in zip(leaves, peaks, strict=True)
-    ]
+    sizes = []
+    for leaf in jax.tree.leaves(cloud):
+        spread_out = isinstance(leaf, jax.Array) and len(leaf.sharding.device_set) > 1
+        # Its parts stay where they are: this process may not even see all of them.
+        peak, rest = _size_where_it_lies(leaf) if spread_out else _size(np.asarray(leaf, float), np)
+        sizes.append(float(peak) * float(rest))
+    return sizes
+
+
+def _size(leaf: Any, xp: Any) -> tuple[Any, Any]:
+    """The largest entry (1 if it is 0), and the root mean square relative to it, so that no square overflows."""
+    largest = xp.max(xp.abs(leaf))
+    peak = xp.where(largest > 0, largest, xp.ones_like(largest))
+    return peak, xp.sqrt(xp.sum((leaf / peak) ** 2) / leaf.shape[0])
+
+
+@jax.jit
+def _size_where_it_lies(leaf: Array) -> tuple[Array, Array]:
+    return _size(leaf, jnp)
 
 
 def _default_atol(cloud: PyTree, single: bool) -> float:
