@@ -29,6 +29,7 @@ def test_a_scan_in_parts_is_the_scan(length):
         np.testing.assert_allclose(one, other, rtol=1e-6 if one.dtype == jnp.float32 else 1e-14)
 
 
+@pytest.mark.slow
 def test_reverse_differentiation_of_descent_keeps_few_states():
     """Temporary memory of the gradient for sixteen times as many steps: less than five times as much."""
     cloud = mf.sphere_cloud(mf.Problem(mf.Gaussian(4), mf.SubspaceNorm(2)), width=128, key=jax.random.key(0))

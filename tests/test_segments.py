@@ -132,6 +132,7 @@ def test_a_bar_for_rules(capfd):
     assert "100" in capfd.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_memory_of_an_optimiser_is_kept(tmp_path, standard_promotion):
     problem = mf.Problem(mf.Gaussian(4), mf.SubspaceNorm(2))
     cloud = mf.sphere_cloud(problem, width=8, key=jax.random.key(0))

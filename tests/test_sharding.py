@@ -63,6 +63,7 @@ def check_same(report, names):
 QUICK = ["values, exact", "flow, exact", "adam", "observables", "predictor"]
 
 
+@pytest.mark.slow
 @pytest.mark.float32
 def test_eight_devices_give_what_one_gives():
     (report,) = finish([start(RUNS, *QUICK, "--communication", devices=8)])

@@ -86,6 +86,7 @@ def test_a_level_that_is_never_reached_changes_nothing():
     assert "stopped_at" not in plain.stats
 
 
+@pytest.mark.slow
 def test_levels_are_arrays_under_jit_vmap_and_grad():
     traces = []
 

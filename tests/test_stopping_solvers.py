@@ -61,6 +61,7 @@ def test_closed_solutions_stop_at_records():
                 mf.solve_reduced(reduced, TS, **refused)
 
 
+@pytest.mark.slow
 def test_the_moments_of_an_odd_target():
     reduced = mf.reduce(SKEWED, structure="odd")
     plain, run = stops_in_the_middle(lambda **host: mf.solve_reduced(reduced, TS, **host))
@@ -71,6 +72,7 @@ def test_the_moments_of_an_odd_target():
     assert estimated.as_dict()["error"]["risk"][-1] is None
 
 
+@pytest.mark.slow
 def test_finite_steps_stop_in_flow_time(tmp_path):
     training = mf.Training(step=0.05, momentum=0.5)
     cloud = cloud_of(PROBLEM)

@@ -134,6 +134,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_another_process_goes_on_with_the_same_bits(tmp_path, runs):
     problem = mf.Problem(mf.Gaussian(6), mf.SubspaceNorm(2))
     mf.save(tmp_path / "both", (runs["grid"], problem))

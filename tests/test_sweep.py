@@ -63,6 +63,7 @@ def test_a_list_gets_numbers_and_early_ends_are_named():
     assert bool(caught.value.solution["good"].succeeded)
 
 
+@pytest.mark.slow
 def test_clouds_of_every_width_and_seed():
     """A tiled cloud is the same network: the run of a small cloud by itself is found again."""
     problem = problems()["d = 6"]
