@@ -1,6 +1,5 @@
 """Properties that hold for all values: drawn by hypothesis inside fixed shapes, so that they share compiled code."""
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -140,12 +139,15 @@ def turned(cloud, matrix):
 def test_rotations_of_everything_commute(seed, scale):
     rng = np.random.default_rng(seed)
     rotation = np.linalg.qr(rng.standard_normal((4, 4)))[0]
-    cloud = mf.Particles(rng.standard_normal(8), rng.standard_normal((8, 4)))
+    # |a| < ‖b‖ stays so: no neuron comes to b = 0, where the flow is not unique
+    directions = rng.standard_normal((8, 4))
+    cloud = mf.Particles(rng.uniform(-1, 1, 8), 1.5 * directions / np.linalg.norm(directions, axis=1, keepdims=True))
     own, other = (mf.Rotated(mf.SubspaceNorm(2, scale), matrix) for matrix in (np.eye(4), rotation))
-    here = mf.solve_particles(mf.Problem(mf.Gaussian(4), own), cloud, TIMES, derivative="forward")
-    there = mf.solve_particles(mf.Problem(mf.Gaussian(4), other), turned(cloud, rotation.T), TIMES, derivative="forward")
+    options = {"step": 0.05, "derivative": "forward"}  # the error of an adaptive step is measured along the axes
+    here = mf.solve_particles(mf.Problem(mf.Gaussian(4), own), cloud, TIMES, **options)
+    there = mf.solve_particles(mf.Problem(mf.Gaussian(4), other), turned(cloud, rotation.T), TIMES, **options)
     np.testing.assert_allclose(there.risk, here.risk, rtol=1e-9)
-    np.testing.assert_allclose(turned(there.final, rotation).b, here.final.b, atol=1e-8)
+    np.testing.assert_allclose(turned(there.final, rotation).b, here.final.b, atol=1e-10)
 
 
 @pytest.mark.slow
@@ -186,7 +188,8 @@ def test_what_is_kept_of_a_run_does_not_change_it(seed, scale):
     cloud = mf.sphere_cloud(problem, width=8, key=jax.random.key(seed))
     kept, plain = (mf.solve_particles(problem, cloud, TIMES, save_states=s, derivative="forward") for s in (True, False))
     np.testing.assert_allclose(kept.risk, plain.risk, rtol=1e-13)
-    assert plain.states is None and eqx.tree_equal(jax.tree.map(lambda leaf: leaf[-1], kept.states), kept.final)
+    assert plain.states is None
+    np.testing.assert_allclose(kept.states.b[-1], kept.final.b, rtol=1e-12, atol=1e-14)
 
 
 # ---- single precision beside double ----
