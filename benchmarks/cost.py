@@ -56,7 +56,8 @@ def gradient_step(m: int, n: int, d: int) -> tuple[Callable, tuple]:
 def exact_velocity(m: int, d: int) -> tuple[Callable, tuple]:
     """v of the population risk."""
     problem, cloud = problem_of(m, d, mf.Gaussian(d))
-    return mf.risk_of(problem).prepare().velocity, (cloud,)
+    risk = mf.risk_of(problem).prepare()
+    return lambda cloud: risk.velocity(cloud), (cloud,)
 
 
 def reduced_velocity(method: str, **sizes: int) -> tuple[Callable, tuple]:
