@@ -36,13 +36,18 @@ def smallest_scale(reduced: Any) -> Any:
 
 
 def check_range(reduced: Any) -> None:
-    """Squares of the masses, of which the risk is made, must be ordinary numbers of the floating type."""
+    """Masses, and the squares of which the risk is made, must be ordinary numbers of the floating type.
+
+    The square of the start may be rounded to 0 beside that of a target: neurons of mass 1e-200 grow to the target's.
+    """
     found = _masses_that_matter(reduced)
     if any(map(is_traced, found)):
         return
     kind = jnp.finfo(reduced.dtype)
-    least, most = np.sqrt(float(kind.tiny) / float(kind.eps)), np.sqrt(float(kind.max) * float(kind.eps))
-    if not all(each == 0 or least < each < most for each in found):
+    tiny = float(kind.tiny) / float(kind.eps)
+    least, most = np.sqrt(tiny), np.sqrt(float(kind.max) * float(kind.eps))
+    bounds = zip(found, (tiny if found[1] else least, least), strict=True)
+    if not all(each == 0 or bound < each < most for each, bound in bounds):
         expected = f"one whose masses have squares that {kind.dtype} can hold, between {least:.0e} and {most:.0e}"
         got = Words(f"one of mass {found[0]:.3g} with a target of mass {found[1]:.3g}")
         raise argument_error("reduced", expected, got, "Scale the target and the start of the problem, or use float64.")

@@ -130,9 +130,9 @@ def _names(code: types.CodeType) -> set[str]:
     return set(code.co_names).union(*inner)
 
 
-def _belongs(value: Any, module: str) -> bool:
+def _belongs(value: Any, module: str | None) -> bool:
     """Whether a global is data, or a function or class of the same module; others are told by the code that names them."""
-    return not isinstance(value, types.ModuleType) and (not callable(value) or value.__module__ == module)
+    return not isinstance(value, types.ModuleType) and (not callable(value) or getattr(value, "__module__", None) == module)
 
 
 def _contents(cell: Any) -> Any:
