@@ -1,6 +1,6 @@
 """Many problems at once: reductions of the same shape in one vmapped solve, and clouds of several widths and seeds."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import equinox as eqx
@@ -143,11 +143,19 @@ def sweep(
             for (label, problem), k in zip(table.items(), keys, strict=True)
         }
     found = Sweep(tuple(table), ts, solutions, clouds)
-    early = [label for label in table if not bool(solutions[label].succeeded)]
+    early = {name: run for name, run in _all_runs(found) if not bool(run.succeeded)}
     if throw and early:
-        sentence = solutions[early[0]].sentence()
-        raise SolveError(f"{len(early)} of {len(table)} problems ended early ({', '.join(early)}): {sentence}", found)
+        sentence = next(iter(early.values())).sentence()
+        raise SolveError(f"{len(early)} of the runs ended early ({'; '.join(early)}): {sentence}", found)
     return found
+
+
+def _all_runs(found: Sweep) -> Iterator[tuple[str, Solution]]:
+    """Every single run by a name."""
+    yield from found.solutions.items()
+    for label, by_width in found.clouds.items():
+        for width, runs in by_width.items():
+            yield from ((f"{label}, {width} neurons, seed {i}", _item(runs, i)) for i in _seeds(runs))
 
 
 def _labelled(problems: Any) -> dict[str, Problem]:

@@ -1,6 +1,8 @@
 """Many problems at once: the same numbers as one by one, under their labels."""
 
+import functools
 import json
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -57,10 +59,21 @@ def test_arrays_words_and_json(swept):
 def test_a_list_gets_numbers_and_early_ends_are_named():
     found = mf.sweep([mf.Problem(mf.Gaussian(3), mf.SubspaceNorm(3))], TS)
     assert found.labels == ("0",)
-    with pytest.raises(mf.SolveError, match="1 of 2 problems ended early \\(no grid\\)") as caught:
+    with pytest.raises(mf.SolveError, match="1 of the runs ended early \\(no grid\\)") as caught:
         nan = mf.Problem(mf.Gaussian(6), mf.SubspaceNorm(2, scale=1e200))
         mf.sweep({"good": problems()["d = 6"], "no grid": nan}, TS, **SIZES)
     assert bool(caught.value.solution["good"].succeeded)
+
+
+def test_clouds_that_end_early_are_named_too(monkeypatch):
+    short = functools.partial(mf.solve_particles, max_steps=1)
+    monkeypatch.setattr(sys.modules["mfsym.sweep"], "solve_particles", short)
+    closed = mf.Problem(mf.Gaussian(3), mf.SubspaceNorm(3))
+    with pytest.raises(
+        mf.SolveError, match="2 of the runs ended early \\(0, 2 neurons, seed 0; 0, 2 neurons, seed 1\\)"
+    ) as caught:
+        mf.sweep([closed], TS, widths=(2,), seeds=2)
+    assert bool(caught.value.solution["0"].succeeded)
 
 
 @pytest.mark.slow

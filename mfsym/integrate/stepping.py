@@ -1,5 +1,7 @@
 """How to step."""
 
+import math
+
 import equinox as eqx
 from jaxtyping import Array, Float
 
@@ -31,3 +33,13 @@ class Stepping(eqx.Module):
         self.derivative = check_choice("derivative", derivative, tuple(ADJOINTS))
         self.max_steps = check_integer("max_steps", max_steps, 1, "It bounds the number of steps of a run.")
         self.save_states, self.control = bool(save_states), Control() if control is None else control
+
+
+def enough_steps(known: float, records: int) -> int:
+    """A bound for a run of about `known` steps of one size and `records` times to land on: a power of 4 from 16 on.
+
+    In reverse mode a run stores √(2 bound) of its states, which for large clouds must not be more than it needs; it
+    is a constant of compiled code, so that few values serve all runs.
+    """
+    needed = math.ceil(1.01 * known) + records + 2  # 1 %: the sum of many rounded steps
+    return 4 ** max(2, math.ceil(math.log(needed, 4)))

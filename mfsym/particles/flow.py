@@ -1,7 +1,6 @@
 """The flow of a cloud of neurons."""
 
 import dataclasses
-import math
 from typing import Any
 
 import jax
@@ -22,7 +21,7 @@ from ..errors import (
     is_traced,
     positive_number,
 )
-from ..integrate import AbstractDynamics, Stepping, cast_floats, integrate, require_complete
+from ..integrate import AbstractDynamics, Stepping, cast_floats, enough_steps, integrate, require_complete
 from ..neurons import Particles
 from ..problem.problem import Problem
 from ..problem.training import Training
@@ -98,7 +97,8 @@ def solve_particles(
     closed form exists, and the training risk on a data set. `step` alone asks for Euler steps of that length, which
     is gradient descent with this rate; otherwise steps are adaptive (Tsitouras 5(4)) with `rtol` and `atol`, by
     default 1e-6 and 1e-9 in float64, 1e-4 and 1e-6 in float32, where `atol` is less for neurons smaller than 1.
-    `derivative` is the mode of differentiation through the run, "reverse" or "forward". `dtype` replaces the floating
+    `derivative` is the mode of differentiation through the run, "reverse" (which keeps √(2 `max_steps`) clouds at once:
+    lower it for large ones) or "forward". `dtype` replaces the floating
     type of the cloud. `save_states` keeps every cloud. `progress` shows a bar on stderr; `stop`, a `Stop`, ends the run
     early; `checkpoint`, a `Checkpoints`, writes files from which the same call goes on. `block_size` is that of `risk_of`.
     Returns a Solution: `risk`, `mass_plus`, `mass_minus`, `alignment_plus`, `alignment_minus`, `distance_plus`,
@@ -124,7 +124,7 @@ def solve_particles(
         atol=_default_atol(cloud, single) if atol is None else atol,
         step=step,
         derivative=derivative,
-        max_steps=_enough_steps(times, step) if max_steps is None else max_steps,
+        max_steps=_bound_on_steps(times, step) if max_steps is None else max_steps,
         save_states=save_states,
         control=control,
     )
@@ -210,7 +210,7 @@ def check_sampling(samples: Any, step: Any) -> None:
         raise argument_error("step", "a positive number where `samples` is given", step, "Pass for example step=0.01.")
 
 
-def _enough_steps(ts: Float[Array, " T"], step: Float[Array, ""] | None) -> int:
+def _bound_on_steps(ts: Float[Array, " T"], step: Float[Array, ""] | None) -> int:
     if step is None or is_traced(step) or is_traced(ts):
         return _MAX_STEPS
-    return max(_MAX_STEPS, math.ceil(1.01 * float(np.asarray(ts)[-1]) / float(step)) + 2)
+    return enough_steps(float(np.asarray(ts)[-1]) / float(step), len(ts))

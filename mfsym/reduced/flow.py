@@ -35,7 +35,6 @@ from .labels import LabelDynamics, LabelState, reaches_zero
 from .moment_flow import descend_moments, solve_moments
 from .moments import OddReduction
 from .point import PointReduction
-from .quotient import AngleReduction
 from .scales import check_range, smallest_scale
 
 _ROUND_OFF = 1e-6  # of the largest density: what a state in float32 may be below 0
@@ -78,7 +77,7 @@ def solve_reduced(
       rtol, atol: tolerances of a time step; by default 1e-6 and 1e-6 on a grid, 1e-9 and 1e-10 for characteristics,
         1e-10 and 1e-12 for moments, and 1e-4 and 1e-6 (moments: 1e-5 and 1e-7) in float32; on a grid `atol` is less
         where the masses of the start or of the target are below 1.
-      max_steps, throw, progress: bound on the steps; raise SolveError on an early end; show a progress bar on stderr.
+      max_steps, throw, progress: bound on adaptive steps; raise SolveError on an early end; show a progress bar on stderr.
       initial: state to start from instead of the reduction's own, for example `solution.final` of an earlier run, or,
         for an odd target, the moments E[c cᵀ], c = (a, b), of any start that is invariant under c ↦ −c.
       error: also run with half the cells (or labels) and twice the modes, and once with tighter steps, and report the
@@ -104,38 +103,41 @@ def solve_reduced(
         raise argument_error("error", "False for a run with `initial`", error, "Estimate the error of a whole run.")
     dtype = reduced.dtype if dtype is None else check_floating(dtype)
     options: dict[str, Any] = {"derivative": derivative, "max_steps": max_steps, "control": control}
+    reduced, ts = cast_floats((reduced, ts), dtype)
     if isinstance(reduced, OddReduction):
-        odd: OddReduction
-        odd, ts = cast_floats((reduced, ts), dtype)
-        given = {"method": method, "initial": initial, "rtol": rtol, "atol": atol}
-        finite = None if training is None else step_of_moments(training, ts, method)
-        if finite is not None:
-            given = {"initial": initial, "throw": throw, "progress": progress, "stop": stop, "checkpoint": checkpoint}
-            return descend_moments(odd, *finite[:2], record_every=finite[2], **given)
-        return solve_moments(odd, ts, **given, error=error, throw=throw, options=options)
+        given = {"initial": initial, "rtol": rtol, "atol": atol, "error": error, "throw": throw}
+        return _solve_odd(reduced, ts, training, method, given, options)
     method = check_choice("method", "grid" if method is None else method, METHODS)
     if isinstance(reduced, PointReduction):
         _stepping(method, dtype, 1, rtol, atol, options)  # for its checks
-        if initial is not None:
-            remedy = "The closed solution starts from the start of the problem."
-            raise argument_error("initial", "left out where no angle is left", initial, remedy)
-        point, ts = cast_floats((reduced, ts), dtype)
-        return _closed_solution(point, ts, training, error, control)
-    angle: AngleReduction | BlockReduction
-    angle, ts = cast_floats((reduced, ts), dtype)
-    check_range(angle)
-    stepping = _stepping(method, dtype, smallest_scale(angle), rtol, atol, options)
-    dynamics = dynamics_of(angle, method, training, stepping.atol)
+        return _closed_solution(reduced, ts, training, initial, error, control)
+    check_range(reduced)
+    stepping = _stepping(method, dtype, smallest_scale(reduced), rtol, atol, options)
+    dynamics = dynamics_of(reduced, method, training, stepping.atol)
     state = dynamics.initial_state() if initial is None else _checked_initial(initial, dynamics.initial_state())
     solution = _run(dynamics, state, ts, stepping, training)
-    if isinstance(angle, BlockReduction) or angle.signed:
+    if isinstance(reduced, BlockReduction) or reduced.signed:
         absent = (("distance_plus", _POSITIONS), ("distance_minus", _POSITIONS))
         solution = dataclasses.replace(solution, absent=absent)
     solution = require_complete(solution, throw)
     if error:
-        estimate = _error_estimate(angle, ts, method, training, stepping, solution, options)
+        estimate = _error_estimate(reduced, ts, method, training, stepping, solution, options)
         solution = eqx.tree_at(lambda s: s.error, solution, estimate, is_leaf=lambda leaf: leaf is None)
     return solution
+
+
+def _solve_odd(
+    reduced: OddReduction, ts: Float[Array, " T"], training: Any, method: Any, given: dict, options: dict
+) -> Solution:
+    """The moment equation, or its finite steps where the training has a step."""
+    finite = None if training is None else step_of_moments(training, ts, method)
+    if finite is None:
+        return solve_moments(reduced, ts, method=method, **given, options=options)
+    steps, rate, every = finite
+    control = options["control"]
+    asked = {"progress": control.progress, "stop": control.stop, "checkpoint": control.checkpoint}
+    start = {"initial": given["initial"], "throw": given["throw"]}
+    return descend_moments(reduced, steps, rate, record_every=every, **start, **asked)
 
 
 def _run(dynamics: Any, state: PyTree, ts: Float[Array, " T"], stepping: Stepping, training: Training | None) -> Solution:
@@ -212,7 +214,10 @@ def with_all_modes(reduced: Any) -> Any:
     return dataclasses.replace(reduced, modes=len(reduced.features.even))
 
 
-def _closed_solution(reduced: Any, ts: Any, training: Training | None, error: bool, control: Control) -> Solution:
+def _closed_solution(reduced: Any, ts: Any, training: Any, initial: Any, error: bool, control: Control) -> Solution:
+    if initial is not None:
+        remedy = "The closed solution starts from the start of the problem."
+        raise argument_error("initial", "left out where no angle is left", initial, remedy)
     control.check_stepped()
     rate = jnp.ones((), ts.dtype) if training is None else _rate_of_point(training).astype(ts.dtype)
     record = reduced.observe(ts * rate)
