@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
 import equinox as eqx
 import jax
@@ -31,6 +32,14 @@ from mfsym.storage.registry import known_classes, known_functions, name_of_class
 def test_what_is_saved_comes_back(tmp_path, name):
     mf.save(tmp_path / "file", THINGS[name])
     assert same(mf.load(tmp_path / "file", functions=GIVEN), THINGS[name])
+
+
+@pytest.mark.float32
+def test_a_file_of_an_earlier_version_is_still_read():
+    """`data/version-1.mfsym` was written by 0.1.0 with JAX_ENABLE_X64=0; no change of format may orphan such files."""
+    found = mf.load(Path(__file__).parent / "data" / "version-1.mfsym")
+    assert found["note"] == ("format", 1) and isinstance(found["unit"], mf.LeakyReLU)
+    assert found["cloud"].a.tolist() == [1, -1] and found["cloud"].b.tolist() == [[1, 0, 0], [0, 2, 0]]
 
 
 def concrete(kind: type) -> set[type]:
