@@ -47,7 +47,7 @@ def particle_solve(width: int, steps: int) -> Solve:
 
     def solve(scale, derivative):
         problem = mf.Problem(mf.Gaussian(DIM), mf.SubspaceNorm(DIM_H, scale))
-        return mf.solve_particles(problem, cloud, jnp.array([0.0, STEP * steps]), step=STEP, derivative=derivative)
+        return mf.solve_particles(problem, cloud, [0.0, STEP * steps], step=STEP, derivative=derivative)
 
     return solve
 

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, PyTree
 
 from ..control import Control
 from ..discrete import take_steps
@@ -116,15 +116,15 @@ def solve_particles(
     step = step if steps is None else steps.step
     check_sampling(samples, step)
     risk = risk_of(problem, samples=samples, key=key, step=step, block_size=block_size)
-    step = None if step is None else positive_number("step", step, "It is the fixed step in flow time.")
+    length = None if step is None else positive_number("step", step, "It is the fixed step in flow time.")
     single = jnp.finfo(jnp.result_type(*jax.tree.leaves(cloud))).bits < 64
     stepping = Stepping(
         "tsit5" if step is None else "euler",
         rtol=(1e-4 if single else 1e-6) if rtol is None else rtol,
         atol=_default_atol(cloud, single) if atol is None else atol,
-        step=step,
+        step=length,
         derivative=derivative,
-        max_steps=_bound_on_steps(times, step) if max_steps is None else max_steps,
+        max_steps=_bound_on_steps(ts, step) if max_steps is None else max_steps,
         save_states=save_states,
         control=control,
     )
@@ -210,7 +210,8 @@ def check_sampling(samples: Any, step: Any) -> None:
         raise argument_error("step", "a positive number where `samples` is given", step, "Pass for example step=0.01.")
 
 
-def _bound_on_steps(ts: Float[Array, " T"], step: Float[Array, ""] | None) -> int:
+def _bound_on_steps(ts: Any, step: Any) -> int:
+    """From the arguments as they were given: plain numbers are known inside of jax.jit too."""
     if step is None or is_traced(step) or is_traced(ts):
         return _MAX_STEPS
     return enough_steps(float(np.asarray(ts)[-1]) / float(step), len(ts))
