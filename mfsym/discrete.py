@@ -9,10 +9,8 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from .errors import Words, argument_error, is_traced
-from .integrate import AbstractDynamics, Stepping, cast_floats, enough_steps, integrate, relative_speed
+from .integrate import AbstractDynamics, Stepping, cast_floats, integrate, relative_speed
 from .solution import Solution
-
-_MAX_STEPS = 65536
 
 
 class DiscreteDynamics(AbstractDynamics):
@@ -75,8 +73,6 @@ def take_steps(
     dtype = jnp.result_type(*jax.tree.leaves(state))
     discrete = DiscreteDynamics(dynamics, step, momentum)
     discrete = cast_floats(discrete, dtype)
-    steps = _MAX_STEPS if is_traced(counts) else enough_steps(float(counts[-1]), 0)
-    options = {"max_steps": steps} | options
     stepping = Stepping("euler", rtol=1.0, atol=1.0, step=1.0, **options)  # a fixed step has no tolerance
     solution = integrate(discrete, discrete.initial_state(state), counts, stepping, model)
     final, states = solution.final[0], None if solution.states is None else solution.states[0]

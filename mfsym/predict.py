@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .errors import argument_error, check_instance, float_array
+from .errors import argument_error, check_instance, float_array, is_traced
 from .neurons import Particles
 from .particles.predictor import predict_cloud
 from .problem.units import AbstractUnit, ReLU
@@ -42,7 +42,7 @@ def predict(network: Solution | Particles, x: Any, *, unit: AbstractUnit | None 
         _check_dimension(x, network.model.dim)
         return jnp.matmul(x.astype(network.model.dtype), network.model.predictor(network.final), precision=_HIGHEST)
     if isinstance(network.model, (AngleReduction, PointReduction)):
-        if isinstance(network.model, AngleReduction):
+        if isinstance(network.model, AngleReduction) and not is_traced(network.model.dim):
             _check_dimension(x, round(float(network.model.dim)))
         return predict_reduced(network, x)
     if isinstance(network.final, Particles):

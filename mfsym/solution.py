@@ -34,7 +34,8 @@ class Solution(eqx.Module):
 
     - `ts` [T]: times of the record; flow time, unless `clock` is "steps".
     - `observables`: dict of [T] arrays. Each is also an attribute, `solution.risk`.
-    - `final`: the state at the last time, or where the run stopped, from which a run can be restarted.
+    - `final`: the state at the last time, or where the run stopped, from which a run can be restarted (but for momentum,
+      which it does not hold, and for closed solutions, which have one start).
     - `states`: the state at every time (leading axis T), or None where they were not asked for.
     - `status`: how the run ended; print it to read the sentence.
     - `valid` [T]: where the record was reached and is finite. What was not reached is NaN.

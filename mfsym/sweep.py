@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
+from .discrete import check_multiples
 from .errors import (
     SolveError,
     Words,
@@ -20,15 +21,19 @@ from .errors import (
     check_times,
     positive_number,
 )
+from .integrate import bound_on_steps
 from .neurons import Particles
 from .particles.flow import solve_particles
 from .particles.initial import initial_cloud
 from .problem.problem import Problem
 from .problem.start import GaussianStart
+from .problem.training import Training
 from .reduce import reduce
 from .reduced.build import default_sizes
 from .reduced.flow import solve_reduced
 from .reduced.kinds import Reduction
+from .reduced.moments import OddReduction
+from .reduced.quotient import AngleReduction
 from .solution import Solution, Status
 
 _REMEDY = "Pass a dict from labels to problems, or a list of problems."
@@ -73,17 +78,18 @@ class Sweep(eqx.Module):
         return {"clouds": runs}
 
     def __str__(self) -> str:
-        """The last record of every problem, and where clouds ran, their mean and its standard error."""
+        """The last valid record of every problem, and where clouds ran, their mean and its standard error."""
         names = [n for n in ("risk", "mass_plus", "mass_minus", "alignment_plus") if self._has(n)]
         width = max(len(label) for label in self.labels) + 12
         lines = [f"{'at t = ' + format(float(self.ts[-1]), 'g'):{width}}" + "".join(f"{name:>24}" for name in names)]
         for label in self.labels:
             run = self.solutions[label]
-            values = "".join(f"{float(run.observables[n][-1]):24.6g}" if n in run.observables else " " * 24 for n in names)
             early = "" if bool(run.status == Status.complete) else f"  {run.sentence()}"
-            lines.append(f"{label:{width}}{values}{early}")
+            lines.append(f"{label:{width}}" + "".join(_spread(run, n) for n in names) + early)
             for m, clouds in self.clouds.get(label, {}).items():
-                lines.append(f"{f'  {m} neurons':{width}}" + "".join(_spread(clouds.observables.get(n)) for n in names))
+                ended = int(np.sum(~np.asarray(clouds.status == Status.complete)))
+                early = f"  {ended} of {len(_seeds(clouds))} ended before: their last valid record" if ended else ""
+                lines.append(f"{f'  {m} neurons':{width}}" + "".join(_spread(clouds, n) for n in names) + early)
         return "\n".join(lines)
 
     def _has(self, name: str) -> bool:
@@ -133,11 +139,11 @@ def sweep(
         if value is not None:
             positive_number(name, value, "It is a tolerance of one time step.")
     keys = jax.random.split(jax.random.key(0) if key is None else check_key(key), len(table))
-    options = {"method": method, "training": training, "rtol": rtol, "atol": atol, "stop": stop}
+    both = {"training": training, "stop": stop} | _finite_steps(training, ts)
+    options = {"method": method, "rtol": rtol, "atol": atol} | both
     solutions = _solve(_reductions(table, cells, nodes, modes), ts, options)
     clouds = {}
     if widths:
-        both = {"training": training, "stop": stop}
         clouds = {
             label: _run_clouds(problem, ts, widths, seeds, k, both)
             for (label, problem), k in zip(table.items(), keys, strict=True)
@@ -156,6 +162,14 @@ def _all_runs(found: Sweep) -> Iterator[tuple[str, Solution]]:
     for label, by_width in found.clouds.items():
         for width, runs in by_width.items():
             yield from ((f"{label}, {width} neurons, seed {i}", _item(runs, i)) for i in _seeds(runs))
+
+
+def _finite_steps(training: Any, ts: Array) -> dict[str, Any]:
+    """What compiled code cannot find out of finite steps: that the times are multiples of them, and how many they are."""
+    if not isinstance(training, Training) or training.step is None:
+        return {}
+    check_multiples(ts, training.step)
+    return {"max_steps": bound_on_steps(ts, training.step)}
 
 
 def _labelled(problems: Any) -> dict[str, Problem]:
@@ -212,10 +226,29 @@ def _solve(reductions: dict[str, Reduction], ts: Array, options: dict[str, Any])
         groups.setdefault((structure, tuple((leaf.shape, leaf.dtype) for leaf in leaves)), []).append(label)
     found = {}
     for labels in groups.values():
+        if len(labels) == 1 or _needs_values(reductions[labels[0]], options):
+            found |= {label: _solve_one(label, reductions[label], ts, options) for label in labels}
+            continue
         stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(reductions[label] for label in labels))
         runs = _solve_stacked(stacked, ts, options)
         found |= {label: _item(runs, i) for i, label in enumerate(labels)}
-    return found
+    return {label: found[label] for label in reductions}
+
+
+def _needs_values(reduced: Reduction, options: dict[str, Any]) -> bool:
+    """Whether the form of the equation depends on numbers, which a batch does not show: the balance of a start that is
+    to live on a grid, and the number of finite steps of an odd target."""
+    if isinstance(reduced, OddReduction):
+        return "max_steps" in options
+    return isinstance(reduced, AngleReduction) and not reduced.labels.balanced and options["method"] != "characteristics"
+
+
+def _solve_one(label: str, reduced: Reduction, ts: Array, options: dict[str, Any]) -> Solution:
+    try:
+        return solve_reduced(reduced, ts, derivative="forward", throw=False, **options)
+    except ValueError as error:
+        error.add_note(f"This was problem {label!r} of the sweep.")
+        raise
 
 
 @eqx.filter_jit
@@ -264,11 +297,12 @@ def _seeds(runs: Solution) -> range:
     return range(len(runs.valid))
 
 
-def _spread(values: Any) -> str:
-    """Mean and standard error over seeds of the last record."""
-    if values is None:
+def _spread(runs: Solution, name: str) -> str:
+    """The last valid record of a run, or of a batch its mean and standard error over seeds."""
+    if name not in runs.observables:
         return " " * 24
-    last = np.asarray(values)[:, -1]
+    values, valid = (np.atleast_2d(np.asarray(each)) for each in (runs.observables[name], runs.valid))
+    last = np.array([row[known][-1] if known.any() else np.nan for row, known in zip(values, valid, strict=True)])
     if len(last) < 2:
         return f"{last[0]:24.6g}"
     error = last.std(ddof=1) / np.sqrt(len(last))

@@ -119,6 +119,31 @@ def test_descent_is_the_euler_scheme():
     np.testing.assert_allclose(flat(descent.final), flat(euler.final), rtol=0, atol=tolerance)
 
 
+@pytest.mark.float32
+def test_the_last_time_changes_no_step_before_it():
+    """Steps have the length that was asked for, the last one excepted: it ends at the last time."""
+    cloud, step = sphere_cloud(RADIAL, width=8, key=KEY), 0.3
+    euler = solve_particles(RADIAL, cloud, [0.0, 0.3, 0.6, 0.9, 1.0], step=step, save_states=True)
+    descent = descend(RADIAL, cloud, 3, learning_rate=step, save_states=True)
+    tolerance = 100 * float(jnp.finfo(cloud.dtype).eps)
+    np.testing.assert_allclose(euler.risk[:4], descent.risk, rtol=tolerance)
+    velocity = risk_of(RADIAL).velocity(descent.final)
+    np.testing.assert_allclose(euler.final.b, descent.final.b + 0.1 * velocity.b, atol=tolerance)
+    assert int(euler.stats["steps"]) == 4
+
+
+def test_fixed_steps_are_not_bounded_by_a_default():
+    """No bound of the default size ends a long run, inside of jit either; max_steps does."""
+    cloud, ts, training = sphere_cloud(RADIAL, width=2, key=KEY), np.array([0.0, 7.0]), mf.Training(step=1e-4)
+    run = jax.jit(lambda c: solve_particles(RADIAL, c, ts, step=1e-4, derivative="forward").valid)(cloud)
+    assert bool(run.all())
+    reduced = mf.reduce(RADIAL, cells=16, modes=4, nodes=7)
+    options = {"training": training, "method": "characteristics", "throw": False, "derivative": "forward"}
+    assert int(mf.solve_reduced(reduced, ts, **options).stats["steps"]) == 70_000
+    short = mf.solve_reduced(reduced, ts, max_steps=10, **options)
+    assert "max_steps" in short.sentence() and not bool(short.succeeded)
+
+
 def test_descent_on_fresh_samples_is_the_sampled_flow():
     cloud, step = sphere_cloud(RADIAL, width=8, key=KEY), 0.05
     options = {"samples": 300, "key": jax.random.key(5)}
@@ -261,6 +286,7 @@ CLOUD = random_cloud(4, dim=5)
         (lambda: descend(RADIAL, CLOUD, 10, learning_rate=0.1, record_every=3), "`record_every` must be a divisor"),
         (lambda: descend(RADIAL, CLOUD, 0, learning_rate=0.1), "`steps` must be an integer of at least 1"),
         (lambda: descend(RADIAL, CLOUD, 2.5, learning_rate=0.1), "`steps` must be an integer"),
+        (lambda: descend(RADIAL, CLOUD, 2, optimiser=optax.polyak_sgd()), "`optimiser` must be one that needs the gradient"),
     ],
 )
 def test_wrong_arguments(call, message):

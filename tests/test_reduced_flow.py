@@ -111,6 +111,21 @@ def test_reduce_and_solve_inside_jit():
     np.testing.assert_allclose(seen, [run.mass_plus[1], run.mass_minus[1]], rtol=1e-12)
 
 
+def test_a_start_may_be_traced_batched_or_a_constant():
+    reduced, ts = problems.small_reduction(16), jnp.array([0.0, 0.5])
+    start = mf.solve_reduced(reduced, ts).final
+
+    def last_risk(state, ts):
+        return mf.solve_reduced(reduced, ts, initial=state).risk[-1]
+
+    expected = last_risk(start, ts)
+    np.testing.assert_allclose(jax.jit(lambda ts: last_risk(start, ts))(ts), expected, rtol=1e-12)
+    np.testing.assert_allclose(jax.vmap(last_risk, (0, None))(jnp.stack([start, start]), ts), [expected] * 2, rtol=1e-12)
+    slope = jax.grad(last_risk)(start, ts)
+    change = last_risk(start * (1 + 1e-5), ts) - last_risk(start * (1 - 1e-5), ts)
+    assert float(jnp.sum(slope * start)) == pytest.approx(float(change) / 2e-5, rel=1e-5)
+
+
 def test_an_end_before_the_last_time():
     reduced, ts = problems.small_reduction(100), jnp.array([0.0, 0.01, 50.0])
     with pytest.raises(mf.SolveError, match="max_steps") as caught:

@@ -305,7 +305,12 @@ def test_finite_steps_by_training():
     np.testing.assert_array_equal(found.w, steps.w)
     np.testing.assert_allclose(found.ts, ts, rtol=1e-15)
     assert abs(float(found.risk[-1] - mf.solve_reduced(reduced, ts).risk[-1])) > 1e-3  # the flow is something else
+    error = mf.solve_reduced(reduced, ts, training=mf.Training(step=0.1), error=True).error
+    assert set(error) == set(found.observables) and not any(np.any(values) for values in error.values())
     refused = (
+        ({"training": mf.Training(step=0.1), "rtol": -1.0}, "`rtol` must be"),
+        ({"training": mf.Training(step=0.1), "max_steps": -5}, "`max_steps` must be"),
+        ({"training": mf.Training(step=0.1), "derivative": "both"}, "`derivative` must be"),
         ({"training": mf.Training(rate_a=2.0)}, "rate 1, without decay or momentum"),
         ({"training": mf.Training(weight_decay=0.1)}, "rate 1, without decay or momentum"),
         ({"training": mf.Training(step=0.3)}, "`ts` must be equally spaced multiples of the step"),

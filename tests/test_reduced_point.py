@@ -71,3 +71,10 @@ def test_gradient_of_the_closed_solution():
 
     difference = (risk(1.0 + 1e-5) - risk(1.0 - 1e-5)) / 2e-5
     assert float(jax.grad(risk)(1.0)) == pytest.approx(float(difference), rel=1e-8)
+
+
+def test_a_run_that_may_stop_keeps_its_errors():
+    reduced = mf.reduce(mf.Problem(mf.Gaussian(5), mf.SubspaceNorm(5)))
+    run = mf.solve_reduced(reduced, jnp.array([0.0, 0.5, 1.0]), error=True, stop=mf.Stop(risk=1.7))
+    assert np.isnan(run.risk[-1])
+    np.testing.assert_array_equal(run.error["risk"], [0.0, 0.0, np.nan])

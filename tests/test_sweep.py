@@ -76,6 +76,31 @@ def test_clouds_that_end_early_are_named_too(monkeypatch):
     assert bool(caught.value.solution["0"].succeeded)
 
 
+def test_finite_steps_are_counted_before_anything_is_compiled():
+    training, options = mf.Training(step=0.3), {"method": "characteristics"} | SIZES
+    with pytest.raises(mf.ArgumentError, match="`ts` must be multiples of the step"):
+        mf.sweep([problems()["d = 6"]], TS, training=training, **options)
+
+
+@pytest.mark.slow
+def test_a_sweep_does_what_its_problems_do_alone():
+    """Odd targets in finite steps, and starts that balance by their numbers: both are decided by values."""
+    even, steps = mf.Empirical(jnp.eye(4), symmetrise=True), mf.Training(step=0.5)
+    odd = mf.Problem(even, mf.LinearTarget(jnp.arange(1.0, 5.0)))
+    found = mf.sweep([odd, odd], TS, training=steps)
+    np.testing.assert_allclose(found["1"].risk, mf.solve_reduced(mf.reduce(odd), TS, training=steps).risk, rtol=1e-12)
+    balanced = mf.Problem(mf.Gaussian(5), mf.SubspaceNorm(2), start=mf.UnbalancedStart(1.0, 1.0))
+    found = mf.sweep([balanced, balanced], TS, modes=6, **SIZES)
+    alone = mf.solve_reduced(mf.reduce(balanced, modes=6, **SIZES), TS)
+    np.testing.assert_allclose(found["0"].risk, alone.risk, rtol=1e-9)
+
+
+def test_runs_that_stopped_show_where():
+    closed = mf.Problem(mf.Gaussian(3), mf.SubspaceNorm(3))
+    text = str(mf.sweep([closed], TS, widths=(2,), seeds=2, stop=mf.Stop(risk=1.2)))
+    assert "nan" not in text and "risk" in text and "2 of 2 ended before: their last valid record" in text
+
+
 @pytest.mark.slow
 def test_clouds_of_every_width_and_seed():
     """A tiled cloud is the same network: the run of a small cloud by itself is found again."""

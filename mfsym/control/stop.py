@@ -1,5 +1,6 @@
 """Where a run should stop before its last time."""
 
+import dataclasses
 from typing import Any
 
 import equinox as eqx
@@ -96,14 +97,13 @@ def cut_after(solution: Solution, stop: Stop, speed: Float[Array, " T"] | None) 
     index = jnp.where(any_hit, last, len(hit) - 1)
     reached = jnp.arange(len(hit)) <= index
     asked = Status.where(low[index], Status.risk_reached, Status.steady)
-    return Solution(
-        solution.ts,
-        fill_unreached(reached, solution.observables),
-        jax.tree.map(lambda leaf: leaf[index], solution.states),
-        fill_unreached(reached, solution.states),
-        Status.where(any_hit, asked, solution.status),
-        solution.valid & reached,
-        solution.stats | {"stopped_at": solution.ts[index]},
-        None,
-        solution.model,
+    return dataclasses.replace(
+        solution,
+        observables=fill_unreached(reached, solution.observables),
+        final=jax.tree.map(lambda leaf: leaf[index], solution.states),
+        states=fill_unreached(reached, solution.states),
+        status=Status.where(any_hit, asked, solution.status),
+        valid=solution.valid & reached,
+        stats=solution.stats | {"stopped_at": solution.ts[index]},
+        error=None if solution.error is None else fill_unreached(reached, solution.error),
     )

@@ -12,4 +12,4 @@ from .methods import SSPRK104 as SSPRK104
 from .run import integrate as integrate
 from .run import require_complete as require_complete
 from .stepping import Stepping as Stepping
-from .stepping import enough_steps as enough_steps
+from .stepping import bound_on_steps as bound_on_steps

@@ -7,7 +7,7 @@ import jax
 
 from ..control import Stop
 from ..solution import Status
-from .controllers import LandingController
+from .controllers import EqualSteps, LandingController
 from .dynamics import relative_speed
 from .meter import meter
 from .methods import ADJOINTS, METHODS, SSP_COEFFICIENT
@@ -16,7 +16,7 @@ from .methods import ADJOINTS, METHODS, SSP_COEFFICIENT
 def start_of_steps(dynamics: Any, state: Any, ts: Any, stepping: Any) -> tuple[Any, Any]:
     """The step control of a run, and its first step."""
     if stepping.step is not None:
-        return diffrax.ConstantStepSize(), stepping.step
+        return EqualSteps(), stepping.step
     ssp = SSP_COEFFICIENT.get(stepping.method)
     control = diffrax.PIDController(stepping.rtol, stepping.atol, dtmin=1e-13 * ts[-1], force_dtmin=False, factormax=5.0)
     # A guess that error control mends at once: a search for the first step would compile the velocity twice more.

@@ -1,13 +1,17 @@
 """How to step."""
 
 import math
+from typing import Any
 
 import equinox as eqx
+import numpy as np
 from jaxtyping import Array, Float
 
 from ..control import Control
-from ..errors import check_choice, check_integer, positive_number
+from ..errors import check_choice, check_integer, is_traced, positive_number
 from .methods import ADJOINTS, METHODS
+
+MAX_STEPS = 65536
 
 
 class Stepping(eqx.Module):
@@ -24,7 +28,7 @@ class Stepping(eqx.Module):
     control: Control
 
     def __init__(
-        self, method, *, rtol, atol, step=None, derivative="reverse", max_steps=65536, save_states=True, control=None
+        self, method, *, rtol, atol, step=None, derivative="reverse", max_steps=MAX_STEPS, save_states=True, control=None
     ):
         self.method = check_choice("method", method, tuple(METHODS))
         self.rtol = positive_number("rtol", rtol, "It is the relative tolerance of one step.")
@@ -35,11 +39,14 @@ class Stepping(eqx.Module):
         self.save_states, self.control = bool(save_states), Control() if control is None else control
 
 
-def enough_steps(known: float, records: int) -> int:
-    """A bound for a run of about `known` steps of one size and `records` times to land on: a power of 4 from 16 on.
+def bound_on_steps(ts: Any, step: Any) -> int:
+    """How many steps a run to ts[-1] may take: 65536, or for steps of one length a power of 4 that is enough.
 
-    In reverse mode a run stores √(2 bound) of its states, which for large clouds must not be more than it needs; it
-    is a constant of compiled code, so that few values serve all runs.
+    In reverse mode a run stores √(2 bound) of its states, which for large clouds must not be more than it needs. The
+    bound is a constant of compiled code; powers of 4 let different runs share it. Both arguments are those of the
+    caller: plain numbers are known inside of jax.jit too, where arrays made of them are not.
     """
-    needed = math.ceil(1.01 * known) + records + 2  # 1 %: the sum of many rounded steps
-    return 4 ** max(2, math.ceil(math.log(needed, 4)))
+    if step is None or is_traced(step) or is_traced(ts):
+        return MAX_STEPS
+    steps = 1.01 * float(np.asarray(ts)[-1]) / float(step) + 2
+    return 4 ** max(2, math.ceil(math.log(steps, 4))) if 1 <= steps < 2**30 else MAX_STEPS

@@ -42,11 +42,11 @@ def descend(
     """Descend the risk of a cloud in discrete steps along the mean-field gradient m∇F.
 
     Arguments: either `learning_rate` η, plain gradient descent z_j ← z_j − η m∇_{z_j}F, whose clock is the flow time
-    t = η·step: it is the Euler scheme of `solve_particles(step=η)`; or `optimiser`, any optax transformation, which
-    has no such clock: `ts` then counts steps and `solution.clock` is "steps". `samples` draws n fresh inputs per step
-    from `key`; `block_size` is that of `risk_of`. The run is recorded at step 0 and after every `record_every` steps.
-    `progress` shows a bar on stderr; `stop`, a `Stop`, ends the run early; `checkpoint`, a `Checkpoints`, writes files
-    from which the same call goes on.
+    t = η·step: it is the Euler scheme of `solve_particles(step=η)`; or `optimiser`, any optax transformation of the
+    gradient (no line search), which has no such clock: `ts` then counts steps and `solution.clock` is "steps".
+    `samples` draws n fresh inputs per step from `key`; `block_size` is that of `risk_of`. The run is recorded at step 0
+    and after every `record_every` steps. `progress` shows a bar on stderr; `stop`, a `Stop`, ends the run early;
+    `checkpoint`, a `Checkpoints`, writes files from which the same call goes on.
     Returns a Solution as `solve_particles` does. Raises ArgumentError before anything is compiled, and SolveError if
     the risk stops being finite and `throw`.
     """
@@ -58,7 +58,7 @@ def descend(
     if steps % record_every:
         raise argument_error("record_every", f"a divisor of steps = {steps}", record_every, "Choose one.")
     check_flags(throw=throw, save_states=save_states)
-    rate = _check_rule(optimiser, learning_rate)
+    rate = _check_rule(optimiser, learning_rate, cloud)
     risk = risk_of(problem, samples=samples, key=key, step=rate, block_size=block_size)
     dynamics = ParticleDynamics(risk, measurement(problem, cloud))
     rule = cast_floats(Descent(dynamics, rate, optimiser), jnp.result_type(*jax.tree.leaves(cloud)))
@@ -104,7 +104,7 @@ class Descent(AbstractRule):
         return self.dynamics.observe(self.time(index), state)
 
 
-def _check_rule(optimiser: Any, learning_rate: Any) -> Float[Array, ""]:
+def _check_rule(optimiser: Any, learning_rate: Any, cloud: PyTree) -> Float[Array, ""]:
     """The length of one step on the clock: the learning rate of plain descent, or 1 for an optimiser."""
     remedy = "Pass learning_rate= for plain gradient descent, or optimiser=optax.adam(1e-2)."
     if (optimiser is None) == (learning_rate is None):
@@ -113,4 +113,11 @@ def _check_rule(optimiser: Any, learning_rate: Any) -> Float[Array, ""]:
         return positive_number("learning_rate", learning_rate, "It is the step in flow time.")
     if not isinstance(optimiser, optax.GradientTransformation):
         raise argument_error("optimiser", "an optax GradientTransformation", optimiser, remedy)
+    try:
+        jax.eval_shape(lambda z: optimiser.update(z, optimiser.init(z), z), cloud)
+    except TypeError as error:
+        if "missing" not in str(error):
+            raise
+        expected = "one that needs the gradient and the cloud only: a line search asks for the risk too"
+        raise argument_error("optimiser", expected, optimiser, remedy) from error
     return jnp.ones(())

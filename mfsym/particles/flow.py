@@ -21,7 +21,7 @@ from ..errors import (
     is_traced,
     positive_number,
 )
-from ..integrate import AbstractDynamics, Stepping, cast_floats, enough_steps, integrate, require_complete
+from ..integrate import AbstractDynamics, Stepping, bound_on_steps, cast_floats, integrate, require_complete
 from ..neurons import Particles
 from ..problem.problem import Problem
 from ..problem.training import Training
@@ -29,8 +29,6 @@ from ..solution import Solution
 from .arguments import check_cloud, check_problem
 from .observables import Measurement, measurement
 from .risk import AbstractRisk, risk_of
-
-_MAX_STEPS = 65536
 
 
 class ParticleDynamics(AbstractDynamics):
@@ -124,7 +122,7 @@ def solve_particles(
         atol=_default_atol(cloud, single) if atol is None else atol,
         step=length,
         derivative=derivative,
-        max_steps=_bound_on_steps(ts, step) if max_steps is None else max_steps,
+        max_steps=bound_on_steps(ts, step) if max_steps is None else max_steps,
         save_states=save_states,
         control=control,
     )
@@ -208,10 +206,3 @@ def check_sampling(samples: Any, step: Any) -> None:
     check_integer("samples", samples, 1, "It is the number of fresh inputs per step.")
     if step is None:
         raise argument_error("step", "a positive number where `samples` is given", step, "Pass for example step=0.01.")
-
-
-def _bound_on_steps(ts: Any, step: Any) -> int:
-    """From the arguments as they were given: plain numbers are known inside of jax.jit too."""
-    if step is None or is_traced(step) or is_traced(ts):
-        return _MAX_STEPS
-    return enough_steps(float(np.asarray(ts)[-1]) / float(step), len(ts))

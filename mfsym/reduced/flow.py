@@ -22,7 +22,7 @@ from ..errors import (
     is_traced,
     no_reduction,
 )
-from ..integrate import Stepping, cast_floats, integrate, require_complete
+from ..integrate import Stepping, bound_on_steps, cast_floats, integrate, require_complete
 from ..problem.training import Training
 from ..solution import Solution, Status
 from .blocks.build import coarsened_blocks
@@ -51,7 +51,7 @@ def solve_reduced(
     derivative: str = "reverse",
     rtol: Any = None,
     atol: Any = None,
-    max_steps: int = 65536,
+    max_steps: Any = None,
     throw: bool = True,
     progress: bool = False,
     initial: PyTree = None,
@@ -77,7 +77,8 @@ def solve_reduced(
       rtol, atol: tolerances of a time step; by default 1e-6 and 1e-6 on a grid, 1e-9 and 1e-10 for characteristics,
         1e-10 and 1e-12 for moments, and 1e-4 and 1e-6 (moments: 1e-5 and 1e-7) in float32; on a grid `atol` is less
         where the masses of the start or of the target are below 1.
-      max_steps, throw, progress: bound on adaptive steps; raise SolveError on an early end; show a progress bar on stderr.
+      max_steps, throw, progress: bound on the steps (default 65536, or as many as steps of a given length need); raise
+        SolveError on an early end; show a progress bar on stderr.
       initial: state to start from instead of the reduction's own, for example `solution.final` of an earlier run, or,
         for an odd target, the moments E[c cᵀ], c = (a, b), of any start that is invariant under c ↦ −c.
       error: also run with half the cells (or labels) and twice the modes, and once with tighter steps, and report the
@@ -97,13 +98,15 @@ def solve_reduced(
     control = Control(stop, checkpoint, progress)
     training = None if training is None else check_training(training)
     check_instance("reduced", reduced, KINDS, "Build it with mf.reduce(problem).")
-    ts = check_times(ts)
+    times = check_times(ts)
+    if max_steps is None:
+        max_steps = bound_on_steps(ts, None if training is None else training.step)
     check_flags(throw=throw, error=error)
     if error and initial is not None:
         raise argument_error("error", "False for a run with `initial`", error, "Estimate the error of a whole run.")
     dtype = reduced.dtype if dtype is None else check_floating(dtype)
     options: dict[str, Any] = {"derivative": derivative, "max_steps": max_steps, "control": control}
-    reduced, ts = cast_floats((reduced, ts), dtype)
+    reduced, ts = cast_floats((reduced, times), dtype)
     if isinstance(reduced, OddReduction):
         given = {"initial": initial, "rtol": rtol, "atol": atol, "error": error, "throw": throw}
         return _solve_odd(reduced, ts, training, method, given, options)
@@ -133,16 +136,21 @@ def _solve_odd(
     finite = None if training is None else step_of_moments(training, ts, method)
     if finite is None:
         return solve_moments(reduced, ts, method=method, **given, options=options)
+    _stepping("characteristics", reduced.dtype, 1, given["rtol"], given["atol"], options)  # for its checks
     steps, rate, every = finite
     control = options["control"]
     asked = {"progress": control.progress, "stop": control.stop, "checkpoint": control.checkpoint}
     start = {"initial": given["initial"], "throw": given["throw"]}
-    return descend_moments(reduced, steps, rate, record_every=every, **start, **asked)
+    solution = descend_moments(reduced, steps, rate, record_every=every, **start, **asked)
+    if not given["error"]:
+        return solution
+    exact = {name: jnp.zeros_like(values) for name, values in solution.observables.items()}  # steps are no approximation
+    return dataclasses.replace(solution, error=exact | {"risk": exact["risk"] + reduced.floor_error})
 
 
 def _run(dynamics: Any, state: PyTree, ts: Float[Array, " T"], stepping: Stepping, training: Training | None) -> Solution:
     if training is not None and training.step is not None:
-        options = {"derivative": stepping.derivative, "control": stepping.control}
+        options = {name: getattr(stepping, name) for name in ("derivative", "max_steps", "control")}
         return take_steps(dynamics, state, ts, training.step, training.momentum, dynamics.reduction, **options)
     stop = reaches_zero if isinstance(dynamics, LabelDynamics) else None
     return integrate(dynamics, state, ts, stepping, dynamics.reduction, stop)
@@ -164,7 +172,8 @@ def _checked_initial(initial: Any, like: Any) -> Any:
     remedy = "Pass `solution.final` of a run with the same cells (or nodes) and method."
     if isinstance(initial, np.ndarray):
         initial = float_array("initial", initial, None, remedy)
-    if not isinstance(initial, type(like)) or [np.shape(leaf) for leaf in jax.tree.leaves(initial)] != expected:
+    kind = jax.Array if isinstance(like, jax.Array) else type(like)  # a tracer is of another class than an array
+    if not isinstance(initial, kind) or [np.shape(leaf) for leaf in jax.tree.leaves(initial)] != expected:
         raise argument_error("initial", f"a state with arrays of shapes {expected}", initial, remedy)
     if not any(is_traced(leaf) for leaf in jax.tree.leaves(initial)) and not _is_admissible(initial):
         raise argument_error("initial", "finite, with densities that are not negative", initial, remedy)
@@ -172,11 +181,12 @@ def _checked_initial(initial: Any, like: Any) -> Any:
 
 
 def _is_admissible(state: Any) -> bool:
+    state = jax.tree.map(lambda leaf: np.asarray(leaf, float), state)  # on the host: inside jit constants would be traced
     if isinstance(state, LabelState):
-        return all(bool(jnp.all(jnp.isfinite(leaf))) for leaf in jax.tree.leaves(state))
+        return all(bool(np.all(np.isfinite(leaf))) for leaf in jax.tree.leaves(state))
     if isinstance(state, (CharacteristicState, BlockLabelState)):
-        return bool(jnp.all(jnp.isfinite(jax.tree.leaves(state)[0])) & jnp.all(state.log_weight < jnp.inf))
-    return bool(jnp.all(jnp.isfinite(state)) & (jnp.min(state) >= -_ROUND_OFF * jnp.max(state)))
+        return bool(np.all(np.isfinite(jax.tree.leaves(state)[0])) & np.all(state.log_weight < np.inf))
+    return bool(np.all(np.isfinite(state)) & (np.min(state) >= -_ROUND_OFF * np.max(state)))
 
 
 def _error_estimate(reduced, ts, method, training, stepping, solution, options) -> dict[str, Array]:
