@@ -132,6 +132,17 @@ def test_the_last_time_changes_no_step_before_it():
     assert int(euler.stats["steps"]) == 4
 
 
+def test_derivative_in_the_length_of_the_steps():
+    cloud = sphere_cloud(RADIAL, width=4, key=KEY)
+
+    def last_risk(step):
+        return solve_particles(RADIAL, cloud, TS[:2], step=step).risk[-1]
+
+    step, change = jnp.asarray(0.15), 1e-6  # three steps, and one of 0.05
+    difference = (last_risk(step + change) - last_risk(step - change)) / (2 * change)
+    assert float(jax.grad(last_risk)(step)) == pytest.approx(float(difference), rel=1e-5) != 0
+
+
 def test_fixed_steps_are_not_bounded_by_a_default():
     """No bound of the default size ends a long run, inside of jit either; max_steps does."""
     cloud, ts, training = sphere_cloud(RADIAL, width=2, key=KEY), np.array([0.0, 7.0]), mf.Training(step=1e-4)
