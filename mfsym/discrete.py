@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from .errors import Words, argument_error, is_traced
-from .integrate import AbstractDynamics, Stepping, cast_floats, integrate, relative_speed
+from .integrate import AbstractDynamics, Stepping, bound_on_steps, cast_floats, integrate, relative_speed
 from .solution import Solution
 
 
@@ -81,6 +81,12 @@ def take_steps(
         stats = stats | {"stopped_at": stats["stopped_at"] * step.astype(dtype)}
     clock = "flow time" if momentum is None else "step times number of steps"  # momentum has no flow time
     return dataclasses.replace(solution, ts=ts.astype(dtype), final=final, states=states, stats=stats, clock=clock)
+
+
+def bound_on_multiples(ts: Float[Array, " T"], step: Float[Array, ""]) -> int:
+    """A bound on the steps of a run whose times are found to be multiples of the step; for those who compile it."""
+    check_multiples(ts, step)
+    return bound_on_steps(ts, step)
 
 
 def check_multiples(ts: Float[Array, " T"], step: Float[Array, ""]) -> Float[Array, " T"]:

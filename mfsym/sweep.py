@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
-from .discrete import check_multiples
+from .discrete import bound_on_multiples
 from .errors import (
     SolveError,
     Words,
@@ -21,7 +21,6 @@ from .errors import (
     check_times,
     positive_number,
 )
-from .integrate import bound_on_steps
 from .neurons import Particles
 from .particles.flow import solve_particles
 from .particles.initial import initial_cloud
@@ -168,8 +167,7 @@ def _finite_steps(training: Any, ts: Array) -> dict[str, Any]:
     """What compiled code cannot find out of finite steps: that the times are multiples of them, and how many they are."""
     if not isinstance(training, Training) or training.step is None:
         return {}
-    check_multiples(ts, training.step)
-    return {"max_steps": bound_on_steps(ts, training.step)}
+    return {"max_steps": bound_on_multiples(ts, training.step)}
 
 
 def _labelled(problems: Any) -> dict[str, Problem]:

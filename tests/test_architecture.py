@@ -39,7 +39,7 @@ ROOMS: dict[str, set[str] | None] = {
     "extrapolation": set(),
     "distances": {"reduced", "solution"},
     "crosscheck": {"particles", "reduced", "reduce", "lift", "distances", "extrapolation", "problem", "neurons", "solution"},
-    "sweep": {"particles", "reduced", "reduce", "problem", "neurons", "solution"},
+    "sweep": {"particles", "reduced", "reduce", "discrete", "problem", "neurons", "solution"},
     "figures": {"plot", "particles", "reduced", "reduce", "lift", "predict", "problem", "neurons", "solution"},
     "plot": {"reduced", "lift", "neurons", "solution", "crosscheck"},
     "__main__": None,
