@@ -128,6 +128,19 @@ def test_methods_agree_in_any_dimension(dim, dim_h):
         assert largest_difference(grid.observables[name], labels.observables[name]) < 2e-4, name
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("dim_h", [1, 9999])
+def test_the_stated_error_holds_at_either_end_of_high_dimension(dim_h):
+    reduced = mf.reduce(mf.Problem(mf.Gaussian(10000), mf.SubspaceNorm(dim_h)), cells=200)
+    ts = np.array([0.0, 1.0, 3.0])
+    grid = mf.solve_reduced(reduced, ts, error=True, derivative="forward")
+    labels = mf.solve_reduced(reduced, ts, method="characteristics", derivative="forward")
+    for name in ("risk", "mass_plus", "mass_minus"):
+        difference = np.abs(grid.observables[name] - labels.observables[name])[1:]
+        assert np.all(difference < grid.error[name][1:]), name
+        assert np.all(grid.error[name] < 2e-4 * np.max(labels.observables[name])), name
+
+
 def test_the_smallest_grid_conserves_what_it_must():
     reduced = mf.reduce(mf.Problem(mf.Gaussian(6), mf.SubspaceNorm(2)), cells=8, nodes=7, modes=1)
     for method in ("grid", "characteristics"):
