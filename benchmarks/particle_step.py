@@ -5,12 +5,13 @@ that stay. Its two matrix products take 4mnd floating-point operations; everythi
 what blocks of samples save: the residual of a sample needs only that sample, so that no work is repeated and no
 m × n array is kept.
 
-    python benchmarks/particle_step.py [--shapes 65536,512,20 ...] [--turns 5] [--json]
+    python benchmarks/particle_step.py [--shapes 65536,512,20 ...] [--turns 15] [--json]
 """
 
 import argparse
 import importlib.util
 import json
+import os
 import statistics
 import sys
 from collections.abc import Callable
@@ -67,6 +68,8 @@ def products(cloud: mf.Particles, x: jax.Array, y: jax.Array) -> jax.Array:
 def torch_step(cloud: mf.Particles, x: jax.Array, y: jax.Array) -> tuple[Step, Callable[[], None]]:
     """The step in PyTorch, eager, on the same kind of device, and what waits for it."""
     import numpy as np
+
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # its idle threads would keep the cores from whoever comes next
     import torch
 
     on_gpu = jax.default_backend() == "gpu" and torch.cuda.is_available()
@@ -100,7 +103,7 @@ def contenders(m: int, n: int, d: int) -> dict[str, Contender]:
     return found
 
 
-def measure(shapes=SHAPES, turns: int = 5) -> dict:
+def measure(shapes=SHAPES, turns: int = 15) -> dict:
     """Every shape, every contender, in turns."""
     rows = []
     for m, n, d in shapes:
@@ -152,7 +155,7 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--shapes", nargs="+", metavar="m,n,d", help="other shapes")
-    parser.add_argument("--turns", type=int, default=5, help="timings of each (default 5)")
+    parser.add_argument("--turns", type=int, default=15, help="timings of each (default 15)")
     parser.add_argument("--json", action="store_true", help="print JSON in place of the table")
     options = parser.parse_args()
     shapes = SHAPES if options.shapes is None else [tuple(map(int, text.split(","))) for text in options.shapes]

@@ -7,6 +7,7 @@ PLATFORM is the kind of device that jax finds: "cpu", "gpu" or "tpu". README.md 
 
 import datetime
 import importlib.metadata
+import importlib.util
 import json
 import os
 import platform
@@ -52,7 +53,7 @@ def environment() -> dict:
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "python": platform.python_version(),
         "default_dtype": str(jnp.result_type(float)),
-        "versions": {package: _version(package) for package in PACKAGES},
+        "versions": {package: _version(package) for package in PACKAGES} | _if_installed("torch"),
     }
 
 
@@ -61,6 +62,11 @@ def _version(package: str) -> str:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:  # on the path, not installed
         return "of the source tree"
+
+
+def _if_installed(package: str) -> dict[str, str]:
+    """A package that only some comparisons use."""
+    return {package: _version(package)} if importlib.util.find_spec(package) else {}
 
 
 def _processor() -> str:
