@@ -47,6 +47,7 @@ def particle_solve(width: int, steps: int) -> Solve:
 
     def solve(scale, derivative):
         problem = mf.Problem(mf.Gaussian(DIM), mf.SubspaceNorm(DIM_H, scale))
+        # Plain numbers as times: the number of steps, and so that of the checkpoints, is known inside of jit.
         return mf.solve_particles(problem, cloud, [0.0, STEP * steps], step=STEP, derivative=derivative)
 
     return solve

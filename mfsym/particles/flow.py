@@ -92,13 +92,14 @@ def solve_particles(
     `training` changes the dynamics: rates of the layers, weight decay, and gradient descent or the heavy ball in steps
     of `training.step`, of which `ts` must then be multiples.
     `samples` draws n fresh inputs per Euler step of length `step` from `key`; without it the risk is exact where a
-    closed form exists, and the training risk on a data set. `step` alone asks for Euler steps of that length, which
-    is gradient descent with this rate; otherwise steps are adaptive (Tsitouras 5(4)) with `rtol` and `atol`, by
-    default 1e-6 and 1e-9 in float64, 1e-4 and 1e-6 in float32, where `atol` is less for neurons smaller than 1.
+    closed form exists, and the training risk on a data set. `step` alone asks for Euler steps of that length, the last
+    one shortened to end at the last time, which is gradient descent with this rate; otherwise steps are adaptive
+    (Tsitouras 5(4)) with `rtol` and `atol`, by default 1e-6 and 1e-9 in float64, 1e-4 and 1e-6 in float32, where `atol`
+    is less for neurons smaller than 1. `max_steps` bounds their number: 65536, or as many as steps of a given length need.
     `derivative` is the mode of differentiation through the run, "reverse" (which keeps √(2 `max_steps`) clouds at once:
-    lower it for large ones) or "forward". `dtype` replaces the floating
-    type of the cloud. `save_states` keeps every cloud. `progress` shows a bar on stderr; `stop`, a `Stop`, ends the run
-    early; `checkpoint`, a `Checkpoints`, writes files from which the same call goes on. `block_size` is that of `risk_of`.
+    lower it for large ones) or "forward". `dtype` replaces the floating type of the cloud. `save_states` keeps every
+    cloud. `progress` shows a bar on stderr; `stop`, a `Stop`, ends the run early; `checkpoint`, a `Checkpoints`, writes
+    files from which the same call goes on. `block_size` is that of `risk_of`.
     Returns a Solution: `risk`, `mass_plus`, `mass_minus`, `alignment_plus`, `alignment_minus`, `distance_plus`,
     `distance_minus`, each [T], and `final`, the last cloud, from which a run can be restarted.
     Raises ArgumentError before anything is compiled, and SolveError if the run ends early and `throw`.
@@ -115,20 +116,12 @@ def solve_particles(
     check_sampling(samples, step)
     risk = risk_of(problem, samples=samples, key=key, step=step, block_size=block_size)
     length = None if step is None else positive_number("step", step, "It is the fixed step in flow time.")
-    single = jnp.finfo(jnp.result_type(*jax.tree.leaves(cloud))).bits < 64
-    stepping = Stepping(
-        "tsit5" if step is None else "euler",
-        rtol=(1e-4 if single else 1e-6) if rtol is None else rtol,
-        atol=_default_atol(cloud, single) if atol is None else atol,
-        step=length,
-        derivative=derivative,
-        max_steps=bound_on_steps(ts, step) if max_steps is None else max_steps,
-        save_states=save_states,
-        control=control,
-    )
+    most = bound_on_steps(ts, step) if max_steps is None else max_steps
+    options = {"derivative": derivative, "max_steps": most, "save_states": save_states, "control": control}
+    rtol, atol = _tolerances(cloud, rtol, atol)
+    stepping = Stepping("tsit5" if step is None else "euler", rtol=rtol, atol=atol, step=length, **options)
     dynamics = ParticleDynamics(risk, measurement(problem, cloud), training)
     if steps is not None and steps.step is not None:
-        options = {name: getattr(stepping, name) for name in ("derivative", "max_steps", "save_states", "control")}
         solution = take_steps(dynamics, cloud, times, steps.step, steps.momentum, problem.unit, **options)
     else:
         solution = integrate(dynamics, cloud, times, stepping, model=problem.unit)
@@ -179,12 +172,15 @@ def _size_where_it_lies(leaf: Array) -> tuple[Array, Array]:
     return _size(leaf, jnp)
 
 
-def _default_atol(cloud: PyTree, single: bool) -> float:
-    """Absolute tolerances are meant for neurons of size 1; smaller ones need smaller tolerances."""
-    usual = 1e-6 if single else 1e-9
-    if any(map(is_traced, jax.tree.leaves(cloud))):
-        return usual
-    return usual * min([1.0, *(size for size in _sizes(cloud) if size > 0)])
+def _tolerances(cloud: PyTree, rtol: Any, atol: Any) -> tuple[Any, Any]:
+    """Those given, or the default. Absolute ones are meant for neurons of size 1; smaller ones need smaller tolerances."""
+    single = jnp.finfo(jnp.result_type(*jax.tree.leaves(cloud))).bits < 64
+    rtol = (1e-4 if single else 1e-6) if rtol is None else rtol
+    if atol is not None:
+        return rtol, atol
+    known = not any(map(is_traced, jax.tree.leaves(cloud)))
+    smallest = min([1.0, *(size for size in _sizes(cloud) if size > 0)]) if known else 1.0
+    return rtol, smallest * (1e-6 if single else 1e-9)
 
 
 def check_training(training: Any, cloud: PyTree, step: Any) -> None:

@@ -12,6 +12,7 @@ from .blocks.labels import BlockLabelDynamics
 from .blocks.quotient import BlockReduction
 from .characteristics import CharacteristicDynamics
 from .labels import LabelDynamics
+from .moments import OddReduction
 from .quotient import AngleReduction
 from .transport import GridDynamics, Pace
 
@@ -47,6 +48,16 @@ def step_of_moments(training: Training, ts: Any, method: str | None) -> tuple[in
     if np.any(np.abs(counts - whole) > 1e-6 * np.maximum(whole, 1)) or np.any(np.diff(whole) != whole[1]):
         raise argument_error("ts", f"equally spaced multiples of the step {float(training.step):g}", ts, remedy)
     return int(whole[-1]), training.step, int(whole[1])
+
+
+def decided_by_values(reduced: Any, method: str | None, training: Training | None) -> bool:
+    """Whether the form of the equation depends on numbers, which a batch of reductions does not show.
+
+    They are the number of finite steps of an odd target, and the balance of a start that is to live on a grid.
+    """
+    if isinstance(reduced, OddReduction):
+        return training is not None and training.step is not None
+    return isinstance(reduced, AngleReduction) and not reduced.labels.balanced and method != "characteristics"
 
 
 def dynamics_of(reduced: AngleReduction | BlockReduction, method: str, training: Training | None, tolerance: Any):

@@ -29,10 +29,10 @@ from .blocks.build import coarsened_blocks
 from .blocks.labels import BlockLabelState
 from .blocks.quotient import BlockReduction
 from .characteristics import CharacteristicState
-from .choose import check_training, dynamics_of, step_of_moments
+from .choose import check_training, dynamics_of
 from .kinds import KINDS, Reduction
 from .labels import LabelDynamics, LabelState, reaches_zero
-from .moment_flow import descend_moments, solve_moments
+from .moment_flow import solve_moments
 from .moments import OddReduction
 from .point import PointReduction
 from .scales import check_range, smallest_scale
@@ -99,17 +99,16 @@ def solve_reduced(
     training = None if training is None else check_training(training)
     check_instance("reduced", reduced, KINDS, "Build it with mf.reduce(problem).")
     times = check_times(ts)
-    if max_steps is None:
-        max_steps = bound_on_steps(ts, None if training is None else training.step)
     check_flags(throw=throw, error=error)
     if error and initial is not None:
         raise argument_error("error", "False for a run with `initial`", error, "Estimate the error of a whole run.")
     dtype = reduced.dtype if dtype is None else check_floating(dtype)
-    options: dict[str, Any] = {"derivative": derivative, "max_steps": max_steps, "control": control}
+    most = bound_on_steps(ts, None if training is None else training.step) if max_steps is None else max_steps
+    options: dict[str, Any] = {"derivative": derivative, "max_steps": most, "control": control}
     reduced, ts = cast_floats((reduced, times), dtype)
     if isinstance(reduced, OddReduction):
-        given = {"initial": initial, "rtol": rtol, "atol": atol, "error": error, "throw": throw}
-        return _solve_odd(reduced, ts, training, method, given, options)
+        given = {"initial": initial, "rtol": rtol, "atol": atol, "error": error, "throw": throw, "options": options}
+        return solve_moments(reduced, ts, training=training, method=method, **given)
     method = check_choice("method", "grid" if method is None else method, METHODS)
     if isinstance(reduced, PointReduction):
         _stepping(method, dtype, 1, rtol, atol, options)  # for its checks
@@ -127,25 +126,6 @@ def solve_reduced(
         estimate = _error_estimate(reduced, ts, method, training, stepping, solution, options)
         solution = eqx.tree_at(lambda s: s.error, solution, estimate, is_leaf=lambda leaf: leaf is None)
     return solution
-
-
-def _solve_odd(
-    reduced: OddReduction, ts: Float[Array, " T"], training: Any, method: Any, given: dict, options: dict
-) -> Solution:
-    """The moment equation, or its finite steps where the training has a step."""
-    finite = None if training is None else step_of_moments(training, ts, method)
-    if finite is None:
-        return solve_moments(reduced, ts, method=method, **given, options=options)
-    _stepping("characteristics", reduced.dtype, 1, given["rtol"], given["atol"], options)  # for its checks
-    steps, rate, every = finite
-    control = options["control"]
-    asked = {"progress": control.progress, "stop": control.stop, "checkpoint": control.checkpoint}
-    start = {"initial": given["initial"], "throw": given["throw"]}
-    solution = descend_moments(reduced, steps, rate, record_every=every, **start, **asked)
-    if not given["error"]:
-        return solution
-    exact = {name: jnp.zeros_like(values) for name, values in solution.observables.items()}  # steps are no approximation
-    return dataclasses.replace(solution, error=exact | {"risk": exact["risk"] + reduced.floor_error})
 
 
 def _run(dynamics: Any, state: PyTree, ts: Float[Array, " T"], stepping: Stepping, training: Training | None) -> Solution:

@@ -22,8 +22,10 @@ from ..errors import (
 )
 from ..integrate import Stepping, cast_floats, integrate, relative_speed, require_complete
 from ..iterate import AbstractRule, iterate
+from ..problem.training import Training
 from ..solution import Solution, Status
 from .certificate import certify
+from .choose import step_of_moments
 from .moments import MomentDynamics, OddReduction, State, closed_state, descent_step
 
 METHODS = ("closed", "hyperboloid", "moments")
@@ -36,6 +38,7 @@ def solve_moments(
     reduced: OddReduction,
     ts: Float[Array, " T"],
     *,
+    training: Training | None,
     method: str | None,
     initial: Any,
     rtol: Any,
@@ -44,14 +47,17 @@ def solve_moments(
     throw: bool,
     options: dict[str, Any],
 ) -> Solution:
-    """The flow of an odd target with its certificate; the arguments are those of `solve_reduced`."""
+    """The flow of an odd target with its certificate, or finite steps; the arguments are those of `solve_reduced`."""
     control: Control = options["control"]
-    method = _choose_method(reduced, method, initial)
-    state = _initial_state(reduced, initial, method)
     fine = jnp.finfo(reduced.dtype).bits >= 64
     rtol = (1e-10 if fine else 1e-5) if rtol is None else rtol
     atol = (1e-12 if fine else 1e-7) if atol is None else atol
     stepping = Stepping("dopri8", rtol=rtol, atol=atol, **options)
+    finite = None if training is None else step_of_moments(training, ts, method)
+    if finite is not None:
+        return _finite_steps(reduced, finite, initial, error, throw, control)
+    method = _choose_method(reduced, method, initial)
+    state = _initial_state(reduced, initial, method)
     if method == "closed":
         control.check_stepped()
         solution = _closed_solution(reduced, ts, cast_floats(control.levels, reduced.dtype))
@@ -67,8 +73,20 @@ def solve_moments(
     if method != "closed":
         tighter = Stepping("dopri8", rtol=stepping.rtol / 10, atol=stepping.atol / 10, **{**options, "control": Control()})
         other = integrate(dynamics, state, reached_times(solution, ts), tighter)
-    found = differences(solution, other)
-    return dataclasses.replace(solution, error={**found, "risk": found["risk"] + reduced.floor_error})
+    return _with_error(solution, differences(solution, other))
+
+
+def _finite_steps(reduced, finite, initial, error: bool, throw: bool, control: Control) -> Solution:
+    """(steps, step, steps between records) of gradient descent: no approximation but that of the floor."""
+    steps, rate, every = finite
+    given = {"stop": control.stop, "checkpoint": control.checkpoint, "progress": control.progress}
+    solution = descend_moments(reduced, steps, rate, initial=initial, record_every=every, throw=throw, **given)
+    return _with_error(solution, jax.tree.map(jnp.zeros_like, solution.observables)) if error else solution
+
+
+def _with_error(solution: Solution, found: dict[str, Array]) -> Solution:
+    """The solution with these errors, and with that of the floor in the risk."""
+    return dataclasses.replace(solution, error={**found, "risk": found["risk"] + solution.model.floor_error})
 
 
 def descend_moments(

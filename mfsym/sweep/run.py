@@ -1,16 +1,16 @@
 """Many problems at once: reductions of the same shape in one vmapped solve, and clouds of several widths and seeds."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, PyTree
 
-from .discrete import bound_on_multiples
-from .errors import (
+from ..discrete import bound_on_multiples
+from ..errors import (
     SolveError,
     Words,
     argument_error,
@@ -21,78 +21,21 @@ from .errors import (
     check_times,
     positive_number,
 )
-from .neurons import Particles
-from .particles.flow import solve_particles
-from .particles.initial import initial_cloud
-from .problem.problem import Problem
-from .problem.start import GaussianStart
-from .problem.training import Training
-from .reduce import reduce
-from .reduced.build import default_sizes
-from .reduced.flow import solve_reduced
-from .reduced.kinds import Reduction
-from .reduced.moments import OddReduction
-from .reduced.quotient import AngleReduction
-from .solution import Solution, Status
+from ..neurons import Particles
+from ..particles.flow import solve_particles
+from ..particles.initial import initial_cloud
+from ..problem.problem import Problem
+from ..problem.start import GaussianStart
+from ..problem.training import Training
+from ..reduce import reduce
+from ..reduced.build import default_sizes
+from ..reduced.choose import decided_by_values
+from ..reduced.flow import solve_reduced
+from ..reduced.kinds import Reduction
+from ..solution import Solution
+from .result import Sweep, every_run, item
 
 _REMEDY = "Pass a dict from labels to problems, or a list of problems."
-
-
-class Sweep(eqx.Module):
-    """What a sweep found, by label.
-
-    - `labels`, `ts` [T];
-    - `solutions[label]`: the Solution of the reduced equation; `sweep[label]` is the same;
-    - `clouds[label][width]`: where widths were asked for, the Solution of its clouds, with a leading axis of seeds.
-    """
-
-    labels: tuple[str, ...] = eqx.field(static=True)
-    ts: Float[Array, " T"]
-    solutions: dict[str, Solution]
-    clouds: dict[str, dict[int, Solution]]
-
-    def __getitem__(self, label: str) -> Solution:
-        """The reduced solution of one problem."""
-        if label not in self.solutions:
-            raise argument_error("label", f"one of {', '.join(self.labels)}", label, "See `labels`.")
-        return self.solutions[label]
-
-    def observable(self, name: str) -> Float[np.ndarray, "problems T"]:
-        """One observable of all problems in the order of `labels`, [problems, T]; NaN where a problem has none."""
-        empty = jnp.full(self.ts.shape, jnp.nan, self.ts.dtype)
-        found = [self.solutions[label].observables.get(name) for label in self.labels]
-        if all(values is None for values in found):
-            names = sorted({name for run in self.solutions.values() for name in run.observables})
-            raise argument_error("name", f"one of {', '.join(names)}", name, "These were recorded.")
-        return np.stack([np.asarray(empty if values is None else values) for values in found])
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain numbers for JSON: the record of every problem by label, and of its clouds by width and seed."""
-        return {label: self.solutions[label].as_dict() | self._clouds_of(label) for label in self.labels}
-
-    def _clouds_of(self, label: str) -> dict[str, Any]:
-        if label not in self.clouds:
-            return {}
-        runs = {str(width): [_item(run, i).as_dict() for i in _seeds(run)] for width, run in self.clouds[label].items()}
-        return {"clouds": runs}
-
-    def __str__(self) -> str:
-        """The last valid record of every problem, and where clouds ran, their mean and its standard error."""
-        names = [n for n in ("risk", "mass_plus", "mass_minus", "alignment_plus") if self._has(n)]
-        width = max(len(label) for label in self.labels) + 12
-        lines = [f"{'at t = ' + format(float(self.ts[-1]), 'g'):{width}}" + "".join(f"{name:>24}" for name in names)]
-        for label in self.labels:
-            run = self.solutions[label]
-            early = "" if bool(run.status == Status.complete) else f"  {run.sentence()}"
-            lines.append(f"{label:{width}}" + "".join(_spread(run, n) for n in names) + early)
-            for m, clouds in self.clouds.get(label, {}).items():
-                ended = int(np.sum(~np.asarray(clouds.status == Status.complete)))
-                early = f"  {ended} of {len(_seeds(clouds))} ended before: their last valid record" if ended else ""
-                lines.append(f"{f'  {m} neurons':{width}}" + "".join(_spread(clouds, n) for n in names) + early)
-        return "\n".join(lines)
-
-    def _has(self, name: str) -> bool:
-        return any(name in run.observables for run in self.solutions.values())
 
 
 def sweep(
@@ -126,7 +69,8 @@ def sweep(
         `stop`.
       throw: raise SolveError, with the sweep in its `.solution`, if a run ended early.
 
-    Returns a Sweep, with solutions by label. In a vmapped loop every problem waits for the one with most steps.
+    Returns a Sweep, with solutions by label. In a vmapped loop every problem waits for the one with most steps. A problem
+    with shapes of its own, or whose equation depends on its numbers (finite steps of an odd target), runs by itself.
     Raises ArgumentError on wrong arguments, NoReductionError, naming the problem, if one has no reduced equation.
     """
     table = _labelled(problems)
@@ -148,19 +92,11 @@ def sweep(
             for (label, problem), k in zip(table.items(), keys, strict=True)
         }
     found = Sweep(tuple(table), ts, solutions, clouds)
-    early = {name: run for name, run in _all_runs(found) if not bool(run.succeeded)}
+    early = {name: run for name, run in every_run(found) if not bool(run.succeeded)}
     if throw and early:
         sentence = next(iter(early.values())).sentence()
         raise SolveError(f"{len(early)} of the runs ended early ({'; '.join(early)}): {sentence}", found)
     return found
-
-
-def _all_runs(found: Sweep) -> Iterator[tuple[str, Solution]]:
-    """Every single run by a name."""
-    yield from found.solutions.items()
-    for label, by_width in found.clouds.items():
-        for width, runs in by_width.items():
-            yield from ((f"{label}, {width} neurons, seed {i}", _item(runs, i)) for i in _seeds(runs))
 
 
 def _finite_steps(training: Any, ts: Array) -> dict[str, Any]:
@@ -208,12 +144,19 @@ def _reductions(table: dict[str, Problem], cells: Any, nodes: Any, modes: Any) -
         if size is not None:
             usual = dict(zip(("nodes", "modes"), shared[size.signed], strict=True))
             chosen |= {name: value for name, value in usual.items() if chosen[name] is None}
-        try:
+        with _named(label):
             found[label] = reduce(problem, **chosen)
-        except ValueError as error:
-            error.add_note(f"This was problem {label!r} of the sweep.")
-            raise
     return found
+
+
+@contextmanager
+def _named(label: str) -> Iterator[None]:
+    """Errors say which problem they are about."""
+    try:
+        yield
+    except ValueError as error:
+        error.add_note(f"This was problem {label!r} of the sweep.")
+        raise
 
 
 def _solve(reductions: dict[str, Reduction], ts: Array, options: dict[str, Any]) -> dict[str, Solution]:
@@ -224,37 +167,25 @@ def _solve(reductions: dict[str, Reduction], ts: Array, options: dict[str, Any])
         groups.setdefault((structure, tuple((leaf.shape, leaf.dtype) for leaf in leaves)), []).append(label)
     found = {}
     for labels in groups.values():
-        if len(labels) == 1 or _needs_values(reductions[labels[0]], options):
-            found |= {label: _solve_one(label, reductions[label], ts, options) for label in labels}
+        first = reductions[labels[0]]
+        if len(labels) == 1 or decided_by_values(first, options["method"], options["training"]):
+            for label in labels:
+                with _named(label):
+                    found[label] = _solve_one(reductions[label], ts, options)
             continue
         stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(reductions[label] for label in labels))
         runs = _solve_stacked(stacked, ts, options)
-        found |= {label: _item(runs, i) for i, label in enumerate(labels)}
-    return {label: found[label] for label in reductions}
+        found |= {label: item(runs, i) for i, label in enumerate(labels)}
+    return found
 
 
-def _needs_values(reduced: Reduction, options: dict[str, Any]) -> bool:
-    """Whether the form of the equation depends on numbers, which a batch does not show: the balance of a start that is
-    to live on a grid, and the number of finite steps of an odd target."""
-    if isinstance(reduced, OddReduction):
-        return "max_steps" in options
-    return isinstance(reduced, AngleReduction) and not reduced.labels.balanced and options["method"] != "characteristics"
-
-
-def _solve_one(label: str, reduced: Reduction, ts: Array, options: dict[str, Any]) -> Solution:
-    try:
-        return solve_reduced(reduced, ts, derivative="forward", throw=False, **options)
-    except ValueError as error:
-        error.add_note(f"This was problem {label!r} of the sweep.")
-        raise
+def _solve_one(reduced: Reduction, ts: Array, options: dict[str, Any]) -> Solution:
+    return solve_reduced(reduced, ts, derivative="forward", throw=False, **options)  # the mode that compiles faster
 
 
 @eqx.filter_jit
 def _solve_stacked(stacked: PyTree, ts: Array, options: dict[str, Any]) -> Solution:
-    def one(reduced):
-        return solve_reduced(reduced, ts, derivative="forward", throw=False, **options)  # the mode that compiles faster
-
-    return eqx.filter_vmap(one)(stacked)
+    return eqx.filter_vmap(lambda reduced: _solve_one(reduced, ts, options))(stacked)
 
 
 def _run_clouds(problem, ts, widths: tuple[int, ...], seeds: int, key: Array, options) -> dict[int, Solution]:
@@ -285,23 +216,3 @@ def _move_clouds(problem: Problem, clouds: Particles, ts: Array, options: dict[s
 def _tiled(cloud: Particles, width: int) -> Particles:
     copies = width // cloud.width
     return jax.tree.map(lambda leaf: jnp.tile(leaf, (copies,) + (1,) * (leaf.ndim - 1)), cloud)
-
-
-def _item(batch: Solution, index: int) -> Solution:
-    return jax.tree.map(lambda leaf: leaf[index] if eqx.is_array(leaf) else leaf, batch)
-
-
-def _seeds(runs: Solution) -> range:
-    return range(len(runs.valid))
-
-
-def _spread(runs: Solution, name: str) -> str:
-    """The last valid record of a run, or of a batch its mean and standard error over seeds."""
-    if name not in runs.observables:
-        return " " * 24
-    values, valid = (np.atleast_2d(np.asarray(each)) for each in (runs.observables[name], runs.valid))
-    last = np.array([row[known][-1] if known.any() else np.nan for row, known in zip(values, valid, strict=True)])
-    if len(last) < 2:
-        return f"{last[0]:24.6g}"
-    error = last.std(ddof=1) / np.sqrt(len(last))
-    return f"{f'{last.mean():.6g} ± {error:.1e}':>24}"

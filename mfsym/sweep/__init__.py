@@ -1,0 +1,4 @@
+"""Many problems at once."""
+
+from .result import Sweep as Sweep
+from .run import sweep as sweep
