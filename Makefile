@@ -1,4 +1,4 @@
-# `make demo`, `make test`, `make test-slow`, `make lint`, `make notebooks`, `make benchmarks`, `make clean`.
+# `make demo`, `make test`, `make test-slow`, `make test-studies`, `make lint`, `make notebooks`, `make benchmarks`, `make clean`.
 # Needs python3 (3.11 or later), make and a package index; everything else goes into .venv.
 
 PYTHON ?= python3
@@ -9,7 +9,7 @@ WORKERS ?= 2
 
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
-.PHONY: demo test test-slow test-oldest lint notebooks benchmarks clean
+.PHONY: demo test test-slow test-studies test-oldest lint notebooks benchmarks clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -17,15 +17,19 @@ demo: $(VENV)/installed-base
 	$(BIN)/python -m mfsym demo --out demo_out
 
 test: $(VENV)/installed-test
-	JAX_ENABLE_X64=1 $(BIN)/python -m pytest -n $(WORKERS) -m "not slow"
-	JAX_ENABLE_X64=0 $(BIN)/python -m pytest -n $(WORKERS) -m "float32 and not slow"
+	JAX_ENABLE_X64=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not slow"
+	JAX_ENABLE_X64=0 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "float32 and not slow"
 
 test-slow: $(VENV)/installed-test
-	JAX_ENABLE_X64=1 $(BIN)/python -m pytest -n $(WORKERS) -m slow
+	JAX_ENABLE_X64=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "slow and not study"
+
+# Statistical studies that guard no code path alone: before a release, not in CI. Verdicts are printed.
+test-studies: $(VENV)/installed-test
+	JAX_ENABLE_X64=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m study -rA
 
 test-oldest: $(VENV)-oldest/installed
-	JAX_ENABLE_X64=1 $(VENV)-oldest/bin/python -m pytest -n $(WORKERS) -m "not slow"
-	JAX_ENABLE_X64=0 $(VENV)-oldest/bin/python -m pytest -n $(WORKERS) -m "float32 and not slow"
+	JAX_ENABLE_X64=1 $(VENV)-oldest/bin/python -m pytest -n $(WORKERS) --dist loadfile -m "not slow"
+	JAX_ENABLE_X64=0 $(VENV)-oldest/bin/python -m pytest -n $(WORKERS) --dist loadfile -m "float32 and not slow"
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check

@@ -5,6 +5,14 @@ from pathlib import Path
 
 os.environ.setdefault("JAX_ENABLE_X64", "1")  # read by jax when it is first imported
 os.environ.setdefault("MPLBACKEND", "Agg")  # figures need no screen
+# Three quarters of the suite's time is XLA's compiler, so compiled programs are kept in one folder for each user. JAX keys
+# it by machine and versions. Programs that call back to Python are never kept, and every loop of diffrax does so to ask
+# equinox's `error_if` about times that mfsym has checked before; hence the second switch, read when equinox is imported.
+_CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mfsym-tests"
+os.environ.setdefault("EQX_ON_ERROR", "off")
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_CACHE))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
 import jax
 import pytest
@@ -16,6 +24,14 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 def pytest_configure(config):
     config.addinivalue_line("markers", "float32: also meaningful, and run, in single precision")
     config.addinivalue_line("markers", "slow: run by `make test-slow`, not by `make test`")
+    config.addinivalue_line("markers", "study: a long study, run by `make test-studies` only")
+
+
+def pytest_collection_modifyitems(items):
+    """A study is slow as well, so that `-m "not slow"` leaves it out."""
+    for item in items:
+        if item.get_closest_marker("study"):
+            item.add_marker(pytest.mark.slow)
 
 
 _MAPS = Path("/proc/self/maps")
