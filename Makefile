@@ -1,4 +1,4 @@
-# `make demo`, `make test`, `make test-slow`, `make test-studies`, `make lint`, `make notebooks`, `make benchmarks`, `make clean`.
+# `make demo`, `make test`, `make test-slow`, `make test-studies`, `make lint`, `make notebooks`, `make notebooks-full`, `make benchmarks`, `make clean`.
 # Needs python3 (3.11 or later), make and a package index; everything else goes into .venv.
 
 PYTHON ?= python3
@@ -9,7 +9,7 @@ WORKERS ?= 2
 
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
-.PHONY: demo test test-slow test-studies test-oldest lint notebooks benchmarks clean
+.PHONY: demo test test-slow test-studies test-oldest lint notebooks notebooks-full benchmarks clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -36,14 +36,13 @@ lint: $(VENV)/installed-dev
 	$(BIN)/ruff format --check
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
-# Executes copies: the notebooks in the repository keep the outputs they were committed with.
+# Copies, with small sizes, two at a time: the notebooks in the repository keep the outputs they were committed with.
 notebooks: $(VENV)/installed-notebooks
-	@set -e; out=$$(mktemp -d); trap 'rm -rf "$$out"' EXIT; \
-	for notebook in $(sort $(wildcard notebooks/*.ipynb)); do \
-		echo "executing $$notebook"; \
-		$(BIN)/python -m nbconvert --log-level=ERROR --to notebook --execute \
-			--ExecutePreprocessor.timeout=1200 --output-dir "$$out" "$$notebook"; \
-	done
+	$(BIN)/python notebooks/execute.py small
+
+# In place, with the sizes that a reader sees.
+notebooks-full: $(VENV)/installed-notebooks
+	$(BIN)/python notebooks/execute.py full
 
 benchmarks: $(VENV)/installed-base
 	$(BIN)/python benchmarks/run.py

@@ -1,5 +1,11 @@
 """mfsym: the infinite-width limit of two-layer networks, exactly where symmetry allows it."""
 
+from .startup import is_command_line, keep_compiled_programs
+
+if is_command_line():  # the process is our own; nothing is set where mfsym is imported
+    keep_compiled_programs()
+
+# ruff: noqa: E402
 from . import plot as plot
 from .control.stop import Stop as Stop
 from .crosscheck import cross_check as cross_check

@@ -1,18 +1,14 @@
 """Strict settings for the whole session; JAX_ENABLE_X64=0 runs it in single precision."""
 
 import os
+import runpy
 from pathlib import Path
 
 os.environ.setdefault("JAX_ENABLE_X64", "1")  # read by jax when it is first imported
 os.environ.setdefault("MPLBACKEND", "Agg")  # figures need no screen
-# Three quarters of the suite's time is XLA's compiler, so compiled programs are kept in one folder for each user. JAX keys
-# it by machine and versions. Programs that call back to Python are never kept, and every loop of diffrax does so to ask
-# equinox's `error_if` about times that mfsym has checked before; hence the second switch, read when equinox is imported.
-_CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mfsym-tests"
-os.environ.setdefault("EQX_ON_ERROR", "off")
-os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_CACHE))
-os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
-os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+# Three quarters of the suite's time is XLA's compiler: keep its programs in one folder for each user. The module is run by
+# its path, as importing it would import equinox before the settings are made.
+runpy.run_path(str(Path(__file__).parents[1] / "mfsym" / "startup.py"))["keep_compiled_programs"]("mfsym-tests")
 
 import jax
 import pytest

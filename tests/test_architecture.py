@@ -25,6 +25,7 @@ ROOMS: dict[str, set[str] | None] = {
     "sharding": {"neurons"},
     "solution": {"neurons"},
     "version": set(),
+    "startup": set(),
     "storage": {"solution", "version"},
     "control": {"storage", "solution"},
     "integrate": {"control", "solution"},
