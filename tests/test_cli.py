@@ -1,6 +1,7 @@
 """The command line: one JSON object on stdout, prose on stderr, exit codes."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -76,3 +77,21 @@ def test_help_and_unknown_options_in_a_shell():
     helped, unknown = shell("solve", "--help"), shell("solve", "--colour")
     assert helped.returncode == 0 and "--dim-h" in helped.stdout and "Example" in helped.stdout
     assert unknown.returncode == 2 and "--colour" in unknown.stderr
+
+
+def test_a_second_start_compiles_nothing(tmp_path):
+    """Every program of the first start is found again by the second, the loop of diffrax included."""
+    ours = ("EQX_ON_ERROR", "JAX_COMPILATION_CACHE_DIR")
+    environment = {name: value for name, value in os.environ.items() if name not in ours} | {"XDG_CACHE_HOME": str(tmp_path)}
+    command = [sys.executable, "-m", "mfsym", "solve", "--cells", "16", "--modes", "8", "--until", "1", "--records", "3"]
+    kept = []
+    for _ in range(2):
+        subprocess.run(command, env=environment, check=True, capture_output=True)
+        kept.append({path.name for path in (tmp_path / "mfsym").iterdir() if path.name.endswith("-cache")})
+    assert kept[0] == kept[1] and any("run" in name for name in kept[0])
+
+
+def test_importing_sets_no_environment():
+    """Who imports mfsym owns the process."""
+    script = "import os; before = dict(os.environ); import mfsym; assert dict(os.environ) == before"
+    subprocess.run([sys.executable, "-c", script], check=True)
