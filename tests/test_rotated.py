@@ -116,6 +116,26 @@ def test_starts_follow_the_rotated_axis():
     assert float(jnp.linalg.norm(mean - (mean @ ROTATION[0]) * ROTATION[0])) < 0.05
 
 
+def test_odd_targets_are_odd_in_any_coordinates():
+    """X̄ and w* turn back with the target, the floor stays: Q X̄_rotated = X̄."""
+    odd = mf.FunctionTarget(lambda x: x[0] ** 3 - 2 * x[1], parity="odd")
+    plain, rotated = (mf.reduce(mf.Problem(mf.Gaussian(DIM), target)) for target in (odd, mf.Rotated(odd, ROTATION)))
+    np.testing.assert_allclose(ROTATION @ rotated.optimum, plain.optimum, atol=1e-9)
+    np.testing.assert_allclose(rotated.floor, plain.floor, atol=1e-9)
+    assert float(plain.floor) == pytest.approx(3.0, abs=1e-9)
+    with pytest.raises(mf.NoReductionError, match="not declared odd"):
+        mf.reduce(mf.Problem(mf.Gaussian(DIM), mf.Rotated(mf.FunctionTarget(jnp.sum), ROTATION)), structure="odd")
+
+
+def test_linear_targets_are_linear_in_any_coordinates():
+    """w·(Q x) = (Qᵀ w)·x by formula, so that full covariances and Gaussian starts take it."""
+    w = np.linspace(-1, 1.5, DIM)
+    blocks = mf.GaussianBlocks((2, 4), (1.5, 0.5))
+    reduced = mf.reduce(mf.Problem(blocks, mf.Rotated(mf.LinearTarget(w), ROTATION), start=mf.GaussianStart()))
+    np.testing.assert_allclose(reduced.optimum, w @ ROTATION, atol=1e-12)
+    assert float(reduced.floor) == 0
+
+
 def test_rotations_compose():
     twice = mf.Rotated(mf.Rotated(mf.SubspaceNorm(2), ROTATION), ROTATION)
     x = jnp.arange(1.0, DIM + 1)

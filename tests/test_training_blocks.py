@@ -9,7 +9,13 @@ import training_cases as cases
 import mfsym as mf
 
 BLOCKS = mf.GaussianBlocks((2, 4), (1.5, 0.5))
+UNEQUAL = mf.GaussianBlocks((1, 5), (2.0, 0.5))
+SWAP = np.eye(6)[[1, 0, 2, 3, 4, 5]]
 KEY = jax.random.key(0)
+
+
+def reduce_rotated(rotation):
+    return mf.reduce(mf.Problem(UNEQUAL, mf.Rotated(mf.SubspaceNorm(1), rotation)))
 
 
 def test_the_law():
@@ -34,11 +40,37 @@ def test_the_law():
         (lambda: mf.reduce(mf.Problem(BLOCKS, mf.SingleIndex(jnp.abs))), r"the blocks \(2, 4\) of the inputs are not"),
         (lambda: mf.reduce(mf.Problem(BLOCKS, mf.LinearTarget(np.ones(6))), structure="angle"), "w need not lie in one"),
         (lambda: mf.risk_of(mf.Problem(BLOCKS, mf.SubspaceNorm(3))), "`target.dim_h` must be at most 2"),
+        (
+            lambda: mf.reduce(mf.Problem(UNEQUAL, mf.MultiIndex(lambda z: jnp.abs(z[0]), 2))),
+            "several angles .* not Gaussian",
+        ),
+        (lambda: mf.reduce(mf.Problem(UNEQUAL, mf.BlockNorms((1, 2)))), "several angles .* not GaussianBlocks"),
+        (
+            lambda: mf.reduce(mf.Problem(UNEQUAL, mf.Rotated(mf.SubspaceNorm(1), SWAP))),
+            "rotation of the target does not keep",
+        ),
+        (lambda: mf.reduce(mf.Problem(UNEQUAL, mf.Rotated(mf.SingleIndex(jnp.abs), SWAP))), "does not keep the law"),
+        (lambda: jax.jit(reduce_rotated)(jnp.eye(6)), "rotation of the target is not known to keep"),
     ],
 )
 def test_refusals(build, words):
     with pytest.raises(mf.ArgumentError, match=words):
         build()
+
+
+def test_a_rotation_of_each_block_is_harmless():
+    """Angles in the coordinates Q x: the same equation, its subspace spanned by the first rows of Q."""
+    generator, inputs = np.random.default_rng(1), mf.GaussianBlocks((2, 4), (1.5, 0.5))
+    rotation = np.zeros((6, 6))
+    for block in (slice(0, 2), slice(2, 6)):
+        size = block.stop - block.start
+        rotation[block, block] = np.linalg.qr(generator.standard_normal((size, size)))[0]
+    plain, turned = (
+        mf.reduce(mf.Problem(inputs, target), **cases.SIZES)
+        for target in (mf.SubspaceNorm(2), mf.Rotated(mf.SubspaceNorm(2), rotation))
+    )
+    np.testing.assert_array_equal(turned.coefficients, plain.coefficients)
+    np.testing.assert_allclose(turned.basis, rotation[:2], atol=1e-12)
 
 
 def test_a_linear_target_is_left_with_moments():

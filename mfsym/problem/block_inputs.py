@@ -56,10 +56,11 @@ class GaussianBlocks(AbstractInputs):
         return jnp.diag(self.coordinate_scales**2)
 
     def is_invariant(self, matrix):
-        """Whether T is orthogonal and T Σ Tᵀ = Σ."""
+        """Whether T is orthogonal and T Σ Tᵀ = Σ; scales that are traced count as different."""
         if not is_orthogonal(matrix):
             return False
-        matrix, covariance = np.asarray(matrix, dtype=float), np.asarray(self.covariance, dtype=float)
+        scales = 1.0 + np.arange(len(self.dims)) if is_traced(self.scales) else np.asarray(self.scales, dtype=float)
+        matrix, covariance = np.asarray(matrix, dtype=float), np.diag(np.repeat(scales, self.dims) ** 2)
         return bool(np.allclose(matrix @ covariance @ matrix.T, covariance, atol=1e-5 * covariance.max()))
 
     @property

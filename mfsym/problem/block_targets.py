@@ -32,9 +32,18 @@ class MultiIndex(AbstractTarget):
         """g(x_1, …, x_{dim_h})."""
         return self.g(x[: self.dim_h])
 
+    @property
+    def parity(self):
+        """None: g decides."""
+        return None
+
     def subspace(self, dim):
         """The first dim_h axes."""
         return first_axes(self.dim_h, dim)
+
+    def linear_weights(self):
+        """None: not declared to be linear."""
+        return None
 
     def check(self, dim):
         """dim_h ≤ dim."""
@@ -66,9 +75,18 @@ class BlockNorms(AbstractTarget):
         norms = [jnp.linalg.norm(x[start : start + dim]) for start, dim in zip(self.starts, self.dims, strict=True)]
         return jnp.sum(self.weights.astype(x.dtype) * jnp.stack(norms))
 
+    @property
+    def parity(self):
+        """ "even": norms do not see signs."""
+        return "even"
+
     def subspace(self, dim):
         """The coordinates of all blocks."""
         return first_axes(sum(self.dims), dim)
+
+    def linear_weights(self):
+        """None: not declared to be linear."""
+        return None
 
     def check(self, dim):
         """The blocks fit into the inputs."""

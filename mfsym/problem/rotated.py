@@ -38,6 +38,16 @@ class Rotated(AbstractTarget):
         """target(rotation x)."""
         return self.target(jnp.matmul(self.rotation.astype(x.dtype), x, precision=_EXACT))
 
+    @property
+    def parity(self):
+        """That of the target: −x is turned into minus the turned x."""
+        return self.target.parity
+
+    def linear_weights(self):
+        """Qᵀ w, as w·(Q x) = (Qᵀ w)·x."""
+        w = self.target.linear_weights()
+        return None if w is None else jnp.matmul(w.astype(self.rotation.dtype), self.rotation, precision=_EXACT)
+
     def subspace(self, dim):
         """The subspace of the target, turned back: its basis times `rotation`."""
         basis = self.target.subspace(dim)
@@ -54,3 +64,8 @@ class Rotated(AbstractTarget):
 def unrotated(target: AbstractTarget) -> AbstractTarget:
     """The target in its own coordinates: what a `Rotated` wraps, and any other target itself."""
     return target.target if isinstance(target, Rotated) else target
+
+
+def rotation_of(target: AbstractTarget) -> Float[Array, "d d"] | None:
+    """The matrix Q of f*(x) = target(Q x) of a `Rotated`, and None for any other target."""
+    return target.rotation if isinstance(target, Rotated) else None

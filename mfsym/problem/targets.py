@@ -17,7 +17,9 @@ from .units import AbstractHomogeneousUnit, ReLU
 
 
 class AbstractTarget(eqx.Module):
-    """A target f*: R^d → R, written for one input."""
+    """A target f*: R^d → R, written for one input. `parity` is what it declares: "even", "odd", or None for nothing."""
+
+    parity: eqx.AbstractVar[str | None]
 
     @abc.abstractmethod
     def __call__(self, x: Float[Array, " d"]) -> Float[Array, ""]:
@@ -26,6 +28,10 @@ class AbstractTarget(eqx.Module):
     @abc.abstractmethod
     def subspace(self, dim: int) -> Float[Array, "dim_h d"] | None:
         """Orthonormal basis [d_H, d] of the subspace H that f* depends on, or None if none is declared."""
+
+    @abc.abstractmethod
+    def linear_weights(self) -> Float[Array, " d"] | None:
+        """w, where f* is declared to be w·x; None for any other target."""
 
     @abc.abstractmethod
     def check(self, dim: int) -> None:
@@ -51,9 +57,18 @@ class SubspaceNorm(AbstractTarget):
         """scale · ‖x_H‖."""
         return self.scale.astype(x.dtype) * jnp.linalg.norm(x[: self.dim_h])
 
+    @property
+    def parity(self):
+        """ "even": norms do not see signs."""
+        return "even"
+
     def subspace(self, dim):
         """The first dim_h axes."""
         return first_axes(self.dim_h, dim)
+
+    def linear_weights(self):
+        """None: not declared to be linear."""
+        return None
 
     def check(self, dim):
         """dim_h ≤ dim."""
@@ -88,9 +103,18 @@ class SingleIndex(AbstractTarget):
         """g(x_1)."""
         return self.g(x[0])
 
+    @property
+    def parity(self):
+        """None: g decides."""
+        return None
+
     def subspace(self, dim):
         """The first axis."""
         return first_axes(1, dim)
+
+    def linear_weights(self):
+        """None: not declared to be linear."""
+        return None
 
     def check(self, dim):
         """Every dimension has a first coordinate."""
@@ -110,9 +134,18 @@ class LinearTarget(AbstractTarget):
         """w·x."""
         return jnp.sum(self.w.astype(x.dtype) * x)
 
+    @property
+    def parity(self):
+        """ "odd"."""
+        return "odd"
+
     def subspace(self, dim):
         """The direction of w."""
         return (self.w / jnp.linalg.norm(self.w))[None, :]
+
+    def linear_weights(self):
+        """w."""
+        return self.w
 
     def check(self, dim):
         """w has one entry for every coordinate."""
@@ -136,8 +169,17 @@ class Teacher(AbstractTarget):
         cloud = jax.tree.map(lambda leaf: leaf.astype(x.dtype), self.cloud)
         return jnp.mean(jax.vmap(self.unit, in_axes=(0, None))(cloud, x))
 
+    @property
+    def parity(self):
+        """None: the teacher's neurons decide."""
+        return None
+
     def subspace(self, dim):
         """None: a teacher declares no subspace."""
+        return None
+
+    def linear_weights(self):
+        """None: not declared to be linear."""
         return None
 
     def check(self, dim):
@@ -164,6 +206,10 @@ class FunctionTarget(AbstractTarget):
 
     def subspace(self, dim):
         """None: nothing is declared about fn."""
+        return None
+
+    def linear_weights(self):
+        """None: not declared to be linear."""
         return None
 
     def check(self, dim):

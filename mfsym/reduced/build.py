@@ -14,7 +14,7 @@ from ..problem.block_targets import BlockNorms, MultiIndex
 from ..problem.inputs import Gaussian
 from ..problem.losses import SquareLoss
 from ..problem.problem import Problem
-from ..problem.rotated import unrotated
+from ..problem.rotated import rotation_of, unrotated
 from ..problem.start import AbstractBalancedStart, GaussianStart, UnbalancedStart
 from ..problem.targets import LinearTarget, SingleIndex, SubspaceNorm
 from ..problem.units import AbstractHomogeneousUnit
@@ -42,6 +42,7 @@ def build_reduction(problem: Problem, cells: Any, nodes: Any, modes: int | None,
     _check_problem(problem)
     if has_blocks(problem):
         return cast_floats(build_block_reduction(problem, cells, nodes, modes), dtype)
+    _check_inputs(problem)
     target: Any = unrotated(problem.target)  # one of the classes that _check_problem lets through
     if isinstance(target, SubspaceNorm) and target.dim_h == problem.dim:
         _check_point(problem)
@@ -118,7 +119,6 @@ def _check_problem(problem: Problem) -> None:
             "Declare it (SubspaceNorm, SingleIndex, LinearTarget, MultiIndex, BlockNorms), or use `solve_particles`, which "
             "needs none.",
         )
-    _check_inputs(problem)
     if not isinstance(problem.loss, SquareLoss):
         raise no_reduction(f"the spectral form needs the square loss, not {type(problem.loss).__name__}")
     if not isinstance(problem.unit, AbstractHomogeneousUnit):
@@ -128,6 +128,7 @@ def _check_problem(problem: Problem) -> None:
 
 
 def _check_inputs(problem: Problem) -> None:
+    """One angle needs the rotations of H and of H^⊥ by themselves, in the coordinates of the target."""
     inputs, target = problem.inputs, unrotated(problem.target)
     if not isinstance(inputs, GaussianBlocks):
         if not inputs.rotation_invariant:
@@ -145,6 +146,10 @@ def _check_inputs(problem: Problem) -> None:
         raise no_reduction(
             f"the blocks {inputs.dims} of the inputs are not H and H^⊥, of dimensions {(dim_h, inputs.dim - dim_h)}"
         )
+    rotation = rotation_of(problem.target)
+    if rotation is not None and (is_traced(rotation) or not inputs.is_invariant(rotation)):
+        known = "is not known to keep" if is_traced(rotation) else "does not keep"
+        raise no_reduction(f"the rotation of the target {known} the law of the {type(inputs).__name__}: H is no block of it")
 
 
 def _isotropic_inputs(inputs: Any) -> tuple[Any, Any]:

@@ -54,7 +54,7 @@ def _(target: SubspaceNorm, inputs: AbstractInputs, features: EvenFeatures) -> T
 
 @target_coefficients.register
 def _(target: Rotated, inputs: AbstractInputs, features: EvenFeatures) -> TargetCoefficients:
-    return target_coefficients(target.target, inputs, features)  # the law of the inputs is that of the turned ones
+    return target_coefficients(target.target, inputs, features)  # the law of Q x is that of x: checked by `build_reduction`
 
 
 @target_coefficients.register

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 
 from ..problem.covariance import GaussianCovariance
 from ..problem.inputs import AbstractInputs, Empirical, Gaussian, Sphere
-from ..problem.targets import AbstractTarget, LinearTarget
+from ..problem.targets import AbstractTarget
 from .cubature import expectations
 
 _HIGHEST = jax.lax.Precision.HIGHEST
@@ -30,8 +30,9 @@ def linear_part(target: AbstractTarget, inputs: AbstractInputs) -> LinearPart:
     """The linear part of a target; by a formula for linear targets and data sets, by cubature for any other function."""
     covariance = covariance_of(inputs)
     zero = jnp.zeros((), covariance.dtype)
-    if isinstance(target, LinearTarget):
-        w = target.w.astype(covariance.dtype)
+    w = target.linear_weights()
+    if w is not None:
+        w = w.astype(covariance.dtype)
         return LinearPart(covariance, _times(covariance, w), w, zero, zero, zero)
     if isinstance(inputs, Empirical):
         x = inputs.x

@@ -15,6 +15,7 @@ from ..problem.covariance import GaussianCovariance
 from ..problem.inputs import Empirical, Gaussian, Sphere
 from ..problem.losses import SquareLoss
 from ..problem.problem import Problem
+from ..problem.rotated import unrotated
 from ..problem.start import AbstractBalancedStart, GaussianStart, SphereStart
 from ..problem.targets import FunctionTarget, LinearTarget, SingleIndex, SubspaceNorm
 from ..problem.units import AbstractHomogeneousUnit, AbstractOddSlope, Identity
@@ -27,14 +28,14 @@ _TOLERANCE = 1e-3  # float32 evaluations of a declared odd function pass, other 
 
 def prefers_moments(problem: Problem) -> bool:
     """Whether the moment equation is the one to take: an odd target, or a linear network, that no angle follows."""
-    if isinstance(problem.target, FunctionTarget) and problem.target.parity == "odd":
+    target, is_linear = problem.target, problem.target.linear_weights() is not None
+    if target.parity == "odd" and not is_linear:
         return True
-    linear = isinstance(problem.unit, Identity)
-    angular = isinstance(problem.target, (SubspaceNorm, SingleIndex, LinearTarget)) and problem.inputs.rotation_invariant
+    angular = isinstance(unrotated(target), (SubspaceNorm, SingleIndex, LinearTarget)) and problem.inputs.rotation_invariant
     followed = isinstance(problem.unit, AbstractHomogeneousUnit) and isinstance(problem.start, AbstractBalancedStart)
-    if isinstance(problem.target, LinearTarget):
+    if is_linear:
         return not (angular and followed and problem.dim > 1)
-    return linear and not angular
+    return isinstance(problem.unit, Identity) and not angular
 
 
 def build_odd(problem: Problem, dtype: Any) -> OddReduction:
@@ -78,7 +79,7 @@ def _check_dynamics(problem: Problem) -> None:
 
 def _check_symmetry(problem: Problem) -> None:
     target, inputs, start = problem.target, problem.inputs, problem.start
-    if isinstance(target, FunctionTarget) and target.parity != "odd":
+    if isinstance(unrotated(target), FunctionTarget) and target.parity != "odd":
         raise no_reduction(
             "the target is not declared odd", 'Pass FunctionTarget(fn, parity="odd"), or use `solve_particles`.'
         )
@@ -92,7 +93,7 @@ def _check_symmetry(problem: Problem) -> None:
             "the two signs start with different masses, so that f is not odd",
             "Use equal masses, or `solve_particles`.",
         )
-    if not isinstance(target, LinearTarget):
+    if target.linear_weights() is None:
         _check_odd(problem)
 
 

@@ -32,6 +32,9 @@ def has_blocks(problem: Problem) -> bool:
 def build_block_reduction(problem: Problem, cells: Any, nodes: Any, modes: Any) -> BlockReduction:
     """The equation in up to three angles; raises NoReductionError, saying why, if there is none."""
     blocks, remainder = _blocks(problem)
+    if not problem.inputs.rotation_invariant:
+        reason = f"several angles need inputs that every rotation leaves as they are, not {type(problem.inputs).__name__}"
+        raise no_reduction(reason, "Use mf.Gaussian or mf.Sphere, or `solve_particles` with samples=.")
     if not isinstance(problem.start, SphereStart):
         raise no_reduction(
             f"several angles start uniform (SphereStart), not from a {type(problem.start).__name__}", _PARTICLES
