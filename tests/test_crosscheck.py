@@ -14,7 +14,7 @@ from mfsym.reduced import transport
 
 TIMES = (0.0, 1.0, 3.0, 8.0)
 WIDTHS = (32, 64, 128)
-REPETITIONS = 20
+SOME, MANY = 4, 20  # repetitions: of the slow tests, and of the study
 PROBLEMS = {
     "radial": lambda: mf.Problem(mf.Gaussian(10), mf.SubspaceNorm(2)),
     "single-index": lambda: mf.Problem(mf.Gaussian(8), mf.SingleIndex(jax.nn.relu)),
@@ -29,11 +29,11 @@ def radial():
     return problem, reduced, mf.solve_reduced(reduced, jnp.asarray(TIMES), error=True)
 
 
-@pytest.fixture(scope="module")
-def repetitions(radial):
-    """Twenty independent sets of clouds."""
+@pytest.fixture(scope="module", params=[SOME, pytest.param(MANY, marks=pytest.mark.study)])
+def repetitions(radial, request):
+    """Independent sets of clouds."""
     problem, reduced, _ = radial
-    keys = jax.random.split(jax.random.key(2022), REPETITIONS)
+    keys = jax.random.split(jax.random.key(2022), request.param)
     return [mf.run_clouds(problem, jnp.asarray(TIMES), reduced, widths=WIDTHS, seeds=12, key=key) for key in keys]
 
 
@@ -57,7 +57,7 @@ def test_scaled_kernel_is_always_refused(radial, repetitions):
     wrong = mf.solve_reduced(kernel_scaled(radial[1], 1.1), jnp.asarray(TIMES))
     np.testing.assert_allclose(wrong.risk[0], radial[2].risk[0], rtol=1e-12)
     verdicts = [mf.judge(wrong, runs).verdict for runs in repetitions]
-    assert verdicts.count("disagree") == REPETITIONS
+    assert verdicts.count("disagree") == len(repetitions)
 
 
 @pytest.mark.slow
@@ -65,10 +65,11 @@ def test_halved_reaction_is_always_refused(radial, repetitions, monkeypatch):
     monkeypatch.setattr(transport, "REACTION", 1.0)
     wrong = mf.solve_reduced(radial[1], jnp.asarray(TIMES), max_steps=65535)  # another static value: a fresh trace
     verdicts = [mf.judge(wrong, runs).verdict for runs in repetitions]
-    assert verdicts.count("disagree") == REPETITIONS
+    assert verdicts.count("disagree") == len(repetitions)
 
 
-@pytest.mark.slow
+@pytest.mark.study
+@pytest.mark.parametrize("repetitions", [MANY], indirect=True)
 def test_rates_in_the_width(radial, repetitions):
     """With 240 seeds: the spread goes as m^{-1/2}, and m·E‖f_m − f‖² tends to a constant.
 
@@ -168,6 +169,7 @@ def test_wrong_input(options, name):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("repetitions", [SOME], indirect=True)
 def test_reference_at_other_times_is_refused(radial, repetitions):
     other = mf.solve_reduced(radial[1], jnp.asarray(TIMES) * 2)
     with pytest.raises(mf.ArgumentError, match="reference"):

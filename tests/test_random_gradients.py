@@ -16,6 +16,10 @@ TIGHT = {"rtol": 1e-10, "atol": 1e-11}
 RADIAL, SIGNED = ((6, 2), (9, 3), (14, 4), (20, 5)), ((5, 1), (8, 1), (12, 1))
 NAMES = ("target scale", "first mode of the density", "second mode", "mass of τ⁺", "mass of τ⁻", "time")
 
+FIRST_AND_OTHERS = pytest.mark.parametrize(
+    "which", [slice(1), pytest.param(slice(1, None), marks=pytest.mark.study)], ids=["first", "others"]
+)
+
 
 class Tilt(eqx.Module):
     """exp(c_1 cos kθ + c_2 cos 2kθ): a density whose coefficients are leaves."""
@@ -110,9 +114,10 @@ def both_modes(case, signed, method):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["grid", "characteristics"])
+@FIRST_AND_OTHERS
 @pytest.mark.parametrize("shapes, count, seed", [(RADIAL, 6, 1), (SIGNED, 4, 2)], ids=["subspace", "axis"])
-def test_the_reduced_route(shapes, count, seed, method):
-    cases, signed = draw_cases(count, shapes, np.random.default_rng(seed)), shapes is SIGNED
+def test_the_reduced_route(shapes, count, seed, method, which):
+    cases, signed = draw_cases(count, shapes, np.random.default_rng(seed))[which], shapes is SIGNED
     errors = []
     for case in cases:
         backward, ahead = both_modes(case, signed, method)
@@ -181,8 +186,9 @@ def particle_derivatives(point, network, kind, descent):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["norm", "profile"])
 @pytest.mark.parametrize("descent, count, last", [(False, 3, (0.5, 2.0)), (True, 2, (0.02, 0.08))], ids=["flow", "descent"])
-def test_the_particle_route(descent, count, last, kind):
-    networks = draw_networks(count, 4, last, np.random.default_rng(3 + 2 * descent + (kind == "norm")))
+@FIRST_AND_OTHERS
+def test_the_particle_route(descent, count, last, kind, which):
+    networks = draw_networks(count, 4, last, np.random.default_rng(3 + 2 * descent + (kind == "norm")))[which]
     errors = []
     for network in networks:
         value = lambda p: particle_value(p, network, kind, descent)  # noqa: E731, B023

@@ -39,12 +39,17 @@ def compare(name, exact, runs):
 
 
 # Gradient descent has its reference in the published value, and its steps in test_training.py.
-@pytest.mark.parametrize("name", [name for name in cases.CASES if name != "gradient descent"])
+OFTEN = ("unequal rates", "heavy ball")  # one flow and one in steps; the others are a study
+NAMES = [name if name in OFTEN else pytest.param(name, marks=pytest.mark.study) for name in cases.CASES]
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if "gradient descent" not in getattr(name, "values", (name,))])
 def test_networks(name):
     case = cases.CASES[name]
     compare(name, cases.exact(name), networks(case.problem, case.training))
 
 
+@pytest.mark.study
 def test_gaussian_start():
     # Sampled sizes scatter more: many small networks instead, in steps, which may pass b = 0.
     problem, training = cases.problem(mf.GaussianStart(0.1, 1.0)), mf.Training(step=0.125)
@@ -61,6 +66,7 @@ def test_gaussian_start():
     assert np.all(np.abs(found.mean(axis=0) - exact.risk) < 3.5 * error + 1e-12)
 
 
+@pytest.mark.study
 def test_the_predictor_of_labels():
     case, run = cases.CASES["unbalanced start"], cases.exact("unbalanced start")
     x = case.problem.inputs.sample(jax.random.key(7), 256)
@@ -72,6 +78,7 @@ def test_the_predictor_of_labels():
 BLOCKS = mf.GaussianBlocks((2, 6), (1.5, 0.75))
 
 
+@pytest.mark.study
 def test_block_inputs():
     problem, training = cases.problem(cases.OUTSIDE, inputs=BLOCKS), mf.Training(1.0, 0.8)
     exact = cases.solve(cases.reduce(problem), training)
