@@ -31,7 +31,8 @@ SMALL = {
         "WIDTH, DECAY_WIDTH = 64, 64"
     ),
     "06_long_time": (
-        "LONG_TIME = {'cases': ((30, 5), (10, 2)), 'end': 1000.0, 'labels_end': 10.0, 'fine': (100, 32), 'coarse': (50, 16)}\n"
+        "SIZES = {'fine': (100, 32), 'coarse': (50, 16)}\n"
+        "LONG_TIME = {'cases': ((30, 5), (10, 2)), 'end': 1000.0, 'labels_end': 10.0, **SIZES}\n"
         "LABELS = {'nodes': 63, 'cells': 100, 'end': 1000.0}"
     ),
     "07_gradients": "LAWS, SEEDS, WIDTHS, CLOUDS, NEURONS = 3, 2, (64, 128), 3, 128",

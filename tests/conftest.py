@@ -10,8 +10,8 @@ os.environ.setdefault("MPLBACKEND", "Agg")  # figures need no screen
 # its path, as importing it would import equinox before the settings are made.
 runpy.run_path(str(Path(__file__).parents[1] / "mfsym" / "startup.py"))["keep_compiled_programs"]("mfsym-tests")
 
-import jax
-import pytest
+import jax  # noqa: E402
+import pytest  # noqa: E402
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")

@@ -109,7 +109,7 @@ def tight_run(case: Case, method: str):
     """The solution at `TIMES` with errors of time stepping far below 1e-8."""
     rtol, atol = _TOLERANCES[method]
     options = {"method": method, "rtol": rtol, "atol": atol}
-    return mf.solve_reduced(reduction(case), jnp.asarray(TIMES), derivative="forward", **options)  # the mode that compiles faster
+    return mf.solve_reduced(reduction(case), jnp.asarray(TIMES), derivative="forward", **options)
 
 
 # Times that contain those of references.REFERENCE_RUN, and more than 200 of them.
