@@ -121,11 +121,12 @@ def mistakes(found: mf.DetectionReport, placed: Placed) -> list[str]:
         return wrong + (["structure without a test"] if structured or found.flips or found.swaps else [])
     if found.dim_h != len(hidden):
         return [*wrong, f"dim_h {found.dim_h}"]
+    eps = float(jnp.finfo(jnp.result_type(float)).eps)
     angle = np.linalg.norm(found.basis - found.basis @ hidden.T @ hidden, 2)
     blocks = (1,) * len(hidden) if kind.blocks is None else kind.blocks
     return (
         wrong
-        + ([f"angle {angle:.1e}"] if angle > 1e-7 and not found.noise else [])
+        + ([f"angle {angle:.1e}"] if angle > 8 * np.sqrt(eps) and not found.noise else [])
         + ([f"blocks {found.blocks}"] if tuple(sorted(found.blocks)) != blocks else [])
         + contradicted(found, placed)
     )
@@ -147,8 +148,8 @@ def contradicted(found: mf.DetectionReport, placed: Placed) -> list[str]:
         if size > 1:
             turn = np.linalg.qr(generator.standard_normal((size, size)))[0]
             images.append((f"block {size}", 1, x + x @ block.T @ (turn - np.eye(size)) @ block))
-    spread = np.std(here) + 1e-300
-    shares = [(name, np.mean(np.abs(at(image) - sign * here) > 1e-6 * spread)) for name, sign, image in images]
+    tolerance = float(jnp.finfo(jnp.result_type(float)).eps) ** 0.4 * np.std(here)
+    shares = [(name, np.mean(np.abs(at(image) - sign * here) > tolerance)) for name, sign, image in images]
     allowed = max(1e-4, 1.0 if found.noise else 0.0)
     return [f"{name} on a share {share:.1e}" for name, share in shares if share > allowed]
 

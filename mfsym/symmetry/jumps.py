@@ -17,6 +17,7 @@ from .evaluation import Sampled
 _MOST_PAIRS = 32
 _MOST_NUMBERS = 2**23  # in one array of points around the jumps
 _REACH = 256  # of the search along the path, in steps: normals at up to 89.8° to the path are found
+_BENT = 0.05  # of a step, that a surface may be away from its tangent plane one step further
 
 
 class Derivative(NamedTuple):
@@ -103,7 +104,8 @@ def _normals(sampled: Sampled, points: np.ndarray, directions: np.ndarray, low: 
         before, after = np.where(over, before, middle), np.where(over, middle, after)
     t = ((before + after) / 2).reshape(count, 2, dim)
     normals = (t[:, 1] - t[:, 0]) / (2 * step)
-    # a displacement along u itself is undone by t = −δ: n·u = 1, and edges, which have no normal, fail this
+    # An edge has no normal. Beside it opposite moves do not have opposite t, or t = −δ does not undo a move along u: n·u = 1.
     length = np.linalg.norm(normals, axis=1)
-    flat = np.abs(np.sum(normals * directions, axis=1) - 1) < sampled.eps ** (1 / 3) * length
-    return np.where((np.all(crossed, axis=1) & flat)[:, None], normals, 0.0)
+    straight = np.all(np.abs(t[:, 0] + t[:, 1]) < _BENT * step * length[:, None], axis=1)
+    undone = np.abs(np.sum(normals * directions, axis=1) - 1) < sampled.eps ** (1 / 3) * length
+    return np.where((np.all(crossed, axis=1) & straight & undone)[:, None], normals, 0.0)
