@@ -15,6 +15,7 @@ class Function(eqx.Module):
 
     A plain function is all static; an `eqx.Module` keeps its arrays as leaves, and new values in them compile nothing
     again. A `jax.tree_util.Partial` has leaves as well, but is compared by identity: every new one compiles again.
+    Integers that it returns become numbers of the floating type of its input.
     """
 
     arrays: PyTree
@@ -26,7 +27,9 @@ class Function(eqx.Module):
         self.arrays, self.rest = eqx.partition(function, eqx.is_array)
 
     def __call__(self, x: Any) -> Any:
-        return eqx.combine(self.arrays, self.rest)(x)
+        value = eqx.combine(self.arrays, self.rest)(x)
+        counted = getattr(getattr(value, "dtype", None), "kind", "") in tuple("iu")
+        return value.astype(x.dtype) if counted else value
 
 
 def check_scalar_function(name: str, function: Function, example: jax.ShapeDtypeStruct) -> None:

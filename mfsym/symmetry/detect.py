@@ -10,11 +10,11 @@ from ..problem.inputs import AbstractInputs, Gaussian, Sphere
 from ..problem.targets import AbstractTarget, FunctionTarget
 from .evaluation import Evidence, Sampled, check_concrete
 from .frame import Frame, find_frames
-from .norms import NormFit, fit_norms
+from .norms import NormFit, fit_norms, search_norms
 from .report import DetectionReport
-from .rotations import find_blocks, whole_rotation
+from .rotations import Blocks, find_blocks, seen_by_norm, whole_rotation
 from .stated import Structure, stated_target
-from .subspace import find_subspace
+from .subspace import Subspace, find_subspace
 
 
 def detect(fn: Callable[..., Any] | AbstractTarget, inputs: AbstractInputs) -> DetectionReport:
@@ -52,11 +52,11 @@ def detect(fn: Callable[..., Any] | AbstractTarget, inputs: AbstractInputs) -> D
     verified = judge(subspace.evidence)
     basis = subspace.basis if verified else np.eye(sampled.dim)
     allowance = subspace.allowance if verified else 0.0
-    even = judge(sampled.compare("f* is even", -sampled.points))
-    parity = "even" if even else ("odd" if judge(sampled.compare("f* is odd", -sampled.points, -1.0)) else None)
+    even = judge(sampled.compare("f* is even", -sampled.draws))
+    parity = "even" if even else ("odd" if judge(sampled.compare("f* is odd", -sampled.draws, -1.0)) else None)
     parts = _radial(sampled, basis, allowance, judge)
     if parts is None:
-        parts = _inside(sampled, basis, allowance, judge) if verified else _nothing(basis)
+        parts = _inside(sampled, subspace, judge) if verified else _nothing(basis)
     frame, blocks, block_radial, weights = parts
     structure = Structure(frame.basis, parity, blocks, block_radial, weights)
     return DetectionReport(
@@ -90,13 +90,13 @@ def _radial(sampled: Sampled, basis: np.ndarray, allowance: float, judge: Callab
     return Frame(basis, flips, (), ()), (len(basis),), True, weights
 
 
-def _inside(sampled: Sampled, basis: np.ndarray, allowance: float, judge: Callable[[Evidence], bool]) -> Any:
+def _inside(sampled: Sampled, subspace: Subspace, judge: Callable[[Evidence], bool]) -> Any:
     """Blocks, sign flips and swaps inside H, in the frame that shows most of them."""
-    found = find_blocks(sampled, basis)
+    allowance = subspace.allowance
+    found = _blocks(sampled, subspace)
     rotated = sorted(found.rotated, key=len)
-    slopes = np.zeros((1, len(found.rest))) if sampled.noisy else sampled.slopes(sampled.points, found.rest)
     options: list[tuple[Frame, NormFit | None]] = []
-    for frame in find_frames(sampled, found.rest, slopes, allowance):
+    for frame in find_frames(sampled, found.rest, subspace.derivative, allowance):
         blocks = [*(row[None] for row in frame.basis), *rotated]
         radial = frame.even_everywhere and len(blocks) > 1
         options.append((frame, fit_norms(sampled, blocks, allowance) if radial else None))
@@ -109,6 +109,19 @@ def _inside(sampled: Sampled, basis: np.ndarray, allowance: float, judge: Callab
     return whole, sizes, frame.even_everywhere, weights
 
 
+def _blocks(sampled: Sampled, subspace: Subspace) -> Blocks:
+    """Parts of H that f* sees by their norms: from the derivative, or of a sum of norms where noise hides it."""
+    if not sampled.noisy:
+        return find_blocks(sampled, subspace.basis, subspace.derivative)
+    parts = search_norms(sampled, subspace.basis, subspace.allowance) or [subspace.basis]
+    wide = [part for part in parts if 1 < len(part) < len(subspace.basis)]
+    turns = [seen_by_norm(sampled, part, subspace.allowance) for part in wide]
+    if not all(each.holds for each in turns):
+        return Blocks((), subspace.basis, ())
+    narrow = [part for part in parts if not any(part is each for each in wide)]
+    return Blocks(tuple(wide), np.concatenate(narrow), tuple(turns))
+
+
 def _nothing(basis: np.ndarray) -> Any:
     """Every direction on its own."""
     return Frame(basis, (), (), ()), (1,) * len(basis), False, None
@@ -118,7 +131,7 @@ def _constant(target: AbstractTarget, sampled: Sampled) -> DetectionReport:
     nothing, none = np.zeros((0, sampled.dim)), np.zeros(0)
     structure = Structure(nothing, "even", (), True, None)
     stated = stated_target(target, structure)
-    flat = Evidence("f* is constant", 0.0, 0.0, sampled.eps)
+    flat = sampled.evidence("f* is constant", sampled.drawn - sampled.drawn[0])
     return DetectionReport(
         sampled.dim, nothing, none, 0.0, float("inf"), "even", True, True, (), None, (), (), 0.0, (flat,), (), True, stated
     )

@@ -9,10 +9,16 @@ import numpy as np
 
 from ..errors import Words, argument_error, is_traced, no_reduction
 from ..problem.inputs import Gaussian, Sphere
-from .points import coordinate_scale, law_points
+from .points import coordinate_scale, law_draws, law_points
 
 ROWS = 1024  # every evaluation has this many rows, so that one compilation serves all
+_SEED = 20221117
+_DRAWS = 16 * ROWS  # on which a claim is tested: what 2 of 10⁴ inputs violate is seen
+_FEWEST_DRAWS = 4 * ROWS
+_MOST_NUMBERS = 2**22  # in one set of draws
 _NOISE_MARGIN = 1.5  # above the defect that noise alone has; calibrated on seeds of its own
+_SHAKEN = 1 / 8  # of the inputs: fewer that a tiny step changes lie at jumps, and are no noise
+_MISSED, _ONE_SIDED = 0.05, 1.645  # probability of not seeing a violation, and the normal quantile of the rest
 _UNDER_A_TRACE = (
     "State the structure (mf.SingleIndex, mf.SubspaceNorm, mf.Rotated, parity=), "
     "or run mf.detect once outside of jit, grad and vmap and go on with report.target."
@@ -20,17 +26,28 @@ _UNDER_A_TRACE = (
 
 
 class Evidence(NamedTuple):
-    """One claim: the defect that was measured (relative mean square), its sampling error, and what it may be at most."""
+    """One claim: the defect that was measured (relative mean square), its standard error, what it may be at most, and
+    the number of independent inputs on which it was measured, none of which served to find the claim."""
 
     claim: str
     defect: float
     error: float
     threshold: float
+    draws: int
 
     @property
     def holds(self) -> bool:
         """Whether the defect is below the threshold."""
         return self.defect <= self.threshold
+
+    @property
+    def rarest(self) -> float:
+        """The power of the test: the smallest share p of the inputs on which a violation would have been seen in 95 of 100
+        cases, where it changes f* by its own spread.
+
+        One violation is enough without noise, 1 − (1 − p)ⁿ = 0.95; with it the defect p must stand out of the noise.
+        """
+        return max(1 - _MISSED ** (1 / self.draws), self.threshold + _ONE_SIDED * self.error)
 
 
 def check_concrete(*trees: Any) -> None:
@@ -41,9 +58,11 @@ def check_concrete(*trees: Any) -> None:
 
 
 class Sampled:
-    """A function f* on the fixed points of a law: the one place where detection calls it.
+    """A function f* on a law of inputs: the one place where detection calls it.
 
-    - `points` [n, d], `values` [n]; `mean_square` = E f*², `variance` of f*.
+    - `points` [n, d], `values` [n]: quasi-random, where structure is looked for.
+    - `draws` [N, d], `drawn` [N]: independent inputs and f* there, where what was found is tested.
+    - `mean_square` = E f*², `variance` of f*.
     - `eps` of the floating type: a defect below it, √eps in f*, is rounding.
     - `noise`: variance of the part of f* that a step of eps^0.4 already changes, from second differences; `noisy`
       where it is above rounding.
@@ -56,16 +75,24 @@ class Sampled:
         self.scale = coordinate_scale(inputs)
         self._values, self._gradients = jax.jit(jax.vmap(function)), jax.jit(jax.vmap(jax.grad(function)))
         self.differentiable = True
-        self.points = self.fresh(0)
+        self.points = law_points(inputs, max(2 * ROWS, ROWS * -(-4 * self.dim // ROWS)))
         self.values = self.at(self.points)
-        self.mean_square, self.variance = float(np.mean(self.values**2)), float(np.var(self.values))
+        self._generator = np.random.default_rng(_SEED)
+        self.draw_again()
+        everywhere = np.concatenate([self.values, self.drawn])
+        self.mean_square, self.variance = float(np.mean(everywhere**2)), float(np.var(everywhere))
         self.noise = self._noise_variance()
         self.noisy = self.noise > self.eps * self.variance > 0
 
-    def fresh(self, stream: int) -> np.ndarray:
-        """Another fixed set of points of the law, [n, d]; more of them in very high dimension."""
-        count = ROWS * -(-4 * self.dim // ROWS)
-        return law_points(self.inputs, max(2 * ROWS, count), stream)
+    def draw_again(self) -> None:
+        """New draws to test on, after the old ones have served to find something."""
+        self.draws = self.fresh()
+        self.drawn = self.at(self.draws)
+
+    def fresh(self) -> np.ndarray:
+        """Inputs [N, d] independent of all others."""
+        count = min(_DRAWS, max(_FEWEST_DRAWS, ROWS * (_MOST_NUMBERS // (ROWS * self.dim))))
+        return law_draws(self.inputs, count, self._generator)
 
     def at(self, x: np.ndarray) -> np.ndarray:
         """f* at every row, [n] (host, float64)."""
@@ -84,9 +111,14 @@ class Sampled:
             except Exception:  # whatever a foreign function raises: it has no derivative
                 pass
             self.differentiable = False
-        step = self.eps ** (1 / 3) * self.scale
-        moves = step * space
-        return np.stack([(self.at(x + move) - self.at(x - move)) / (2 * step) for move in moves], axis=1)
+        return self._differences(x, space)
+
+    def _differences(self, x: np.ndarray, space: np.ndarray) -> np.ndarray:
+        """Central differences [n, k]; none where f* jumps in between."""
+        step, here = self.eps ** (1 / 3) * self.scale, self.at(x)
+        after, before = (np.stack([self.at(x + s * step * row) for row in space], axis=1) for s in (1, -1))
+        whole = np.all(np.abs(after - 2 * here[:, None] + before) <= np.sqrt(self.eps * self.variance), axis=1)
+        return np.where(whole[:, None], (after - before) / (2 * step), 0.0)
 
     def _in_chunks(self, function: Callable[..., Any], x: np.ndarray) -> np.ndarray:
         rows = []
@@ -106,18 +138,27 @@ class Sampled:
         x = self.points[:ROWS]
         directions = np.random.default_rng(1).standard_normal(x.shape) / np.sqrt(self.dim)
         move = self.eps**0.4 * self.scale * directions
-        second = self.at(x + move) - 2 * self.values[:ROWS] + self.at(x - move)
-        return float(np.mean(second**2)) / 6
+        second = (self.at(x + move) - 2 * self.values[:ROWS] + self.at(x - move)) ** 2 / 6
+        shaken = np.quantile(second, 1 - _SHAKEN) > self.eps * self.variance
+        return float(np.mean(second)) if shaken else 0.0
 
     def compare(self, claim: str, images: np.ndarray, sign: float = 1.0, allowance: float = 0.0) -> Evidence:
-        """Evidence for f*(image) = sign f*(x): E(f*(Tx) − s f*(x))² over twice the variance (s = 1) or E f*² (s = −1).
+        """Evidence for f*(image) = sign f*(x), the images [N, d] being those of the draws."""
+        return self.evidence(claim, self.at(images) - sign * self.drawn, sign, allowance)
+
+    def evidence(self, claim: str, gaps: np.ndarray, sign: float = 1.0, allowance: float = 0.0) -> Evidence:
+        """E(f*(Tx) − s f*(x))², from its gaps [N], over twice the variance (s = 1) or E f*² (s = −1).
 
         `allowance` is the part that the error of an estimated subspace may have in the defect of a noisy function.
         """
-        whole = 2 * (self.variance if sign > 0 else self.mean_square)
-        squares = (self.at(images) - sign * self.values) ** 2 / (whole or 1.0)
+        whole = self.whole(sign)
+        squares = gaps**2 / (whole or 1.0)
         error = float(np.std(squares) / np.sqrt(len(squares)))
-        return Evidence(claim, float(np.mean(squares)), error, self.threshold(whole, allowance))
+        return Evidence(claim, float(np.mean(squares)), error, self.threshold(whole, allowance), len(squares))
+
+    def whole(self, sign: float) -> float:
+        """What the gaps of unrelated values would have: the scale of every defect."""
+        return 2 * (self.variance if sign > 0 else self.mean_square)
 
     def threshold(self, whole: float, allowance: float) -> float:
         """The largest defect that counts as none: rounding, or half as much again as noise gives, 2·noise/whole."""

@@ -1,4 +1,4 @@
-"""Fixed points of a law of inputs at which functions are compared: the same ones in every run."""
+"""Points of a law of inputs at which functions are compared: the same ones in every run."""
 
 import jax
 import jax.numpy as jnp
@@ -11,22 +11,29 @@ from ..problem.quasi_random import to_normal, unit_points
 _SEED = 20221116  # of the scrambling; any number does
 
 
-def normal_points(count: int, dim: int, seed: int = 0) -> np.ndarray:
-    """Scrambled Sobol points mapped to the normal law, [count, dim] (host, float64). `seed` picks one of many sets."""
-    return to_normal(unit_points(count, dim, np.random.default_rng((_SEED, seed))))
-
-
 def coordinate_scale(inputs: Gaussian | Sphere) -> float:
     """Standard deviation of one coordinate."""
     return float(np.sqrt(float(inputs.second_moment) / inputs.dim))
 
 
-def law_points(inputs: AbstractInputs, count: int, seed: int = 0) -> np.ndarray:
-    """Quasi-random points of a Gaussian law or a sphere, [count, d] (host, float64)."""
+def law_points(inputs: Gaussian | Sphere, count: int) -> np.ndarray:
+    """Quasi-random points of the law, [count, d] (host, float64), for means over one set.
+
+    Never to be compared row by row with another such set: equal rows share their leading bits, hence all their signs.
+    """
+    return _placed(inputs, to_normal(unit_points(count, inputs.dim, np.random.default_rng((_SEED, 0)))))
+
+
+def law_draws(inputs: Gaussian | Sphere, count: int, generator: np.random.Generator) -> np.ndarray:
+    """Independent draws of the law, [count, d] (host, float64)."""
+    return _placed(inputs, generator.standard_normal((count, inputs.dim)))
+
+
+def _placed(inputs: Gaussian | Sphere, normals: np.ndarray) -> np.ndarray:
+    """Standard normal rows as inputs of the law."""
     if isinstance(inputs, Sphere):
-        normals = normal_points(count, inputs.dim, seed)
         return float(inputs.radius) * normals / np.linalg.norm(normals, axis=1, keepdims=True)
-    return coordinate_scale(inputs) * normal_points(count, inputs.dim, seed)  # pyright: ignore[reportArgumentType]
+    return coordinate_scale(inputs) * normals
 
 
 def evaluation_points(inputs: AbstractInputs, count: int, dtype) -> Float[Array, "n d"]:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .evaluation import Evidence, Sampled
+from .jumps import Derivative
 
 LARGEST = 32  # dimension of H up to which partial rotations are looked for: 496 unknowns
 
@@ -28,24 +29,29 @@ def whole_rotation(sampled: Sampled, basis: np.ndarray, allowance: float) -> Evi
 
 
 def _turn(sampled: Sampled, block: np.ndarray, claim: str, allowance: float = 0.0) -> Evidence:
-    x = sampled.points
+    x = sampled.draws
     inside = x @ block.T
     if len(block) == 1:
         turned = -inside
     else:
-        direction = sampled.fresh(2) @ block.T
+        direction = sampled.fresh() @ block.T
         length = np.linalg.norm(inside, axis=1, keepdims=True)
         turned = length * direction / np.linalg.norm(direction, axis=1, keepdims=True)
     return sampled.compare(claim, x + (turned - inside) @ block, allowance=allowance)
 
 
-def find_blocks(sampled: Sampled, basis: np.ndarray) -> Blocks:
+def seen_by_norm(sampled: Sampled, block: np.ndarray, allowance: float = 0.0) -> Evidence:
+    """Evidence that rotations inside one block [n, d] of H leave f* as it is."""
+    return _turn(sampled, block, f"f* sees {len(block)} directions of H by their norm only", allowance)
+
+
+def find_blocks(sampled: Sampled, basis: np.ndarray, derivative: Derivative) -> Blocks:
     """The finest blocks of H whose rotations leave f* as it is; none where f* is noisy or H is large."""
     count = len(basis)
     nothing = Blocks((), basis, ())
     if sampled.noisy or not 2 <= count <= LARGEST:
         return nothing
-    generators = _lie_algebra(sampled, basis)
+    generators = _lie_algebra(sampled, basis, derivative)
     if not len(generators):
         return nothing
     casimir = -np.sum(generators @ generators, axis=0)
@@ -55,16 +61,18 @@ def find_blocks(sampled: Sampled, basis: np.ndarray) -> Blocks:
     if sum(len(part) * (len(part) - 1) // 2 for part in parts) != len(generators):
         return nothing  # rotations that tie blocks together: not a product of O(d_i)
     blocks = [part @ basis for part in parts]
-    evidence = [_turn(sampled, b, f"f* sees {len(b)} directions of H by their norm only") for b in blocks]
-    if not all(each.holds for each in evidence):
-        return nothing
-    return Blocks(tuple(blocks), vectors[:, weights <= 1e-6].T @ basis, tuple(evidence))
+    evidence = [seen_by_norm(sampled, block) for block in blocks]
+    held = [each.holds for each in evidence]  # jumps that were not met may forbid some of the rotations
+    rest = [block for block, holds in zip(blocks, held, strict=True) if not holds]
+    rotated = [block for block, holds in zip(blocks, held, strict=True) if holds]
+    fixed = np.concatenate([vectors[:, weights <= 1e-6].T @ basis, *rest])
+    return Blocks(tuple(rotated), fixed, tuple(each for each in evidence if each.holds))
 
 
-def _lie_algebra(sampled: Sampled, basis: np.ndarray) -> np.ndarray:
-    """An orthonormal basis [r, k, k] of the antisymmetric A with ∇f*(x)·A x = 0 at every point."""
+def _lie_algebra(sampled: Sampled, basis: np.ndarray, derivative: Derivative) -> np.ndarray:
+    """An orthonormal basis [r, k, k] of the antisymmetric A with ∇f*(x)·A x = 0, or n·A x = 0 at a jump, at every point."""
     count = len(basis)
-    z, slopes = sampled.points @ basis.T, sampled.slopes(sampled.points, basis)
+    z, slopes = derivative.points @ basis.T, derivative.rows @ basis.T
     i, j = np.triu_indices(count, 1)
     equations = slopes[:, i] * z[:, j] - slopes[:, j] * z[:, i]
     size = np.linalg.norm(slopes) * sampled.scale

@@ -1,9 +1,10 @@
 """The hidden subspace H: f* depends on x_H only.
 
 The rows of a matrix of gradients ∇f*(x_i) span H, so that its singular values fall from the last direction of H to
-rounding. Where f* is noisy, gradients are slopes of f* over a wide neighbourhood, fitted to random differences; the fit
-knows its own residual, and with it the singular values that noise alone would give. (Gradient outer products: Samarov
-1993; Constantine 2015. The threshold for noise is derived from the norm of a Gaussian matrix.)
+rounding; jumps add the normals of their surfaces. Where f* is noisy, gradients are slopes of f* over a wide neighbourhood,
+fitted to random differences; the fit knows its own residual, and with it the singular values that noise alone would give.
+(Gradient outer products: Samarov 1993; Constantine 2015. The threshold for noise is derived from the norm of a Gaussian
+matrix.)
 """
 
 from typing import NamedTuple
@@ -12,7 +13,9 @@ import numpy as np
 
 from ..problem.inputs import Sphere
 from .evaluation import Evidence, Sampled
+from .jumps import Derivative, find_changes
 
+_ROUNDS = 8  # of a test on values and the directions that it misses
 _BASES = 128  # base points of the wide slopes
 _PAIRS = 6  # antithetic pairs for each of them and each dimension
 _FEWEST_PAIRS = 256
@@ -25,7 +28,8 @@ class Subspace(NamedTuple):
     """An orthonormal basis [k, d] of the proposed H, the singular values [d] behind it and their threshold.
 
     `evidence` tests on the law itself that f* does not change with x_⊥. `allowance` is the defect that the error of an
-    estimated basis may cause in this and in every other test that uses the basis.
+    estimated basis may cause in this and in every other test that uses the basis. `derivative` holds the gradients and
+    normals that span H, none where f* is noisy.
     """
 
     basis: np.ndarray
@@ -33,45 +37,85 @@ class Subspace(NamedTuple):
     threshold: float
     evidence: Evidence
     allowance: float
+    derivative: Derivative
 
     @property
     def gap(self) -> float:
         """Smallest singular value inside over the largest outside; infinite where nothing is outside."""
         count = len(self.basis)
         outside = self.singular_values[count:]
-        return float(self.singular_values[count - 1] / outside[0]) if len(outside) and outside[0] > 0 else float("inf")
+        inside = self.singular_values[count - 1] if count else 0.0
+        return float(inside / outside[0]) if len(outside) and outside[0] > 0 else float("inf")
 
 
 def find_subspace(sampled: Sampled) -> Subspace:
-    """The smallest H that the gradients show: of automatic differentiation first, of wide differences if it fails.
+    """The smallest H that explains the values of f*: of gradients first, of wide slopes where f* is noisy.
 
-    A function with jumps has gradients that miss them; the test of the evidence finds that out.
+    Gradients miss jumps and what happens at rare inputs. So H is tested on values, f*(x) against f* at a point with the
+    same x_H and all else drawn again; pairs that differ lead to the directions that are missing, which are added before
+    new draws test the larger H.
     """
-    if not sampled.noisy:
-        rows = sampled.slopes(sampled.points, np.eye(sampled.dim))
-        proposal = _from_rows(sampled, rows, relative=np.sqrt(sampled.eps))
-        if proposal.evidence.holds and len(proposal.basis):
-            return proposal
-    rows, noise = _wide_slopes(sampled)
-    return _from_rows(sampled, rows, noise=noise)
+    if sampled.noisy:
+        rows, noise = _wide_slopes(sampled)
+        return _from_noisy(sampled, rows, noise)
+    gradients = sampled.slopes(sampled.points, np.eye(sampled.dim))
+    derivative = Derivative(sampled.points, gradients)
+    singular, directions = _singular_values(gradients)
+    tolerance = np.sqrt(sampled.eps)
+    basis = tidy_basis(directions[singular > tolerance * singular[0]], tolerance)
+    images = _images(sampled, basis)
+    evidence, differ = _evidence(sampled, basis, images)
+    for _ in range(_ROUNDS):
+        if evidence.holds:
+            break
+        grown, more = _extended(sampled, basis, sampled.draws[differ], images[differ])
+        if len(grown) == len(basis):
+            break
+        basis = grown
+        derivative = Derivative(*map(np.concatenate, zip(derivative, more, strict=True)))
+        sampled.draw_again()
+        images = _images(sampled, basis)
+        evidence, differ = _evidence(sampled, basis, images)
+    singular, _ = _singular_values(derivative.rows)
+    return Subspace(basis, singular, float(tolerance * singular[0]), evidence, 0.0, derivative)
 
 
-def _from_rows(sampled: Sampled, rows: np.ndarray, relative: float = 0.0, noise: float = 0.0) -> Subspace:
+def _singular_values(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Root mean squares of the rows along their principal directions, [r], and these, [r, d]."""
+    _, singular, directions = np.linalg.svd(np.linalg.qr(rows, mode="r"))
+    return singular / np.sqrt(len(rows)), directions[: len(singular)]
+
+
+def _extended(sampled: Sampled, basis: np.ndarray, x: np.ndarray, images: np.ndarray) -> tuple[np.ndarray, Derivative]:
+    """A larger H [k', d], with the directions in which f* changes between x and its images, and their derivatives."""
+    changes = find_changes(sampled, basis, x, images)
+    changes = Derivative(changes.points, changes.rows * np.sqrt(sampled.variance) / sampled.scale)  # as large as gradients
+    if len(basis) == sampled.dim - 1:  # only one direction is left that can have made the difference
+        return np.eye(sampled.dim), changes
+    outside = (changes.rows - changes.rows @ basis.T @ basis) * sampled.scale / np.sqrt(sampled.variance)
+    if not len(outside):
+        return basis, changes
+    _, singular, directions = np.linalg.svd(outside, full_matrices=False)
+    new = directions[singular > sampled.eps ** (1 / 3)]
+    orthonormal, _ = np.linalg.qr(np.concatenate([basis, new]).T)
+    return tidy_basis(orthonormal.T, np.sqrt(sampled.eps)), changes
+
+
+def _from_noisy(sampled: Sampled, rows: np.ndarray, noise: float) -> Subspace:
     """The span of the rows, whose entries have errors of standard deviation `noise`.
 
     Such errors turn direction i of H by about √(d−k) noise / (√n s_i), s_i its mean square slope: each costs the same
     change of f*, (d−k) noise²/n times the variance of a coordinate, twice in a difference; the allowance is twice that.
     """
     count = len(rows)
-    _, singular, directions = np.linalg.svd(np.linalg.qr(rows, mode="r"))
-    directions = directions[: len(singular)]
-    largest_of_noise = _MARGIN * noise * (np.sqrt(count) + np.sqrt(sampled.dim))
-    threshold = max(relative * float(singular[0]), largest_of_noise)
+    singular, directions = _singular_values(rows)
+    threshold = float(_MARGIN * noise * (1 + np.sqrt(sampled.dim / count)))
     basis = tidy_basis(directions[singular > threshold], np.sqrt(sampled.eps))
     missing = len(basis) * (sampled.dim - len(basis)) * (noise * sampled.scale) ** 2 / count
     allowance = float(4 * missing / (2 * sampled.variance))
-    evidence = _evidence(sampled, basis, allowance)
-    return Subspace(basis, singular / np.sqrt(count), float(threshold / np.sqrt(count)), evidence, allowance)
+    evidence, _ = _evidence(sampled, basis, _images(sampled, basis), allowance)
+    nothing = np.zeros((0, sampled.dim))
+    return Subspace(basis, singular, threshold, evidence, allowance, Derivative(nothing, nothing))
 
 
 def tidy_basis(basis: np.ndarray, tolerance: float) -> np.ndarray:
@@ -85,18 +129,27 @@ def tidy_basis(basis: np.ndarray, tolerance: float) -> np.ndarray:
     return np.sign(basis[np.arange(len(basis)), largest])[:, None] * basis
 
 
-def _evidence(sampled: Sampled, basis: np.ndarray, allowance: float) -> Evidence:
-    """f*(x) against f* at a point with the same x_H and a new x_⊥ from its law given x_H."""
-    x, other = sampled.points, sampled.fresh(1)
+def _images(sampled: Sampled, basis: np.ndarray) -> np.ndarray:
+    """Every draw with the same x_H and a new x_⊥ from its law given x_H, [N, d]."""
+    x, other = sampled.draws, sampled.fresh()
     along = x @ basis.T @ basis
     across = other - other @ basis.T @ basis
-    if isinstance(sampled.inputs, Sphere) and len(basis) < sampled.dim:
+    if len(basis) == sampled.dim:
+        return x
+    if isinstance(sampled.inputs, Sphere):
         radius = np.linalg.norm(x - along, axis=1, keepdims=True)
         across = across * radius / np.linalg.norm(across, axis=1, keepdims=True)
-    if len(basis) == sampled.dim:
-        return Evidence("f* depends on every direction", 0.0, 0.0, sampled.eps)
-    claim = f"f* depends on {len(basis)} of {sampled.dim} directions"
-    return sampled.compare(claim, along + across, allowance=allowance)
+    return along + across
+
+
+def _evidence(
+    sampled: Sampled, basis: np.ndarray, images: np.ndarray, allowance: float = 0.0
+) -> tuple[Evidence, np.ndarray]:
+    """Evidence that f* does not change with x_⊥, and which draws contradict it, [N]."""
+    whole = len(basis) == sampled.dim
+    claim = "f* depends on every direction" if whole else f"f* depends on {len(basis)} of {sampled.dim} directions"
+    gaps = sampled.at(images) - sampled.drawn
+    return sampled.evidence(claim, gaps, allowance=allowance), gaps**2 > sampled.eps * sampled.whole(1.0)
 
 
 def _wide_slopes(sampled: Sampled) -> tuple[np.ndarray, float]:
