@@ -44,7 +44,7 @@ from .reduced.flow import solve_reduced, with_all_modes
 from .reduced.moments import OddReduction
 from .reduced.point import PointReduction
 from .reduced.quotient import AngleReduction
-from .solution import Solution
+from .solution import Solution, with_masks
 
 _HIGHEST = jax.lax.Precision.HIGHEST
 
@@ -110,6 +110,7 @@ class CrossCheckReport(NamedTuple):
         return record
 
 
+@with_masks
 def cross_check(
     problem: Problem,
     ts: Any,
@@ -159,6 +160,7 @@ def _references(reduced, ts) -> dict[str, Solution]:
     return {name: dataclasses.replace(run, error=error) for name, run in (("grid", grid), ("characteristics", labels))}
 
 
+@with_masks
 def run_clouds(
     problem: Problem,
     ts: Any,

@@ -14,13 +14,14 @@ from ..errors import Words, argument_error, check_flags, check_integer, positive
 from ..integrate import cast_floats, require_complete
 from ..iterate import AbstractRule, iterate
 from ..problem.problem import Problem
-from ..solution import Solution
+from ..solution import Solution, with_masks
 from .arguments import check_problem
 from .flow import ParticleDynamics, floating_cloud
 from .observables import measurement
 from .risk import risk_of
 
 
+@with_masks
 def descend(
     problem: Problem,
     cloud: PyTree,

@@ -26,7 +26,7 @@ from ..integrate import AbstractDynamics, Stepping, bound_on_steps, cast_floats,
 from ..neurons import Particles
 from ..problem.problem import Problem
 from ..problem.training import Training
-from ..solution import Solution
+from ..solution import Solution, with_masks
 from .arguments import check_cloud, check_problem
 from .observables import Measurement, measurement
 from .risk import AbstractRisk, risk_of
@@ -77,6 +77,7 @@ def trained(training: Training, velocity: PyTree, cloud: PyTree) -> PyTree:
     return Particles(training.rate_a.astype(cloud.dtype) * forces.a, training.rate_b.astype(cloud.dtype) * forces.b)
 
 
+@with_masks
 def solve_particles(
     problem: Problem,
     cloud: PyTree,

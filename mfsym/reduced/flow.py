@@ -24,7 +24,7 @@ from ..errors import (
 )
 from ..integrate import Stepping, bound_on_steps, cast_floats, integrate, require_complete
 from ..problem.training import Training
-from ..solution import Solution, Status
+from ..solution import Solution, Status, with_masks
 from .blocks.build import coarsened_blocks
 from .blocks.labels import BlockLabelState
 from .blocks.quotient import BlockReduction
@@ -42,6 +42,7 @@ METHODS = ("grid", "characteristics", "upwind")
 _POSITIONS = "distances to the ends of the interval are measured for targets of ‖x_H‖ only"
 
 
+@with_masks
 def solve_reduced(
     reduced: Reduction,
     ts: Any,

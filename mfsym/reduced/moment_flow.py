@@ -23,7 +23,7 @@ from ..errors import (
 from ..integrate import Stepping, cast_floats, integrate, relative_speed, require_complete
 from ..iterate import AbstractRule, iterate
 from ..problem.training import Training
-from ..solution import Solution, Status
+from ..solution import Solution, Status, with_masks
 from .certificate import certify
 from .choose import step_of_moments
 from .moments import MomentDynamics, OddReduction, State, closed_state, descent_step
@@ -89,6 +89,7 @@ def _with_error(solution: Solution, found: dict[str, Array]) -> Solution:
     return dataclasses.replace(solution, error={**found, "risk": found["risk"] + solution.model.floor_error})
 
 
+@with_masks
 def descend_moments(
     reduced: OddReduction,
     steps: Any,

@@ -32,12 +32,13 @@ from ..reduced.build import default_sizes
 from ..reduced.choose import decided_by_values
 from ..reduced.flow import solve_reduced
 from ..reduced.kinds import Reduction
-from ..solution import Solution
+from ..solution import Solution, with_masks
 from .result import Sweep, every_run, item
 
 _REMEDY = "Pass a dict from labels to problems, or a list of problems."
 
 
+@with_masks
 def sweep(
     problems: Any,
     ts: Any,
