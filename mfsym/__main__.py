@@ -4,6 +4,7 @@ With --json, stdout is one JSON object; progress and prose go to stderr.
 """
 
 import argparse
+import io
 import json
 import sys
 import time
@@ -31,6 +32,7 @@ _SHORTEST = 1e-30  # a time that single precision holds
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit code: 0, 2 for a wrong argument, 1 for a run that ended early or out of memory."""
+    _escape_what_a_console_lacks()
     options = _parser().parse_args(arguments)
     try:
         with jax.enable_x64(options.dtype == "float64"):
@@ -44,6 +46,13 @@ def main(arguments: list[str] | None = None) -> int:
     if options.json:
         print(json.dumps(record, allow_nan=False))
     return 0
+
+
+def _escape_what_a_console_lacks() -> None:
+    """Letters that a console has no code for, such as ‖ in cp1252, are written as escapes instead of raising."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _one_line(error: Exception) -> str:

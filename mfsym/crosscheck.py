@@ -41,7 +41,7 @@ from .problem.units import AbstractHomogeneousUnit
 from .reduce import reduce
 from .reduced.base import AbstractReduction
 from .reduced.flow import solve_reduced
-from .solution import Solution
+from .solution import Solution, with_masks
 
 _HIGHEST = jax.lax.Precision.HIGHEST
 
@@ -107,6 +107,7 @@ class CrossCheckReport(NamedTuple):
         return record
 
 
+@with_masks
 def cross_check(
     problem: Problem,
     ts: Any,
@@ -163,6 +164,7 @@ def _references(reduced, ts) -> dict[str, Solution]:
     return {name: dataclasses.replace(run, error=error) for name, run in found.items()}
 
 
+@with_masks
 def run_clouds(
     problem: Problem,
     ts: Any,

@@ -81,6 +81,9 @@ _LARGEST = 2**31 - 1  # indices and counters are 32-bit integers where double pr
 def check_integer(argument: str, value: Any, minimum: int, remedy: str = "Pass a plain integer.") -> int:
     """A static integer of at least `minimum`, and less than 2³¹."""
     is_integer = isinstance(value, numbers.Integral) and not isinstance(value, (bool, np.bool_))
+    if np.ndim(value) == 0 and hasattr(value, "dtype") and not is_integer:
+        got = Words(f"an array of dtype {value.dtype} that holds {describe(value)}")
+        raise argument_error(argument, f"a plain integer of at least {minimum}", got, f"Pass int(...) of it. {remedy}")
     if not is_integer or int(value) < minimum:
         raise argument_error(argument, f"an integer of at least {minimum}", value, remedy)
     if int(value) > _LARGEST:
@@ -188,6 +191,9 @@ def check_increasing(ts: jax.Array) -> None:
         raise argument_error("ts", f"different numbers in {ts.dtype}", ts, remedy)
 
 
+FLOATING = (jnp.dtype("float32"), jnp.dtype("float64"))  # what a run can be done in
+
+
 def check_floating(dtype: Any) -> Any:
     """A floating dtype that this JAX configuration can hold."""
     expected, remedy = "float32 or float64", "Pass for example jnp.float32, or leave it out."
@@ -195,7 +201,7 @@ def check_floating(dtype: Any) -> Any:
         found = jnp.dtype(jnp.result_type(float)) if dtype is None else jnp.dtype(dtype)
     except TypeError:
         raise argument_error("dtype", expected, dtype, remedy) from None
-    if found not in (jnp.dtype("float32"), jnp.dtype("float64")):
+    if found not in FLOATING:
         raise argument_error("dtype", expected, Words(found), remedy)
     if jax.dtypes.canonicalize_dtype(found) != found:
         remedy = 'For float64 run jax.config.update("jax_enable_x64", True) first.'

@@ -1,6 +1,8 @@
 """What every solver returns."""
 
-from typing import Any
+import functools
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
 
 import equinox as eqx
 import jax
@@ -21,6 +23,27 @@ class Status(eqx.Enumeration):
     risk_reached = "The run stopped as asked: the risk reached the level of `stop`."
     steady = "The run stopped as asked: its relative speed fell to the level of `stop`."
     out_of_time = "The run stopped as asked: its wall time was used up."
+
+
+_Given = ParamSpec("_Given")
+_Found = TypeVar("_Found")
+
+
+def with_masks(function: Callable[_Given, _Found]) -> Callable[_Given, _Found]:
+    """A function that fills what is not known with NaN, also where `jax_debug_nans` is on.
+
+    That switch refuses every NaN that compiled code returns. Those of a record are masked by `valid`, and values of a run
+    that are not finite end it with a status that says so.
+    """
+
+    @functools.wraps(function)
+    def masked(*args: _Given.args, **kwargs: _Given.kwargs) -> _Found:
+        if not jax.config.jax_debug_nans:
+            return function(*args, **kwargs)
+        with jax.debug_nans(False):
+            return function(*args, **kwargs)
+
+    return masked
 
 
 _AS_ASKED = ("risk_reached", "steady", "out_of_time")
@@ -124,7 +147,7 @@ class Solution(eqx.Module):
         count = len(self.ts)
         last = np.flatnonzero(np.asarray(self.valid))[-1:].tolist()
         for i in sorted({0, count // 4, count // 2, 3 * count // 4, count - 1, *last}):
-            values = " ".join(f"{float(self.observables[name][i]):15.6g}" for name in names)
+            values = " ".join(f"{float(np.asarray(self.observables[name])[i]):15.6g}" for name in names)
             rows.append(f"{float(self.ts[i]):12.6g} {values}")
         return "\n".join([f"Solution ({self.clock}): {self.sentence()}", *rows])
 

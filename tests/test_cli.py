@@ -1,5 +1,6 @@
 """The command line: one JSON object on stdout, prose on stderr, exit codes."""
 
+import io
 import json
 import os
 import subprocess
@@ -95,3 +96,32 @@ def test_importing_sets_no_environment():
     """Who imports mfsym owns the process."""
     script = "import os; before = dict(os.environ); import mfsym; assert dict(os.environ) == before"
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_a_console_without_our_letters_shows_escapes(encoding, monkeypatch):
+    def run(*arguments):
+        streams = [io.TextIOWrapper(io.BytesIO(), encoding, errors="strict") for _ in range(2)]
+        monkeypatch.setattr(sys, "stdout", streams[0])
+        monkeypatch.setattr(sys, "stderr", streams[1])
+        try:
+            code = main(list(arguments))
+        except SystemExit as end:
+            code = end.code
+        for stream in streams:
+            stream.flush()
+        return code, *(stream.buffer.getvalue().decode(encoding) for stream in streams)
+
+    code, out, _ = run("demo", "--help")
+    assert code == 0 and "Learn f*(x) = \\u2016x_H\\u2016" in out
+    code, out, err = run("solve", "--cells", "7\u2016")
+    assert code == 2 and out == "" and "'7\\u2016'" in err
+    code, out, err = run("solve", "--dim", "3", "--dim-h", "3", "--records", "2")
+    assert code == 0 and "The run reached its last time" in err
+
+
+def test_a_shell_without_our_letters():
+    environment = os.environ | {"PYTHONIOENCODING": "ascii:strict"}
+    command = [sys.executable, "-m", "mfsym", "demo", "--help"]
+    run = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert run.returncode == 0 and "\\u2016x_H\\u2016" in run.stdout, run.stderr

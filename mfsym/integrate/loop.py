@@ -27,14 +27,14 @@ def start_of_steps(dynamics: Any, state: Any, ts: Any, stepping: Any) -> tuple[A
 def solve_loop(dynamics, state, t0, ts, stepping, not_unique, controller, first_step, **segment: Any) -> Any:
     """Step from `t0` to ts[-1] and record at `ts`; `segment` replaces options of diffrax for a part of a run.
 
-    With a rule for stopping the start is recorded by itself, as the run may end there.
+    Where something may end a run, the start is recorded by itself, as that may be the end.
     """
 
     def record(t, y, dynamics):
         return dynamics.observe(t, y), y if stepping.save_states else None
 
-    stop = stepping.control.levels
-    alone = stop is not None and not segment
+    events = _events(stepping.control.levels, not_unique)
+    alone = events is not None and not segment
     times = diffrax.SubSaveAt(t0=alone, ts=ts[1:] if alone else ts, fn=record)
     save = {"record": times, "end": diffrax.SubSaveAt(t1=True, fn=lambda t, y, _: (t, y))}
     options = {
@@ -53,7 +53,7 @@ def solve_loop(dynamics, state, t0, ts, stepping, not_unique, controller, first_
         saveat=diffrax.SaveAt(subs=save, controller_state=bool(segment)),
         stepsize_controller=controller,
         throw=False,
-        event=_events(stop, not_unique),
+        event=events,
         **(options | segment),
     )
 

@@ -14,6 +14,7 @@ from ..solution import Solution, Status
 from .casts import cast_floats
 from .dynamics import AbstractDynamics
 from .loop import event_status, solve_loop, start_of_steps
+from .modes import in_mode, words_for_mode
 from .segments import integrate_in_segments
 from .stepping import Stepping
 
@@ -38,7 +39,9 @@ def integrate(
     check_increasing(ts)
     stepping.control.check_concrete((dynamics, state, ts, stepping))
     run = integrate_in_segments if stepping.control.in_segments else _run
-    observables, states, final, stats, status, valid = run(dynamics, state, ts, stepping, not_unique)
+    with words_for_mode(stepping.derivative):
+        found = run(dynamics, state, ts, stepping, not_unique)
+    observables, states, final, stats, status, valid = in_mode(stepping.derivative, found)
     return Solution(ts, observables, final, states, status, valid, stats, None, model)
 
 

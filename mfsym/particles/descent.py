@@ -10,17 +10,18 @@ import optax
 from jaxtyping import Array, Float, PyTree
 
 from ..control import Control
-from ..errors import argument_error, check_flags, check_integer, positive_number
+from ..errors import Words, argument_error, check_flags, check_integer, positive_number
 from ..integrate import cast_floats, require_complete
 from ..iterate import AbstractRule, iterate
 from ..problem.problem import Problem
-from ..solution import Solution
+from ..solution import Solution, with_masks
 from .arguments import check_problem
 from .flow import ParticleDynamics, floating_cloud
 from .observables import measurement
 from .risk import risk_of
 
 
+@with_masks
 def descend(
     problem: Problem,
     cloud: PyTree,
@@ -109,6 +110,9 @@ def _check_rule(optimiser: Any, learning_rate: Any, cloud: PyTree) -> Float[Arra
     remedy = "Pass learning_rate= for plain gradient descent, or optimiser=optax.adam(1e-2)."
     if (optimiser is None) == (learning_rate is None):
         raise argument_error("optimiser", "given where `learning_rate` is not, and only there", optimiser, remedy)
+    if callable(learning_rate):
+        way_out = "A schedule belongs to an optimiser: pass optimiser=optax.sgd(schedule), whose clock counts steps."
+        raise argument_error("learning_rate", "a number", Words("a function"), way_out)
     if optimiser is None:
         return positive_number("learning_rate", learning_rate, "It is the step in flow time.")
     if not isinstance(optimiser, optax.GradientTransformation):

@@ -6,11 +6,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, PyTree
+from jaxtyping import Array, Bool, Float, PyTree
 
 from ..control import Control
 from ..discrete import take_steps
 from ..errors import (
+    FLOATING,
     Words,
     argument_error,
     check_flags,
@@ -25,22 +26,27 @@ from ..integrate import AbstractDynamics, Stepping, bound_on_steps, cast_floats,
 from ..neurons import Particles
 from ..problem.problem import Problem
 from ..problem.training import Training
-from ..solution import Solution
+from ..solution import Solution, with_masks
 from .arguments import check_cloud, check_problem
 from .observables import Measurement, measurement
 from .risk import AbstractRisk, risk_of
+from .zero import comes_to_zero, nearest_to_zero
 
 
 class ParticleDynamics(AbstractDynamics):
-    """z_j' = rate (−m ∇_{z_j} F − λ z_j) of one risk, a rate for each layer, with the observables of the cloud."""
+    """z_j' = rate (−m ∇_{z_j} F − λ z_j) of one risk, a rate for each layer, with the observables of the cloud.
+
+    `nearest` is the ‖b‖ of every neuron that counts as 0, where one may come there.
+    """
 
     risk: AbstractRisk
     measure: Measurement
     training: Training | None = None
+    nearest: Float[Array, " m"] | None = None
 
     def prepare(self):
         """The same system with the tables of its risk."""
-        return ParticleDynamics(self.risk.prepare(), self.measure, self.training)
+        return ParticleDynamics(self.risk.prepare(), self.measure, self.training, self.nearest)
 
     def velocity(self, t, state):
         """z'."""
@@ -56,6 +62,12 @@ class ParticleDynamics(AbstractDynamics):
         return jnp.asarray(jnp.inf)
 
 
+def reaches_zero(dynamics: ParticleDynamics, cloud: Particles) -> Bool[Array, ""]:
+    """Whether a neuron has come to b = 0 with a ≠ 0, a point that several flow lines can leave."""
+    assert dynamics.nearest is not None
+    return comes_to_zero(dynamics.nearest, cloud)
+
+
 def trained(training: Training, velocity: PyTree, cloud: PyTree) -> PyTree:
     """The velocity of every layer at its rate and with weight decay."""
     decay = training.weight_decay
@@ -65,6 +77,7 @@ def trained(training: Training, velocity: PyTree, cloud: PyTree) -> PyTree:
     return Particles(training.rate_a.astype(cloud.dtype) * forces.a, training.rate_b.astype(cloud.dtype) * forces.b)
 
 
+@with_masks
 def solve_particles(
     problem: Problem,
     cloud: PyTree,
@@ -102,7 +115,8 @@ def solve_particles(
     files from which the same call goes on. `block_size` is that of `risk_of`.
     Returns a Solution: `risk`, `mass_plus`, `mass_minus`, `alignment_plus`, `alignment_minus`, `distance_plus`,
     `distance_minus`, each [T], and `final`, the last cloud, from which a run can be restarted.
-    Raises ArgumentError before anything is compiled, and SolveError if the run ends early and `throw`.
+    Raises ArgumentError before anything is compiled, and SolveError if the run ends early and `throw`: also where a
+    neuron reaches b = 0, as one with |a| > ‖b‖ can, from where the ReLU flow is not unique.
     (Hajjar & Chizat 2022, §2.)
     """
     control = Control(stop, checkpoint, progress)
@@ -120,11 +134,13 @@ def solve_particles(
     options = {"derivative": derivative, "max_steps": most, "save_states": save_states, "control": control}
     rtol, atol = _tolerances(cloud, rtol, atol)
     stepping = Stepping("tsit5" if step is None else "euler", rtol=rtol, atol=atol, step=length, **options)
-    dynamics = ParticleDynamics(risk, measurement(problem, cloud), training)
+    # Finite steps pass b = 0 in any case.
+    nearest = nearest_to_zero(problem.unit, training, cloud, atol) if step is None else None
+    dynamics = ParticleDynamics(risk, measurement(problem, cloud), training, nearest)
     if steps is not None and steps.step is not None:
         solution = take_steps(dynamics, cloud, times, steps.step, steps.momentum, problem.unit, **options)
     else:
-        solution = integrate(dynamics, cloud, times, stepping, model=problem.unit)
+        solution = integrate(dynamics, cloud, times, stepping, problem.unit, None if nearest is None else reaches_zero)
     solution = dataclasses.replace(solution, absent=dynamics.measure.absent())
     return require_complete(solution, throw)
 
@@ -132,6 +148,9 @@ def solve_particles(
 def floating_cloud(cloud: PyTree, problem: Problem, dtype: Any) -> PyTree:
     """The cloud in its own floating type, or in `dtype`, once it has been checked."""
     found = check_cloud(cloud, problem.unit, problem)
+    if dtype is None and found not in FLOATING:
+        remedy = "Pass dtype=jnp.float32: fewer digits are not enough for a run."
+        raise argument_error("cloud", "of type float32 or float64", Words(f"of type {found}"), remedy)
     cloud = cast_floats(jax.tree.map(jnp.asarray, cloud), found if dtype is None else check_floating(dtype))
     if not any(map(is_traced, jax.tree.leaves(cloud))):
         _check_range(cloud)

@@ -9,6 +9,7 @@ from ..errors import argument_error, check_instance
 from ..neurons import Particles
 from ..problem.problem import Problem, check_cloud_dimension
 from ..problem.units import AbstractHomogeneousUnit
+from ..solution import with_masks
 from .angles import angle_to_subspace, safe_norm, safe_ratio, split_by_subspace
 from .arguments import check_problem
 
@@ -67,6 +68,7 @@ def measurement(problem: Problem, cloud: PyTree) -> Measurement:
     return Measurement(problem.subspace() if masses else None, masses, masses and problem.radial_subspace())
 
 
+@with_masks
 def measure_cloud(problem: Problem, cloud: Particles) -> dict[str, Array]:
     """Masses, alignments and distances of one cloud, scalars; what has no meaning for the problem is left out.
 

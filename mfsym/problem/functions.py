@@ -7,7 +7,7 @@ import equinox as eqx
 import jax
 from jaxtyping import PyTree
 
-from ..errors import Words, argument_error
+from ..errors import ArgumentError, Words, argument_error
 
 
 class Function(eqx.Module):
@@ -40,7 +40,21 @@ def check_scalar_function(name: str, function: Function, example: jax.ShapeDtype
     try:
         out = jax.eval_shape(lambda x: function(x), example)  # a module with traced leaves cannot be compared
     except Exception as error:
-        got = Words(f"one that fails with {type(error).__name__}: {error}")
-        raise argument_error(name, expected, got, remedy) from error
+        raise _failure(name, expected, error, remedy) from error
     if getattr(out, "shape", None) != () or out.dtype.kind not in "fiu":
         raise argument_error(name, expected, Words(f"one that returns {out}"), remedy)
+
+
+# What JAX says where a function does with its input what only numbers allow, and what we say; the first kind that fits.
+_NOT_TRACEABLE: tuple[tuple[type[Exception], str, str], ...] = (
+    (jax.errors.TracerArrayConversionError, "one that calls numpy on its input", "Write jnp.tanh for np.tanh."),
+    (jax.errors.TracerBoolConversionError, "one that decides by its input", "Write jnp.where for if, jnp.maximum for max."),
+    (jax.errors.ConcretizationTypeError, "one that makes its input a Python number", "Write jnp.tanh for math.tanh."),
+)
+
+
+def _failure(name: str, expected: str, error: Exception, remedy: str) -> ArgumentError:
+    for kind, got, way_out in _NOT_TRACEABLE:
+        if isinstance(error, kind):
+            return argument_error(name, expected, Words(f"{got}, which JAX traces without its value"), way_out)
+    return argument_error(name, expected, Words(f"one that fails with {type(error).__name__}: {error}"), remedy)

@@ -11,7 +11,7 @@ from ..control import Control, differences, reached_times
 from ..errors import argument_error, check_flags, check_floating, check_instance, check_times, no_reduction
 from ..integrate import Stepping, bound_on_steps, cast_floats, require_complete
 from ..problem.training import Training
-from ..solution import Solution
+from ..solution import Solution, with_masks
 from .base import AbstractForm, AbstractReduction
 from .choose import dynamics_of
 from .scales import check_range, smallest_scale
@@ -43,6 +43,7 @@ NUMERICS = {
 }
 
 
+@with_masks
 def solve_reduced(
     reduced: AbstractReduction,
     ts: Any,

@@ -22,7 +22,7 @@ from ..errors import (
 )
 from ..integrate import AbstractDynamics, integrate, relative_speed, require_complete
 from ..iterate import AbstractRule, iterate
-from ..solution import Solution
+from ..solution import Solution, with_masks
 from .base import AbstractForm, Atoms
 from .certificate import certify
 from .closed import AbstractClosedForm
@@ -146,6 +146,7 @@ def _steps_between(ts: Any, step: Any) -> tuple[int, Any, int]:
     return int(whole[-1]), step, int(whole[1])
 
 
+@with_masks
 def descend_moments(
     reduced: OddReduction,
     steps: Any,

@@ -5,12 +5,11 @@ from typing import Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from ..errors import argument_error
-from ..solution import Solution, Status
+from ..solution import Solution, Status, with_masks
 
 
 class Sweep(eqx.Module):
@@ -34,7 +33,7 @@ class Sweep(eqx.Module):
 
     def observable(self, name: str) -> Float[np.ndarray, "problems T"]:
         """One observable of all problems in the order of `labels`, [problems, T]; NaN where a problem has none."""
-        empty = jnp.full(self.ts.shape, jnp.nan, self.ts.dtype)
+        empty = np.full(self.ts.shape, np.nan, self.ts.dtype)
         found = [self.solutions[label].observables.get(name) for label in self.labels]
         if all(values is None for values in found):
             names = sorted({name for run in self.solutions.values() for name in run.observables})
@@ -70,6 +69,7 @@ class Sweep(eqx.Module):
         return any(name in run.observables for run in self.solutions.values())
 
 
+@with_masks
 def item(batch: Solution, index: int) -> Solution:
     """One run of a batch."""
     return jax.tree.map(lambda leaf: leaf[index] if eqx.is_array(leaf) else leaf, batch)

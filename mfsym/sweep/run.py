@@ -31,12 +31,13 @@ from ..reduce import reduce
 from ..reduced.base import AbstractReduction
 from ..reduced.build import default_sizes
 from ..reduced.flow import solve_reduced
-from ..solution import Solution
+from ..solution import Solution, with_masks
 from .result import Sweep, every_run, item
 
 _REMEDY = "Pass a dict from labels to problems, or a list of problems."
 
 
+@with_masks
 def sweep(
     problems: Any,
     ts: Any,

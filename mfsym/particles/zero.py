@@ -1,0 +1,61 @@
+"""The point that several flow lines can leave: a neuron with b = 0 and a ≠ 0, where the slope of the risk has no limit."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, PyTree
+
+from ..errors import is_traced
+from ..neurons import Particles
+from ..problem.training import Training
+from ..problem.units import AbstractHomogeneousUnit, AbstractUnit
+from .angles import safe_norm
+
+_AT_REST = 100.0  # a neuron is at rest where |a| is not larger than so many times the ‖b‖ that counts as 0
+_OF_START = 1e-3  # of ‖b‖ at time 0: what counts as 0 at most
+
+
+def comes_to_zero(nearest: Float[Array, " m"], cloud: Particles) -> Bool[Array, ""]:
+    """Whether a neuron is as near to b = 0 as `nearest`, with an a that is not."""
+    return jnp.any((safe_norm(cloud.b) <= nearest) & (jnp.abs(cloud.a) > _AT_REST * nearest))
+
+
+def nearest_to_zero(
+    unit: AbstractUnit, training: Training | None, cloud: PyTree, tolerance: Any
+) -> Float[Array, " m"] | None:
+    """The ‖b‖ of every neuron that time steps of a given absolute error cannot tell from 0, [m].
+
+    None where no neuron comes there: a unit that is linear or not homogeneous, or neurons that have |a| ≤ ‖b‖. For
+    a²/rate_a − ‖b‖²/rate_b is conserved, and with equal rates weight decay keeps its sign. Unknown neurons are watched.
+    """
+    if not isinstance(cloud, Particles) or not isinstance(unit, AbstractHomogeneousUnit) or _is_linear(unit):
+        return None
+    sizes = jnp.abs(cloud.a), safe_norm(cloud.b)
+    if not any(map(is_traced, sizes)) and not _may_come_to_zero(training, *sizes):
+        return None
+    # Error control holds the root mean square over all numbers, so that one of them may err by the root of their count.
+    count, inner = cloud.a.size + cloud.b.size, sizes[1]
+    error = 10 * np.sqrt(count) * jnp.asarray(tolerance, cloud.dtype)
+    rounding = np.sqrt(jnp.finfo(cloud.dtype).eps) * inner
+    return jnp.minimum(_OF_START * inner, jnp.maximum(error, rounding)).astype(cloud.dtype)
+
+
+def _is_linear(unit: AbstractHomogeneousUnit) -> bool:
+    return not is_traced(unit.even_slope) and float(unit.even_slope) == 0
+
+
+def _may_come_to_zero(training: Training | None, outer: Float[Array, " m"], inner: Float[Array, " m"]) -> bool:
+    training = Training() if training is None else training
+    rates = training.rate_a, training.rate_b
+    if any(map(is_traced, rates)) or (training.decays and not training.same_rates):
+        return True
+    rate_a, rate_b = map(float, rates)
+    return bool(_any_beyond(np.sqrt(rate_b) * outer, np.sqrt(rate_a) * inner))
+
+
+@jax.jit
+def _any_beyond(outer: Float[Array, " m"], inner: Float[Array, " m"]) -> Bool[Array, ""]:
+    """Whether one is larger than the other by more than rounding."""
+    return jnp.any(outer > inner * (1 + 100 * jnp.finfo(inner.dtype).eps))
