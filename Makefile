@@ -1,4 +1,5 @@
-# `make demo`, `make test`, `make test-slow`, `make test-studies`, `make lint`, `make notebooks`, `make notebooks-full`, `make benchmarks`, `make clean`.
+# `make demo`, `make test`, `make test-slow`, `make test-studies`, `make lint`, `make notebooks`, `make notebooks-full`,
+# `make benchmarks`, `make docs`, `make package`, `make clean`.
 # Needs python3 (3.11 or later), make and a package index; everything else goes into .venv.
 
 PYTHON ?= python3
@@ -9,7 +10,7 @@ WORKERS ?= 2
 
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
-.PHONY: demo test test-slow test-studies test-oldest lint notebooks notebooks-full benchmarks clean
+.PHONY: demo test test-slow test-studies test-oldest lint notebooks notebooks-full benchmarks docs package clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -47,8 +48,16 @@ notebooks-full: $(VENV)/installed-notebooks
 benchmarks: $(VENV)/installed-base
 	$(BIN)/python benchmarks/run.py
 
+# Strict: a reference that leads nowhere is an error.
+docs: $(VENV)/installed-docs
+	$(BIN)/python -m mkdocs build --quiet --strict
+
+# The wheel and the sdist, built, looked into, and used in a bare environment outside of the tree.
+package: $(VENV)/installed-package
+	$(BIN)/python .ci/package.py
+
 clean:
-	rm -rf $(VENV) $(VENV)-oldest demo_out figures_out build dist .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-oldest demo_out figures_out site build dist .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # One environment, editable; each set of extras is added when a target first needs it, and again when
