@@ -50,7 +50,7 @@ benchmarks: $(VENV)/installed-base
 
 # Strict: a reference that leads nowhere is an error.
 docs: $(VENV)/installed-docs
-	$(BIN)/python -m mkdocs build --quiet --strict
+	$(BIN)/python -m mkdocs build --strict
 
 # The wheel and the sdist, built, looked into, and used in a bare environment outside of the tree.
 package: $(VENV)/installed-package
