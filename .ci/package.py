@@ -25,7 +25,7 @@ for module in pkgutil.walk_packages(mfsym.__path__, "mfsym."):
 print(mfsym.__file__, mfsym.__version__)
 """
 SOLVE = ("-m", "mfsym", "solve", "--dim", "8", "--dim-h", "2", "--until", "1", "--records", "3", "--cells", "40", "--json")
-NOTEBOOK, CELLS = "notebooks/01_first_hour.ipynb", 3
+NOTEBOOK, CELLS = "notebooks/01_first_hour.ipynb", 4
 
 
 def main() -> None:
