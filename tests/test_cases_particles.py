@@ -258,7 +258,7 @@ def test_no_unfinished_run_passes_silently():
 
 
 def test_one_relu_neuron_and_its_teacher():
-    """F = ¼‖w‖² + ¼‖v‖² − ‖w‖‖v‖(sin θ + (π − θ) cos θ)/2π, and −∂F/∂w = ½(v − w) + (‖v‖ sin θ w/‖w‖ − θ v)/2π (Tian 2017)."""
+    """F = ¼‖w‖² + ¼‖v‖² − ‖w‖‖v‖(sin θ + (π − θ) cos θ)/2π, −∂F/∂w = ½(v − w) + (‖v‖ sin θ w/‖w‖ − θ v)/2π (Tian 2017)."""
     rng = np.random.default_rng(0)
     one = jnp.ones(1)
     for dim in (2, 7):

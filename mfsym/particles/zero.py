@@ -3,7 +3,6 @@
 import math
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PyTree
 
@@ -52,10 +51,5 @@ def _may_come_to_zero(training: Training | None, outer: Float[Array, " m"], inne
     if any(map(is_traced, rates)) or (training.decays and not training.same_rates):
         return True
     root_a, root_b = (math.sqrt(float(rate)) for rate in rates)
-    return bool(_any_beyond(root_b * outer, root_a * inner))
-
-
-@jax.jit
-def _any_beyond(outer: Float[Array, " m"], inner: Float[Array, " m"]) -> Bool[Array, ""]:
-    """Whether one is larger than the other by more than rounding."""
-    return jnp.any(outer > inner * (1 + 100 * float(jnp.finfo(inner.dtype).eps)))
+    beyond_rounding = 1 + 100 * float(jnp.finfo(inner.dtype).eps)
+    return bool(jnp.any(root_b * outer > beyond_rounding * root_a * inner))
