@@ -50,7 +50,8 @@ def _run(dynamics, state, ts, stepping, not_unique):
     dynamics = dynamics.prepare()
     controller, first_step = start_of_steps(dynamics, state, ts, stepping)
     out = solve_loop(dynamics, state, ts[0], ts, stepping, not_unique, controller, first_step)
-    reached = jnp.isfinite(out.ts["record"])
+    # Times that are traced could not be looked at before: a record that is not in order is none.
+    reached = jnp.isfinite(out.ts["record"]) & jnp.all(ts[1:] >= ts[:-1])
     saved = cast_floats(dict(out.ys or {}), jnp.result_type(*jax.tree.leaves(state)))
     observables, states = fill_unreached(reached, saved["record"])
     end, final = jax.tree.map(lambda leaf: leaf[-1], saved["end"])

@@ -1,10 +1,9 @@
 """The point that several flow lines can leave: a neuron with b = 0 and a ≠ 0, where the slope of the risk has no limit."""
 
+import math
 from typing import Any
 
-import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Bool, Float, PyTree
 
 from ..errors import is_traced
@@ -37,9 +36,9 @@ def nearest_to_zero(
         return None
     # Error control holds the root mean square over all numbers, so that one of them may err by the root of their count.
     count, inner = cloud.a.size + cloud.b.size, sizes[1]
-    error = 10 * np.sqrt(count) * jnp.asarray(tolerance, cloud.dtype)
-    rounding = np.sqrt(jnp.finfo(cloud.dtype).eps) * inner
-    return jnp.minimum(_OF_START * inner, jnp.maximum(error, rounding)).astype(cloud.dtype)
+    error = 10 * math.sqrt(count) * jnp.asarray(tolerance, cloud.dtype)
+    rounding = math.sqrt(jnp.finfo(cloud.dtype).eps) * inner
+    return jnp.minimum(_OF_START * inner, jnp.maximum(error, rounding))
 
 
 def _is_linear(unit: AbstractHomogeneousUnit) -> bool:
@@ -51,11 +50,6 @@ def _may_come_to_zero(training: Training | None, outer: Float[Array, " m"], inne
     rates = training.rate_a, training.rate_b
     if any(map(is_traced, rates)) or (training.decays and not training.same_rates):
         return True
-    rate_a, rate_b = map(float, rates)
-    return bool(_any_beyond(np.sqrt(rate_b) * outer, np.sqrt(rate_a) * inner))
-
-
-@jax.jit
-def _any_beyond(outer: Float[Array, " m"], inner: Float[Array, " m"]) -> Bool[Array, ""]:
-    """Whether one is larger than the other by more than rounding."""
-    return jnp.any(outer > inner * (1 + 100 * jnp.finfo(inner.dtype).eps))
+    root_a, root_b = (math.sqrt(float(rate)) for rate in rates)
+    beyond_rounding = 1 + 100 * float(jnp.finfo(inner.dtype).eps)
+    return bool(jnp.any(root_b * outer > beyond_rounding * root_a * inner))
