@@ -29,9 +29,9 @@ def has_blocks(problem: Problem) -> bool:
     return isinstance(unrotated(problem.target), (BlockNorms, MultiIndex))
 
 
-def build_block_reduction(problem: Problem, cells: Any, nodes: Any, modes: Any) -> BlockReduction:
-    """The equation in up to three angles; raises NoReductionError, saying why, if there is none."""
-    blocks, remainder = _blocks(problem)
+def check_blocks(problem: Problem) -> None:
+    """Raise NoReductionError, saying why, if there is no equation in up to three angles."""
+    _blocks(problem)
     if not problem.inputs.rotation_invariant:
         reason = f"several angles need inputs that every rotation leaves as they are, not {type(problem.inputs).__name__}"
         raise no_reduction(reason, "Use mf.Gaussian or mf.Sphere, or `solve_particles` with samples=.")
@@ -39,6 +39,11 @@ def build_block_reduction(problem: Problem, cells: Any, nodes: Any, modes: Any) 
         raise no_reduction(
             f"several angles start uniform (SphereStart), not from a {type(problem.start).__name__}", _PARTICLES
         )
+
+
+def build_block_reduction(problem: Problem, cells: Any, nodes: Any, modes: Any) -> BlockReduction:
+    """The equation in up to three angles of a problem that `check_blocks` lets through."""
+    blocks, remainder = _blocks(problem)
     cells = _sizes("cells", cells, _CELLS[blocks.angles], blocks.angles)
     nodes = _sizes("nodes", nodes, (_NODES[blocks.angles],) * blocks.angles, blocks.angles)
     if any(n % 2 == 0 for n in nodes):
