@@ -5,6 +5,8 @@ a combination that is in neither is not supported. The numpy twins share nothing
 drawn, risks and velocities are means.
 """
 
+import functools
+import itertools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -13,6 +15,10 @@ import numpy as np
 import scipy.special
 
 import mfsym as mf
+from mfsym.reduced.build import Equation, equation_of
+from mfsym.reduced.choose import dynamics_of, step_of_moments
+from mfsym.reduced.moments import OddReduction
+from mfsym.reduced.point import PointReduction
 
 DIM = 4
 ROTATION = np.linalg.qr(np.random.default_rng(4).standard_normal((DIM, DIM)))[0]
@@ -131,7 +137,11 @@ W = np.array([0.8, -0.3, 0.5, 0.2])
 _AXES = np.eye(DIM)
 _PLAIN = {
     "SubspaceNorm": Target(
-        mf.SubspaceNorm(2, 1.3), lambda x: 1.3 * np.linalg.norm(x[:, :2], axis=1), _AXES[:2], "`SubspaceNorm(2)`: ‖x_H‖", True
+        mf.SubspaceNorm(2, 1.3),
+        lambda x: 1.3 * np.linalg.norm(x[:, :2], axis=1),
+        _AXES[:2],
+        "`SubspaceNorm(2)`: ‖x_H‖",
+        True,
     ),
     "SubspaceNorm of everything": Target(
         mf.SubspaceNorm(DIM), lambda x: np.linalg.norm(x, axis=1), _AXES, "`SubspaceNorm(d)`: ‖x‖", True
@@ -142,9 +152,7 @@ _PLAIN = {
         _AXES[:1],
         "`SingleIndex(g)`: g(x_1)",
     ),
-    "LinearTarget": Target(
-        mf.LinearTarget(W), lambda x: x @ W, W[None] / np.linalg.norm(W), "`LinearTarget(w)`: w·x"
-    ),
+    "LinearTarget": Target(mf.LinearTarget(W), lambda x: x @ W, W[None] / np.linalg.norm(W), "`LinearTarget(w)`: w·x"),
     "MultiIndex": Target(
         mf.MultiIndex(lambda z: jnp.abs(z[0]) + jnp.tanh(z[1]), 2),
         lambda x: np.abs(x[:, 0]) + np.tanh(x[:, 1]),
@@ -201,9 +209,7 @@ UNITS = {
     "ReLU": Unit(mf.ReLU(), lambda z: np.maximum(z, 0), lambda z: np.heaviside(z, 0.5)),
     "LeakyReLU": Unit(mf.LeakyReLU(0.3), lambda z: np.where(z > 0, z, 0.3 * z), lambda z: np.where(z > 0, 1.0, 0.3)),
     "Identity": Unit(mf.Identity(), lambda z: z, np.ones_like),
-    "GELU": Unit(
-        mf.GELU(), lambda z: z * scipy.special.ndtr(z), lambda z: scipy.special.ndtr(z) + z * _normal_density(z)
-    ),
+    "GELU": Unit(mf.GELU(), lambda z: z * scipy.special.ndtr(z), lambda z: scipy.special.ndtr(z) + z * _normal_density(z)),
     "SiLU": Unit(
         mf.SiLU(),
         lambda z: z * scipy.special.expit(z),
@@ -237,6 +243,57 @@ class Combination(NamedTuple):
 
     def twins(self) -> tuple[Inputs, Target, Unit, Start]:
         return INPUTS[self.inputs], TARGETS[self.target], UNITS[self.unit], STARTS[self.start]
+
+
+ALL = [Combination(*names) for names in itertools.product(INPUTS, TARGETS, UNITS, STARTS)]
+
+
+@functools.cache
+def answers() -> dict[Combination, Equation | str]:
+    """The equation of every combination, or the reason why it has none."""
+    found = {}
+    for combination in ALL:
+        try:
+            found[combination] = equation_of(combination.problem)
+        except mf.NoReductionError as error:
+            found[combination] = str(error)
+    return found
+
+
+@functools.cache
+def solvable() -> list[Combination]:
+    return [combination for combination, answer in answers().items() if isinstance(answer, Equation)]
+
+
+def choices(reduced: Any) -> list[tuple[str, str]]:
+    """The methods and trainings that a reduction takes, by the refusals of the library."""
+    found = []
+    for method, name in itertools.product(METHODS, TRAININGS):
+        try:
+            _check_choice(reduced, method, None if name == "flow" else TRAININGS[name])
+            found.append((method, name))
+        except mf.ArgumentError:
+            pass
+    return found
+
+
+def _check_choice(reduced: Any, method: str, training: mf.Training | None) -> None:
+    """Raise ArgumentError where `solve_reduced` would, before anything is compiled."""
+    closed = isinstance(reduced, OddReduction | PointReduction) and method == "closed"
+    if closed and training is None:
+        mf.solve_reduced(reduced, jnp.arange(2.0), method="closed" if isinstance(reduced, OddReduction) else None)
+    elif isinstance(reduced, OddReduction):
+        step_of_moments(training or mf.Training(), 0.05 * np.arange(3.0), method)
+        if method not in ("hyperboloid", "moments"):
+            raise mf.ArgumentError(method)
+    elif isinstance(reduced, PointReduction):
+        if not closed:
+            raise mf.ArgumentError(method)
+        mf.solve_reduced(reduced, jnp.arange(2.0), training=training)
+    elif method in ("closed", "hyperboloid", "moments"):
+        mf.solve_reduced(reduced, jnp.arange(2.0), method=method)
+    else:
+        dynamics_of(reduced, method, training, 1e-10)
 
 
 class Means(NamedTuple):

@@ -7,6 +7,8 @@ a covering set: F(0) and dF/dt(0) against means over inputs and neurons drawn in
 import functools
 import itertools
 import re
+import runpy
+from pathlib import Path
 
 import combinations as catalogue
 import equinox as eqx
@@ -14,15 +16,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from combinations import INPUTS, METHODS, STARTS, TARGETS, TRAININGS, UNITS, Combination
+from combinations import ALL, TRAININGS, Combination, answers, choices, solvable
 
 import mfsym as mf
-from mfsym.reduced.build import Equation, equation_of
-from mfsym.reduced.choose import dynamics_of, step_of_moments
+from mfsym.reduced.build import Equation
+from mfsym.reduced.choose import dynamics_of
 from mfsym.reduced.moments import MomentDynamics, OddReduction, closed_state
-from mfsym.reduced.point import PointReduction
 
-ALL = [Combination(*names) for names in itertools.product(INPUTS, TARGETS, UNITS, STARTS)]
+DOCS = Path(__file__).parents[1] / "docs"
 SIZES = {
     Equation.ANGLE: {"cells": 32, "nodes": 31, "modes": 16},
     Equation.SIGNED_ANGLE: {"cells": 64, "nodes": 63, "modes": 16},
@@ -30,23 +31,6 @@ SIZES = {
 }
 RESOLUTION = 0.005  # of ½E f*²: what grids of this size may miss, far below the standard errors of most combinations
 FIRST_ORDER = 0.3  # of dF/dt(0), for upwind differences
-
-
-@functools.cache
-def answers():
-    """The equation of every combination, or the reason why it has none."""
-    found = {}
-    for combination in ALL:
-        try:
-            found[combination] = equation_of(combination.problem)
-        except mf.NoReductionError as error:
-            found[combination] = str(error)
-    return found
-
-
-@functools.cache
-def solvable():
-    return [combination for combination, answer in answers().items() if isinstance(answer, Equation)]
 
 
 def cover(keys, among):
@@ -102,46 +86,32 @@ def test_a_refusal_names_what_is_to_blame():
             assert blamed(combination, answer) & differing, f"{combination}: {answer}"
 
 
+def test_linear_networks_have_an_equation_for_everything():
+    assert {(c.inputs, c.target) for c in solvable() if c.unit == "Identity" and c.start == "SphereStart"} == {
+        (c.inputs, c.target) for c in ALL
+    }
+
+
+def test_the_table_of_the_documentation_is_what_the_library_answers():
+    """docs/what_reduces.md: run `python docs/tables.py` after a change."""
+    script = runpy.run_path(str(DOCS / "tables.py"))
+    assert (DOCS / "what_reduces.md").read_text(encoding="utf-8") == script["text"]()
+
+
 @functools.cache
 def reduction(combination):
     return mf.reduce(combination.problem, **SIZES.get(answers()[combination], {}))
 
 
-def choices(reduced):
-    """The (method, training) that a reduction takes, by its own refusals."""
-    found = []
-    for method, (name, training) in itertools.product(METHODS, TRAININGS.items()):
-        try:
-            if at_start(reduced, method, None if name == "flow" else training, only_check=True):
-                found.append((method, name))
-        except mf.ArgumentError as error:
-            assert "method" in str(error) or "equation" in str(error), error
-    return found
-
-
-def at_start(reduced, method, training, only_check=False):
-    """F(0) and dF/dt(0) of a reduced equation; raises ArgumentError for what it does not take."""
-    angular = method in ("grid", "upwind", "characteristics")
-    if angular == isinstance(reduced, OddReduction):
-        return None  # another equation's method
-    if isinstance(reduced, OddReduction):
-        step_of_moments(training or mf.Training(), 0.05 * np.arange(3.0), method)
-        if method == "closed" and not reduced.isotropic:
-            return None
-        state = reduced.moments(reduced.start()) if method == "moments" else reduced.start()
-        dynamics = MomentDynamics(reduced)
-    elif isinstance(reduced, PointReduction):
-        if training is not None:
-            return None
-        method = "closed"
-    else:
-        dynamics = dynamics_of(reduced, method, training, 1e-10)
-        state = None
-    if only_check:
-        return True
+def at_start(reduced, method, training):
+    """F(0) and dF/dt(0) of a reduced equation by a method and training that it takes."""
     if method == "closed":
         return along_solution(reduced, isinstance(reduced, OddReduction))
-    return along_velocity(dynamics, dynamics.initial_state() if state is None else state)
+    if not isinstance(reduced, OddReduction):
+        dynamics = dynamics_of(reduced, method, training, 1e-10)
+        return along_velocity(dynamics, dynamics.initial_state())
+    start = reduced.start()
+    return along_velocity(MomentDynamics(reduced), reduced.moments(start) if method == "moments" else start)
 
 
 @eqx.filter_jit
@@ -160,7 +130,11 @@ def along_solution(reduced, odd):
 
 def without_axes(reduced):
     """The reduction in the coordinates of its angles: the same numbers, and the compiled code of other axes."""
-    return reduced if not hasattr(reduced, "basis") else eqx.tree_at(lambda r: r.basis, reduced, None, is_leaf=lambda x: x is None)
+    return (
+        reduced
+        if not hasattr(reduced, "basis")
+        else eqx.tree_at(lambda r: r.basis, reduced, None, is_leaf=lambda x: x is None)
+    )
 
 
 def disagreements(combination, method, name):
