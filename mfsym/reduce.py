@@ -11,6 +11,7 @@ from .problem.rotated import unrotated
 from .problem.targets import FunctionTarget
 from .reduced.base import AbstractReduction
 from .reduced.build import build_reduction
+from .reduced.odd import prefers_moments
 from .symmetry.detect import detect
 
 
@@ -53,7 +54,7 @@ def reduce(
     """
     check_instance("problem", problem, Problem, "Build it with mf.Problem(inputs, target).")
     structure = None if structure is None else check_choice("structure", structure, ("odd", "angle"))
-    problem = problem if structure == "odd" else _stated(problem)
+    problem = problem if structure == "odd" or prefers_moments(problem) else _stated(problem)
     return build_reduction(problem, cells, nodes, modes, structure, check_floating(dtype))
 
 

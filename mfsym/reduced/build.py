@@ -1,5 +1,6 @@
 """From a declared structure to the reduction: which angle, which features, which coefficients."""
 
+import enum
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -19,12 +20,12 @@ from ..problem.start import AbstractBalancedStart, GaussianStart, UnbalancedStar
 from ..problem.targets import LinearTarget, SingleIndex, SubspaceNorm
 from ..problem.units import AbstractHomogeneousUnit
 from .base import AbstractReduction
-from .blocks.build import build_block_reduction, has_blocks
+from .blocks.build import build_block_reduction, check_blocks, has_blocks
 from .coefficients import target_coefficients
 from .features import AngleFeatures
 from .harmonics import even_features, funk_hecke, norm_constant, truncated_share
 from .law import initial_measures
-from .odd import build_odd, prefers_moments
+from .odd import build_odd, check_odd, prefers_moments
 from .point import PointReduction
 from .predictor import average_table
 from .quadrature import interval_end
@@ -35,25 +36,59 @@ _TRUNCATION = 1e-7  # share of K(0, 0) that the default number of modes may leav
 _FEWEST_MODES, _MOST_MODES = 16, 128
 
 
+class Equation(enum.Enum):
+    """Which reduced equation a problem has, in words."""
+
+    MOMENTS = "moments: an ODE"
+    POINT = "no angle: closed form"
+    ANGLE = "one angle in [0, π/2]"
+    SIGNED_ANGLE = "one angle in [0, π]"
+    SEVERAL_ANGLES = "two or three angles"
+
+
+def equation_of(problem: Problem, structure: str | None = None) -> Equation:
+    """The equation that `build_reduction` builds; raises NoReductionError, saying why, if there is none.
+
+    Nothing is computed but what a check needs: the values of a target that is said to be odd.
+    """
+    if structure == "odd" or (structure is None and prefers_moments(problem)):
+        check_odd(problem)
+        return Equation.MOMENTS
+    _check_problem(problem)
+    if has_blocks(problem):
+        check_blocks(problem)
+        return Equation.SEVERAL_ANGLES
+    _check_inputs(problem)
+    if _whole_space(problem):
+        _check_point(problem)
+        return Equation.POINT
+    if problem.radial_subspace():
+        return Equation.ANGLE
+    if problem.dim == 1:
+        raise no_reduction("with d = 1 there is no angle to an axis", "Use `solve_particles` with a few neurons.")
+    return Equation.SIGNED_ANGLE
+
+
+def _whole_space(problem: Problem) -> bool:
+    target: Any = unrotated(problem.target)
+    return problem.radial_subspace() and target.dim_h == problem.dim
+
+
 def build_reduction(
     problem: Problem, cells: Any, nodes: Any, modes: int | None, structure: str | None, dtype
 ) -> AbstractReduction:
     """The reduced equation of a problem with a declared structure; raises NoReductionError, saying why, if there is none."""
-    if structure == "odd" or (structure is None and prefers_moments(problem)):
+    equation = equation_of(problem, structure)
+    if equation is Equation.MOMENTS:
         _check_no_grid(cells=cells, nodes=nodes, modes=modes)
         return build_odd(problem, dtype)
-    _check_problem(problem)
-    if has_blocks(problem):
+    if equation is Equation.SEVERAL_ANGLES:
         return cast_floats(build_block_reduction(problem, cells, nodes, modes), dtype)
-    _check_inputs(problem)
-    target: Any = unrotated(problem.target)  # one of the classes that _check_problem lets through
-    if isinstance(target, SubspaceNorm) and target.dim_h == problem.dim:
-        _check_point(problem)
+    if equation is Equation.POINT:
         return cast_floats(_point_reduction(problem), dtype)
-    signed = not problem.radial_subspace()
-    dim, dim_h = problem.dim, 1 if signed else target.dim_h
-    if signed and dim == 1:
-        raise no_reduction("with d = 1 there is no angle to an axis", "Use `solve_particles` with a few neurons.")
+    signed, dim = equation is Equation.SIGNED_ANGLE, problem.dim
+    target: Any = unrotated(problem.target)
+    dim_h = 1 if signed else target.dim_h
     cells = check_integer("cells", _default_cells(signed) if cells is None else cells, SMALLEST_GRID, _CELLS)
     nodes = check_integer("nodes", _default_nodes(dim, signed) if nodes is None else nodes, 7, _NODES)
     if nodes % 2 == 0:

@@ -16,7 +16,7 @@ from ..problem.inputs import Empirical, Gaussian, Sphere
 from ..problem.losses import SquareLoss
 from ..problem.problem import Problem
 from ..problem.rotated import unrotated
-from ..problem.start import AbstractBalancedStart, GaussianStart, SphereStart
+from ..problem.start import AbstractBalancedStart, GaussianStart, SphereStart, UnbalancedStart
 from ..problem.targets import FunctionTarget, LinearTarget, SingleIndex, SubspaceNorm
 from ..problem.units import AbstractHomogeneousUnit, AbstractOddSlope, Identity
 from .linear_part import linear_part
@@ -38,17 +38,20 @@ def prefers_moments(problem: Problem) -> bool:
     return isinstance(problem.unit, Identity) and not angular
 
 
-def build_odd(problem: Problem, dtype: Any) -> OddReduction:
-    """The moment equation of a problem; raises NoReductionError, saying why, where the network is not linear.
+def check_odd(problem: Problem) -> None:
+    """Raise NoReductionError, saying why, where the network is not linear.
 
     A two-layer linear network needs no symmetry. Any other unit needs an odd target, a symmetric law of the inputs and
     a start that is invariant under (a, b) ↦ (−a, −b). (Hajjar & Chizat 2022, odd targets.)
     """
-    problem = _with_covariance(problem)
-    _check_dynamics(problem)
+    _check_dynamics(_with_covariance(problem))
     if not isinstance(problem.unit, Identity):
         _check_symmetry(problem)
-    return cast_floats(_reduction(problem, _is_balanced(problem)), dtype)
+
+
+def build_odd(problem: Problem, dtype: Any) -> OddReduction:
+    """The moment equation of a problem that `check_odd` lets through."""
+    return cast_floats(_reduction(_with_covariance(problem), _is_balanced(problem)), dtype)
 
 
 def _with_covariance(problem: Problem) -> Problem:
@@ -68,10 +71,10 @@ def _check_dynamics(problem: Problem) -> None:
         raise no_reduction(f"the odd part of the unit {type(unit).__name__} is not known to be linear")
     if not is_traced(unit.odd_slope) and float(unit.odd_slope) == 0:
         raise no_reduction("the unit is even, so that it learns nothing of an odd target")
-    if not isinstance(problem.start, SphereStart | GaussianStart):
+    if not isinstance(problem.start, SphereStart | UnbalancedStart | GaussianStart):
         raise no_reduction(
             f"the start {type(problem.start).__name__} is not the same in all directions",
-            "Use mf.SphereStart or mf.GaussianStart, or `solve_particles`.",
+            "Use mf.SphereStart, mf.UnbalancedStart or mf.GaussianStart, or `solve_particles`.",
         )
     if not isinstance(problem.inputs, Gaussian | Sphere | GaussianCovariance | Empirical):
         raise no_reduction(f"the covariance of inputs of type {type(problem.inputs).__name__} is not known")
@@ -133,6 +136,8 @@ def _start_moments(problem: Problem) -> tuple[Float[Array, ""], Float[Array, ""]
     start = problem.start
     if isinstance(start, GaussianStart):
         return start.scale_a**2, start.scale_b**2 / problem.dim
+    if isinstance(start, UnbalancedStart):
+        return start.norm_a**2, start.norm_b**2 / problem.dim
     assert isinstance(start, SphereStart)
     total = start.mass_plus + start.mass_minus
     if not isinstance(problem.unit, Identity):

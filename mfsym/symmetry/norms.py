@@ -70,5 +70,8 @@ def _turned(angles: np.ndarray, frame: np.ndarray) -> np.ndarray:
     turn = np.eye(len(frame))
     for angle, (i, j) in zip(angles, itertools.combinations(range(len(frame)), 2), strict=True):
         rows = turn[[i, j]]
-        turn[i], turn[j] = np.cos(angle) * rows[0] - np.sin(angle) * rows[1], np.sin(angle) * rows[0] + np.cos(angle) * rows[1]
+        turn[i], turn[j] = (
+            np.cos(angle) * rows[0] - np.sin(angle) * rows[1],
+            np.sin(angle) * rows[0] + np.cos(angle) * rows[1],
+        )
     return turn @ frame

@@ -31,12 +31,18 @@ def has_blocks(problem: Problem) -> bool:
     return declared_blocks(problem.target) is not None
 
 
-def build_block_reduction(problem: Problem, cells: Any, nodes: Any, modes: Any) -> BlockReduction:
-    """The equation in up to three angles; raises NoReductionError, saying why, if there is none."""
-    blocks, remainder = _blocks(problem)
+def check_blocks(problem: Problem) -> None:
+    """Raise NoReductionError, saying why, if there is no equation in up to three angles."""
+    blocks, _ = _blocks(problem)
     if not isinstance(problem.start, SphereStart | UnbalancedStart | GaussianStart):
         uniform = "uniform over directions (SphereStart, UnbalancedStart, GaussianStart)"
         raise no_reduction(f"several angles start {uniform}, not from a {type(problem.start).__name__}", _PARTICLES)
+    _isotropic(problem, blocks)
+
+
+def build_block_reduction(problem: Problem, cells: Any, nodes: Any, modes: Any) -> BlockReduction:
+    """The equation in up to three angles of a problem that `check_blocks` lets through."""
+    blocks, remainder = _blocks(problem)
     cells = _sizes("cells", cells, _CELLS[blocks.angles], blocks.angles)
     nodes = _sizes("nodes", nodes, (_NODES[blocks.angles],) * blocks.angles, blocks.angles)
     if any(n % 2 == 0 for n in nodes):

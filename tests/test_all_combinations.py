@@ -1,0 +1,184 @@
+"""No combination has a wrong answer: it agrees with samples, or it is refused for what is in it.
+
+All of inputs × target × unit × start are asked for their equation, which computes nothing. Those that have one are solved on
+a covering set: F(0) and dF/dt(0) against means over inputs and neurons drawn in numpy, within four standard errors.
+"""
+
+import functools
+import itertools
+import re
+import runpy
+from pathlib import Path
+
+import combinations as catalogue
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from combinations import ALL, TRAININGS, Combination, answers, choices, solvable
+
+import mfsym as mf
+from mfsym.reduced.build import Equation
+from mfsym.reduced.choose import dynamics_of
+from mfsym.reduced.moments import MomentDynamics, OddReduction, closed_state
+
+DOCS = Path(__file__).parents[1] / "docs"
+SIZES = {
+    Equation.ANGLE: {"cells": 32, "nodes": 31, "modes": 16},
+    Equation.SIGNED_ANGLE: {"cells": 64, "nodes": 63, "modes": 16},
+    Equation.SEVERAL_ANGLES: {"cells": 32, "nodes": 31, "modes": 6},
+}
+RESOLUTION = 0.005  # of ½E f*²: what grids of this size may miss, far below the standard errors of most combinations
+FIRST_ORDER = 0.3  # of dF/dt(0), for upwind differences
+
+
+def cover(keys, among):
+    """The fewest combinations, chosen greedily, that have every key of any of them."""
+    wanted, rows = set().union(*map(keys, among)), []
+    while wanted:
+        rows.append(max(among, key=lambda combination: len(keys(combination) & wanted)))
+        wanted -= keys(rows[-1])
+    return rows
+
+
+def by_inputs(combination):
+    """Every equation with all inputs that it takes."""
+    return {(answers()[combination], combination.inputs)}
+
+
+def by_equation(combination):
+    """Every equation with every input, unit and start that it takes, plain and rotated, and every target."""
+    equation, rotated = answers()[combination], isinstance(combination.problem.target, mf.Rotated)
+    found = {(equation, name) for name in (combination.inputs, combination.unit, combination.start)}
+    return found | {combination.target, (equation, equation is Equation.MOMENTS or (combination.inputs, rotated))}
+
+
+def subsets(size):
+    """All pairs, or triples, of features."""
+    return lambda combination: set(itertools.combinations(combination._asdict().items(), size))
+
+
+# What in a refusal's own words is to blame, by the name of the feature.
+WORDS = {
+    "inputs": r"inputs|data set|{kind}",
+    "target": r"target|rotation|H the whole space|blocks|{kind}",
+    "unit": r"unit|{kind}",
+    "start": r"start|signs|{kind}",
+}
+
+
+def blamed(combination, reason):
+    """The features that a refusal names."""
+    sentence = reason.split("here: ")[1].split(". ")[0]
+    names = combination._asdict()
+    kinds = {feature: type(catalogue.FEATURES[feature][name].value).__name__ for feature, name in names.items()}
+    return {feature for feature, words in WORDS.items() if re.search(words.format(kind=kinds[feature]), sentence)}
+
+
+def test_a_refusal_names_what_is_to_blame():
+    """Gaussian inputs, ‖x_H‖, a ReLU and the start on the sphere have an equation: one of what differs must be named."""
+    found = answers()
+    assert len(found) == len(ALL) and len(ALL) / 5 < len(solvable()) < len(ALL) / 2
+    for combination, answer in found.items():
+        if not isinstance(answer, Equation):
+            differing = {kind for kind, name in combination._asdict().items() if name != catalogue.DEFAULTS[kind]}
+            assert blamed(combination, answer) & differing, f"{combination}: {answer}"
+
+
+def test_linear_networks_have_an_equation_for_everything():
+    assert {(c.inputs, c.target) for c in solvable() if c.unit == "Identity" and c.start == "SphereStart"} == {
+        (c.inputs, c.target) for c in ALL
+    }
+
+
+def test_the_table_of_the_documentation_is_what_the_library_answers():
+    """docs/what_reduces.md: run `python docs/tables.py` after a change."""
+    script = runpy.run_path(str(DOCS / "tables.py"))
+    assert (DOCS / "what_reduces.md").read_text(encoding="utf-8") == script["text"]()
+
+
+@functools.cache
+def reduction(combination):
+    return mf.reduce(combination.problem, **SIZES.get(answers()[combination], {}))
+
+
+def at_start(reduced, method, training):
+    """F(0) and dF/dt(0) of a reduced equation by a method and training that it takes."""
+    if method == "closed":
+        return along_solution(reduced, isinstance(reduced, OddReduction))
+    if not isinstance(reduced, OddReduction):
+        dynamics = dynamics_of(reduced, method, training, 1e-10)
+        return along_velocity(dynamics, dynamics.initial_state())
+    start = reduced.start()
+    return along_velocity(MomentDynamics(reduced), reduced.moments(start) if method == "moments" else start)
+
+
+@eqx.filter_jit
+def along_velocity(dynamics, state):
+    dynamics, zero = dynamics.prepare(), jnp.zeros(())
+    return jax.jvp(lambda z: dynamics.observe(zero, z)["risk"], (state,), (dynamics.velocity(zero, state),))
+
+
+@eqx.filter_jit
+def along_solution(reduced, odd):
+    def risk(t):
+        return reduced.observe(closed_state(reduced, t))["risk"] if odd else reduced.observe(t[None])["risk"][0]
+
+    return jax.jvp(risk, (jnp.zeros(()),), (jnp.ones(()),))
+
+
+def without_axes(reduced):
+    """The reduction in the coordinates of its angles: the same numbers, and the compiled code of other axes."""
+    return (
+        reduced
+        if not hasattr(reduced, "basis")
+        else eqx.tree_at(lambda r: r.basis, reduced, None, is_leaf=lambda x: x is None)
+    )
+
+
+def disagreements(combination, method, name):
+    """What is further from the samples than four standard errors, in words."""
+    training = None if name == "flow" else TRAININGS[name]
+    risk, slope = at_start(without_axes(reduction(combination)), method, training)
+    sampled = catalogue.sampled_start(combination, training or mf.Training())
+    slack = RESOLUTION * catalogue.half_energy(combination)
+    first_order = FIRST_ORDER * abs(sampled.slope) if method == "upwind" else 0
+    print(*combination, method, name, f"{risk:.4f} {sampled.risk:.4f} {slope:.4f} {sampled.slope:.4f}", sep=" | ")
+    where = f"of {combination} by {method}, {name}"
+    if abs(risk - sampled.risk) > 4 * sampled.risk_error + slack:
+        yield f"F(0) {where}: {risk} against {sampled.risk} ± {sampled.risk_error}"
+    if abs(slope - sampled.slope) > 4 * sampled.slope_error + slack + first_order:
+        yield f"dF/dt(0) {where}: {slope} against {sampled.slope} ± {sampled.slope_error}"
+
+
+def compare_rows(rows):
+    """Every row by one method and training, another for every row, until all have had their turn."""
+    used, wrong = {}, []
+    for combination in rows:
+        possible = choices(reduction(combination))
+        assert possible, combination
+        turn = min(possible, key=lambda choice: used.get((answers()[combination], choice), 0))
+        used[answers()[combination], turn] = used.get((answers()[combination], turn), 0) + 1
+        wrong += disagreements(combination, *turn)
+    assert not wrong, "\n".join(wrong)
+
+
+def on_angles():
+    return [combination for combination in solvable() if answers()[combination] is not Equation.MOMENTS]
+
+
+def test_every_equation_of_angles_with_its_inputs():
+    compare_rows(cover(by_inputs, on_angles()))
+
+
+@pytest.mark.slow
+def test_every_equation_with_all_that_it_takes():
+    compare_rows(cover(by_equation, solvable()))
+
+
+@pytest.mark.study
+def test_all_pairs_and_triples():
+    rows = cover(subsets(3), solvable())
+    compare_rows(rows)
+    print(f"{len(rows)} combinations cover all triples of {len(solvable())} with an equation, out of {len(ALL)}")
