@@ -79,8 +79,6 @@ class Sampled:
         self.values = self.at(self.points)
         self._generator = np.random.default_rng(_SEED)
         self.draw_again()
-        everywhere = np.concatenate([self.values, self.drawn])
-        self.mean_square, self.variance = float(np.mean(everywhere**2)), float(np.var(everywhere))
         self.noise = self._noise_variance()
         self.noisy = self.noise > self.eps * self.variance > 0
 
@@ -88,6 +86,8 @@ class Sampled:
         """New draws to test on, after the old ones have served to find something."""
         self.draws = self.fresh()
         self.drawn = self.at(self.draws)
+        everywhere = np.concatenate([self.values, self.drawn])
+        self.mean_square, self.variance = float(np.mean(everywhere**2)), float(np.var(everywhere))
 
     def fresh(self) -> np.ndarray:
         """Inputs [N, d] independent of all others."""
@@ -149,12 +149,15 @@ class Sampled:
     def evidence(self, claim: str, gaps: np.ndarray, sign: float = 1.0, allowance: float = 0.0) -> Evidence:
         """E(f*(Tx) − s f*(x))², from its gaps [N], over twice the variance (s = 1) or E f*² (s = −1).
 
-        `allowance` is the part that the error of an estimated subspace may have in the defect of a noisy function.
+        The standard error is that of a ratio: squares and scale come from the same draws. `allowance` is the part that the
+        error of an estimated subspace may have in the defect of a noisy function.
         """
         whole = self.whole(sign)
         squares = gaps**2 / (whole or 1.0)
-        error = float(np.std(squares) / np.sqrt(len(squares)))
-        return Evidence(claim, float(np.mean(squares)), error, self.threshold(whole, allowance), len(squares))
+        sizes = 2 * (self.drawn - (np.mean(self.drawn) if sign > 0 else 0.0)) ** 2 / (whole or 1.0)
+        defect = float(np.mean(squares))
+        error = float(np.std(squares - defect * sizes) / np.sqrt(len(squares)))
+        return Evidence(claim, defect, error, self.threshold(whole, allowance), len(squares))
 
     def whole(self, sign: float) -> float:
         """What the gaps of unrelated values would have: the scale of every defect."""

@@ -120,7 +120,7 @@ def _measure(sampled: Sampled, basis: np.ndarray, allowance: float) -> Frame:
 
 def _glance(sampled: Sampled, sign: int, allowance: float) -> float:
     """Ten times the threshold, as few points scatter."""
-    return 10 * sampled.threshold(sampled.whole(sign), allowance)
+    return 10 * sampled.threshold(sampled.whole(float(sign)), allowance)
 
 
 def _defects_on_a_few(sampled: Sampled, mirrors: np.ndarray, sign: int) -> np.ndarray:
@@ -128,7 +128,7 @@ def _defects_on_a_few(sampled: Sampled, mirrors: np.ndarray, sign: int) -> np.nd
     count = max(_FEWEST_POINTS, ROWS // len(mirrors))
     images = np.concatenate([_reflected(sampled.points[:count], mirror) for mirror in mirrors])
     gaps = sampled.at(images).reshape(len(mirrors), count) - sign * sampled.values[:count]
-    return np.mean(gaps**2, axis=1) / sampled.whole(sign)
+    return np.mean(gaps**2, axis=1) / sampled.whole(float(sign))
 
 
 def _reflected(x: np.ndarray, mirror: np.ndarray) -> np.ndarray:

@@ -25,11 +25,8 @@ def fit_norms(sampled: Sampled, blocks: list[np.ndarray], allowance: float) -> N
     weights, *_ = np.linalg.lstsq(_norms(sampled.points, blocks), sampled.values, rcond=None)
     gaps = sampled.drawn - _norms(sampled.draws, blocks) @ weights
     claim = "f* is a multiple of the norm of x_H" if len(blocks) == 1 else "f* is a sum of multiples of the norms of blocks"
-    whole = sampled.mean_square
-    squares = gaps**2 / whole
-    error = float(np.std(squares) / np.sqrt(len(squares)))
-    threshold = sampled.threshold(2 * whole, allowance)
-    return NormFit(tuple(map(float, weights)), Evidence(claim, float(np.mean(squares)), error, threshold, len(squares)))
+    evidence = sampled.evidence(claim, np.sqrt(2) * gaps, -1.0, allowance)  # over E f*² itself
+    return NormFit(tuple(map(float, weights)), evidence)
 
 
 def _norms(x: np.ndarray, blocks: list[np.ndarray]) -> np.ndarray:
