@@ -76,17 +76,17 @@ def test_the_gradient_of_the_potential(reduced):
 
 def test_the_potential_of_stretched_inputs_is_a_mean_over_inputs():
     # Without neurons Φ(q) = E[f*(x) σ(b·x)].
-    reduced = reduction(COORDINATES, STRETCHED, nodes=7, modes=24).all_modes()
+    reduced = reduction(COORDINATES, STRETCHED, nodes=7, modes=12).all_modes()
     where = jnp.array([[0.7, -0.4, 1.1], [-1.0, 0.2, 0.1]])
     found, _ = reduced.potential(where, reduced.forces(jnp.zeros_like(reduced.coefficients)))
-    x = np.asarray(STRETCHED.sample(jax.random.key(0), 400_000))
+    x = np.asarray(STRETCHED.sample(jax.random.key(0), 100_000))
     target = np.abs(x[:, 0]) + np.tanh(x[:, 1])
     for q, height in zip(np.asarray(where), np.asarray(found), strict=True):
         sample = target * np.maximum(x[:, :3] @ q, 0.0)  # b = (q_0, q_1, q_2, 0, 0, 0)
-        assert abs(np.mean(sample) - height) < 4 * np.std(sample) / np.sqrt(len(sample)) + 1e-3
-    cube = 0.5 * np.mean(target**2), 0.5 * np.std(target**2) / np.sqrt(len(target))
-    risk = float(reduced.risk(jnp.zeros_like(reduced.coefficients)) + reduced.tail)
-    assert abs(risk - cube[0]) < 4 * cube[1] and risk == pytest.approx(2.079, abs=2e-3)
+        assert abs(np.mean(sample) - height) < 4 * np.std(sample) / np.sqrt(len(sample))
+    # ½E (|x_0| + tanh x_1)² = ½(4 + E tanh²(z/2)), z ~ N(0, 1)
+    risk = reduced.risk(jnp.zeros_like(reduced.coefficients)) + reduced.tail
+    assert float(risk) == pytest.approx(2.0867580717, rel=1e-9)
 
 
 def test_densities_and_atoms_of_the_start():
@@ -103,11 +103,11 @@ def test_the_limiter_of_several_angles_is_differentiated():
     """Densities that fall to nothing within a cell, where polynomials are pulled to their means."""
     system = BlockGridDynamics(reduction(nodes=7)).prepare()
     start = system.initial_state()
-    rows = jnp.arange(start.shape[1])[None, :, None] + 2 * jnp.arange(start.shape[2])[None, None, :]
-    state = start * jnp.where(rows % 7 < 3, 1e-3, 1.0 + 0.1 * jnp.sin(1.0 * rows))
+    rows = np.arange(16.0)[None, :, None] + 2 * np.arange(16.0)[None, None, :]
+    state = start * np.where(rows % 7 < 3, 1e-3, 1.0 + 0.1 * np.sin(rows))
     factor = system.limiter_factor(state, system.reconstruct(state))
     assert np.mean(factor < 0.999) > 0.05
-    direction = state * jnp.cos(1.7 * rows)
+    direction = state * np.cos(1.7 * rows)
     velocity = eqx.filter_jit(lambda s: system.velocity(jnp.zeros(()), s))
     _, slope = eqx.filter_jit(jax.jvp)(velocity, (state,), (direction,))
     differences = (velocity(state + 1e-6 * direction) - velocity(state - 1e-6 * direction)) / 2e-6

@@ -24,7 +24,7 @@ def polynomial_values(dynamics: Any, state: Float[Array, "..."], angles: Float[A
     position = angles / spacing[None]
     index = jnp.clip(jnp.floor(position).astype(int), 0, np.array(cells)[None] - 1)
     offset = position - index.astype(position.dtype) - 0.5
-    powers = offset[..., None] ** jnp.arange(2 * width + 1, dtype=offset.dtype)
+    powers = offset[..., None] ** jnp.arange(2 * width + 1, dtype=offset.dtype)[None, None]
     rows = jnp.matmul(powers, jnp.asarray(stencil_polynomials(width), state.dtype), precision=_HIGHEST)  # [m, k, stencil]
 
     def patch(corner):
