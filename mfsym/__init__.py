@@ -5,7 +5,6 @@ from .startup import is_command_line, keep_compiled_programs
 if is_command_line():  # the process is our own; nothing is set where mfsym is imported
     keep_compiled_programs()
 
-# ruff: noqa: E402
 from . import plot as plot
 from .control.stop import Stop as Stop
 from .crosscheck import cross_check as cross_check

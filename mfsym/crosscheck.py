@@ -39,11 +39,8 @@ from .problem.problem import Problem
 from .problem.start import GaussianStart
 from .problem.units import AbstractHomogeneousUnit
 from .reduce import reduce
-from .reduced.blocks.quotient import BlockReduction
-from .reduced.flow import solve_reduced, with_all_modes
-from .reduced.moments import OddReduction
-from .reduced.point import PointReduction
-from .reduced.quotient import AngleReduction
+from .reduced.base import AbstractReduction
+from .reduced.flow import solve_reduced
 from .solution import Solution
 
 _HIGHEST = jax.lax.Precision.HIGHEST
@@ -137,9 +134,7 @@ def cross_check(
     check_instance("problem", problem, Problem, "Build it with mf.Problem(inputs, target).")
     ts = check_times(ts)
     reduced = reduce(problem, cells=cells, nodes=nodes, modes=modes)
-    if isinstance(reduced, OddReduction):
-        remedy = "Compare mf.moments_of(cloud) with mf.descend_moments, or mf.solve_particles with mf.solve_reduced."
-        raise argument_error("problem", "one with an angle for cross_check", Words("one with an odd target"), remedy)
+    _check_law(reduced, "problem")
     runs = run_clouds(problem, ts, reduced, widths=widths, seeds=seeds, key=key, progress=progress)
     references = _references(reduced, ts)
     judgements = {method: judge(reference, runs) for method, reference in references.items()}
@@ -148,21 +143,30 @@ def cross_check(
     return CrossCheckReport(runs, references, judgements, worst)
 
 
+def _check_law(reduced: AbstractReduction, argument: str) -> None:
+    """Clouds are compared by the law of their directions too."""
+    if reduced.angles is None:
+        remedy = "Compare mf.moments_of(cloud) with mf.descend_moments, or mf.solve_particles with mf.solve_reduced."
+        raise argument_error(argument, "one with an angle for cross_check", Words("one with an odd target"), remedy)
+
+
 def _references(reduced, ts) -> dict[str, Solution]:
     """Both methods of the reduced route; the error of either is their difference, the characteristics with twice the
     modes, so that it shows what cells, labels, modes and time steps leave out."""
-    if isinstance(reduced, PointReduction):
+    if reduced.angles == 0:
         return {"grid": solve_reduced(reduced, ts)}
-    grid = solve_reduced(reduced, ts, derivative="forward")  # the mode that compiles faster
-    labels = solve_reduced(with_all_modes(reduced), ts, method="characteristics", derivative="forward")
-    error = {name: jnp.abs(values - labels.observables[name]) for name, values in grid.observables.items()}
-    return {name: dataclasses.replace(run, error=error) for name, run in (("grid", grid), ("characteristics", labels))}
+    methods = [method for method in ("grid", "characteristics") if method in reduced.methods]
+    other = solve_reduced(reduced, ts, method=methods[0], derivative="forward")  # the mode that compiles faster
+    labels = solve_reduced(reduced.all_modes(), ts, method="characteristics", derivative="forward")
+    error = {name: jnp.abs(values - labels.observables[name]) for name, values in other.observables.items()}
+    found = {methods[0]: other, "characteristics": labels}
+    return {name: dataclasses.replace(run, error=error) for name, run in found.items()}
 
 
 def run_clouds(
     problem: Problem,
     ts: Any,
-    reduced: AngleReduction | PointReduction | BlockReduction,
+    reduced: AbstractReduction,
     *,
     widths: tuple[int, ...],
     seeds: int,
@@ -174,7 +178,8 @@ def run_clouds(
     `progress` shows a bar on stderr, in which every neuron counts as much.
     """
     check_instance("problem", problem, Problem, "Build it with mf.Problem(inputs, target).")
-    check_instance("reduced", reduced, (AngleReduction, PointReduction, BlockReduction), "Build it with mf.reduce(problem).")
+    check_instance("reduced", reduced, AbstractReduction, "Build it with mf.reduce(problem).")
+    _check_law(reduced, "reduced")
     ts = check_times(ts)
     widths = _check_widths(problem, widths)
     if len(set(widths)) < 2 or list(widths) != sorted(widths):
@@ -220,7 +225,7 @@ def _projected(problem, reduced, states):
     shape = states.a.shape[:2]
     flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), states)
     energy = jax.lax.map(lambda cloud: predictor_energy(problem, cloud), flat).reshape(shape)
-    if isinstance(reduced, PointReduction):
+    if reduced.angles == 0:
         return jnp.zeros((*shape, 0)), jnp.zeros((*shape, 0)), energy
     theta, weight = jax.vmap(lambda cloud: project(cloud, reduced))(flat)
     return theta.reshape(*shape, *theta.shape[1:]), weight.reshape(*shape, -1), energy

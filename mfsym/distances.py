@@ -4,17 +4,13 @@ from typing import Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
-from .reduced.blocks.predictor import block_moments, cloud_moments
-from .reduced.blocks.quotient import BlockReduction
-from .reduced.predictor import weighted_angles
-from .reduced.quotient import AngleReduction
+from .reduced.angular import AbstractAngularReduction
+from .reduced.base import Atoms
+from .reduced.choose import form_of
 from .solution import Solution
-
-_HIGHEST = jax.lax.Precision.HIGHEST
 
 
 def squared_distances(
@@ -29,20 +25,19 @@ def squared_distances(
     distances: dict[str, list[np.ndarray]] = {}
     sizes: dict[str, float] = {}
     errors: dict[str, np.ndarray] = {}
-    if isinstance(reduction, AngleReduction):
-        atoms, masses = eqx.filter_jit(jax.vmap(weighted_angles, in_axes=(None, 0)))(reduction, reference.states)
-        signed = masses * jnp.asarray([[[1.0], [-1.0]]], masses.dtype)
-        moments = _moments(reduction, atoms.reshape(1, steps, -1), signed.reshape(1, steps, -1))[0]
+    moments = np.asarray(_networks_of_states(reduction, reference.states))
+    if reduction.angles == 1:
+        angles, masses = _atoms_of_states(reduction, reference.states)
         for i, name in enumerate(("w2_squared_plus", "w2_squared_minus")):
             shares = [np.maximum(np.asarray(w) * (1 - 2 * i), 0) for w in weight]
-            law = np.asarray(atoms)[:, i], np.asarray(masses)[:, i]
+            law = np.asarray(angles)[:, i, :, 0], np.asarray(masses)[:, i]
             distances[name] = [_wasserstein_table(np.asarray(x), p, *law) for x, p in zip(theta, shares, strict=True)]
             # Atoms of the reference are a cell apart.
             sizes[name], errors[name] = reduction.end**2, np.full(steps, (reduction.end / reduction.cells) ** 2)
-    else:
-        moments = _scaled(reduction, block_moments(reduction, reference.states))
     norm = np.sum(moments**2, axis=1)
-    products = [np.einsum("tk,stk->st", moments, _moments(reduction, x, w)) for x, w in zip(theta, weight, strict=True)]
+    products = [
+        np.einsum("tk,stk->st", moments, np.asarray(_networks(reduction, x, w))) for x, w in zip(theta, weight, strict=True)
+    ]
     name = "predictor_distance"
     distances[name] = [np.asarray(e) - 2 * p + norm for e, p in zip(energy, products, strict=True)]
     sizes[name] = float(np.max(norm))
@@ -51,28 +46,26 @@ def squared_distances(
     return distances, sizes, errors
 
 
-def _moments(reduction: AngleReduction | BlockReduction, theta, weight) -> np.ndarray:
-    """Scaled moments s_k ∫ψ_k dτ of clouds with signed weights, [S, T, M]: the coefficients of their predictors."""
-    if isinstance(reduction, BlockReduction):
-        return _scaled(reduction, cloud_moments(reduction, theta, weight))
-    return np.asarray(_angle_moments(reduction, theta, weight))
-
-
-def _scaled(reduction: BlockReduction, moments: Float[Array, "..."]) -> np.ndarray:
-    angles = reduction.blocks.angles
-    records = moments.ndim - angles
-    scaled = moments * reduction.factors.reshape(*(1,) * records, -1, *(1,) * (angles - 1))
-    return np.asarray(scaled.reshape(*moments.shape[:records], -1))
+@eqx.filter_jit
+def _atoms_of_states(reduction: AbstractAngularReduction, states: Any) -> Atoms:
+    """Angles [T, 2, n, k] and weights [T, 2, n] of recorded states."""
+    form = form_of(reduction, states)
+    return jax.vmap(form.atoms)(states)
 
 
 @eqx.filter_jit
-def _angle_moments(reduction, theta, weight):
-    def one(pair):
-        return reduction.factors * jnp.matmul(reduction.features(pair[0])[0], pair[1], precision=_HIGHEST)
+def _networks_of_states(reduction: AbstractAngularReduction, states: Any) -> Array:
+    """Coefficients of the predictors of recorded states, [T, M]."""
+    form = form_of(reduction, states).prepare()
+    return jax.lax.map(form.network, states)
 
-    count = theta.shape[-1]
-    moments = jax.lax.map(one, (theta.reshape(-1, count), weight.reshape(-1, count)))
-    return moments.reshape(*theta.shape[:2], -1)
+
+@eqx.filter_jit
+def _networks(reduction: AbstractAngularReduction, theta: Array, weight: Array) -> Array:
+    """Coefficients of the predictors of clouds with signed weights, [S, T, M]."""
+    angles = theta.reshape(-1, weight.shape[-1], reduction.angles)
+    found = jax.lax.map(lambda cloud: reduction.network(*cloud), (angles, weight.reshape(-1, weight.shape[-1])))
+    return found.reshape(*weight.shape[:2], -1)
 
 
 def _wasserstein_table(theta, share, atoms, weights) -> np.ndarray:

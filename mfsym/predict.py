@@ -2,23 +2,15 @@
 
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .errors import argument_error, check_instance, float_array, is_traced
+from .errors import argument_error, check_instance, float_array
 from .neurons import Particles
 from .particles.predictor import predict_cloud
 from .problem.units import AbstractUnit, ReLU
-from .reduced.blocks.predictor import predict_blocks
-from .reduced.blocks.quotient import BlockReduction
-from .reduced.moments import OddReduction
-from .reduced.point import PointReduction
-from .reduced.predictor import predict_reduced
-from .reduced.quotient import AngleReduction
+from .reduced.base import AbstractReduction
+from .reduced.choose import form_of
 from .solution import Solution
-
-_HIGHEST = jax.lax.Precision.HIGHEST
 
 
 def predict(network: Solution | Particles, x: Any, *, unit: AbstractUnit | None = None) -> Float[Array, " n"]:
@@ -35,21 +27,14 @@ def predict(network: Solution | Particles, x: Any, *, unit: AbstractUnit | None 
         return predict_cloud(network, check_instance("unit", unit, AbstractUnit, "Pass for example mf.ReLU()."), x)
     if unit is not None:
         raise argument_error("unit", "left out for a Solution", unit, "A solution knows its unit.")
-    if isinstance(network.model, BlockReduction):
-        _check_dimension(x, sum(network.model.blocks.dims))
-        return predict_blocks(network.model, network.final, x.astype(network.model.dtype))
-    if isinstance(network.model, OddReduction):
-        _check_dimension(x, network.model.dim)
-        return jnp.matmul(x.astype(network.model.dtype), network.model.predictor(network.final), precision=_HIGHEST)
-    if isinstance(network.model, (AngleReduction, PointReduction)):
-        if isinstance(network.model, AngleReduction) and not is_traced(network.model.dim):
-            _check_dimension(x, round(float(network.model.dim)))
-        return predict_reduced(network, x)
+    if isinstance(network.model, AbstractReduction):
+        _check_dimension(x, network.model.known_dim())
+        return form_of(network.model, network.final).predict(network.final, x)
     if isinstance(network.final, Particles):
         _check_dimension(x, network.final.dim)
     return predict_cloud(network.final, network.model, x)
 
 
-def _check_dimension(x: Float[Array, "n d"], dim: int) -> None:
-    if x.shape[1] != dim:
+def _check_dimension(x: Float[Array, "n d"], dim: int | None) -> None:
+    if dim is not None and x.shape[1] != dim:
         raise argument_error("x", f"an array [n, {dim}]", x.shape, "One input per row.")

@@ -9,8 +9,8 @@ from .problem.inputs import Gaussian, Sphere
 from .problem.problem import Problem
 from .problem.rotated import unrotated
 from .problem.targets import FunctionTarget
+from .reduced.base import AbstractReduction
 from .reduced.build import build_reduction
-from .reduced.kinds import Reduction
 from .symmetry.detect import detect
 
 
@@ -22,16 +22,16 @@ def reduce(
     modes: int | None = None,
     structure: str | None = None,
     dtype: Any = None,
-) -> Reduction:
+) -> AbstractReduction:
     """The reduced equation of a problem with a declared symmetry.
 
     A target scale·‖x_H‖ leaves one angle θ ∈ [0, π/2], cos θ = ‖b_H‖/‖b‖; a target g(x_1) or w·x leaves the signed
     angle θ ∈ [0, π] to its axis; with H the whole space no angle is left. Norms of several blocks (BlockNorms) and
     functions of several coordinates (MultiIndex) leave up to three angles. For an odd target and symmetric inputs the
     network is linear, f(x) = w·x, and an ODE for the second moments of the neurons is left; for a two-layer linear
-    network this needs no symmetry. (Hajjar & Chizat 2022.) With one angle, Gaussian inputs may have one scale on H and
-    another on H^⊥ (`GaussianBlocks`), and a start that is not balanced keeps its reduction, which only
-    method="characteristics" of `solve_reduced` can hold.
+    network this needs no symmetry. (Hajjar & Chizat 2022.) Gaussian inputs may have one scale for every block of the target
+    and one for what it ignores (`GaussianBlocks`), which in several angles only method="characteristics" of
+    `solve_reduced` can hold; so it is with a start that is not balanced.
 
     A `FunctionTarget` without a declared parity is first looked at by `mf.detect`, which evaluates it on fixed points and
     goes on with the structure that it finds; run `mf.detect` yourself to see the evidence. Under jit, grad and vmap this

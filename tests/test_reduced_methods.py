@@ -9,7 +9,6 @@ import pytest
 import references
 
 import mfsym as mf
-from mfsym.reduced.flow import with_all_modes
 
 # |x_1| in 20 dimensions needs four times the modes of the others: minutes of the suite.
 MARKS = {"absolute value in 20": pytest.mark.slow}
@@ -50,7 +49,7 @@ def test_densities_are_not_negative(case):
 @SIX
 def test_twice_the_modes(case):
     run = problems.tight_run(case, "characteristics")
-    reduced = with_all_modes(problems.reduction(case))
+    reduced = problems.reduction(case).all_modes()
     twice = mf.solve_reduced(reduced, run.ts, method="characteristics", rtol=1e-11, atol=1e-12)
     change, risk = np.abs(masses(twice) - masses(run)).max(), np.abs(twice.risk / run.risk - 1).max()
     print(f"{case.name}: twice the modes change the masses by {change:.1e}, the risk by {risk:.1e}")

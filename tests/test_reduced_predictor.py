@@ -10,7 +10,7 @@ import pytest
 import references
 
 import mfsym as mf
-from mfsym.reduced.predictor import average_table, averaged_feature, predict_reduced
+from mfsym.reduced.predictor import average_table, averaged_feature
 
 TEN = problems.TIMES.index(10.0)
 RUNS = pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_averaged_feature_is_the_norm_at_the_pole():
 def test_risk_of_the_predictor_by_sampling(case, method):
     run = problems.tight_run(case, method)
     x, values = case.problem().sample(jax.random.key(3), 2000)
-    prediction = predict_reduced(run, x)
+    prediction = mf.predict(run, x)
     losses = 0.5 * np.asarray(prediction - values) ** 2
     difference = losses.mean() - float(run.risk[-1])
     assert abs(difference) < 4 * losses.std() / np.sqrt(len(losses))
@@ -102,7 +102,7 @@ def test_predictor_and_clouds_follow_the_axis():
     normal = (w - np.eye(8)[0]) / np.linalg.norm(w - np.eye(8)[0])
     reflection = np.eye(8) - 2 * np.outer(normal, normal)
     x = jax.random.normal(jax.random.key(0), (50, 8))
-    np.testing.assert_allclose(predict_reduced(turned, x), predict_reduced(run, x @ reflection), rtol=1e-10)
+    np.testing.assert_allclose(mf.predict(turned, x), mf.predict(run, x @ reflection), rtol=1e-10)
     cloud = mf.sample_cloud(turned, 10.0, width=2000, key=jax.random.key(1))
     theta, _ = mf.project(cloud, turned.model)
     np.testing.assert_allclose(jnp.cos(theta), cloud.b @ w / jnp.abs(cloud.a), atol=1e-10)

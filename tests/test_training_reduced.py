@@ -9,7 +9,6 @@ from scipy.special import gammaln
 
 import mfsym as mf
 from mfsym.reduced.characteristics import CharacteristicDynamics
-from mfsym.reduced.flow import coarsened
 from mfsym.reduced.harmonics import funk_hecke, kernel_at_pole
 from mfsym.reduced.label_law import RATIOS, half_sphere_rule, label_law
 from mfsym.reduced.labels import LabelDynamics, label_weights
@@ -145,11 +144,11 @@ def test_sizes_of_a_gaussian_start():
     start = mf.GaussianStart(0.05, 1.0)
     reduced = cases.reduce(cases.problem(start))
     mass = 0.5 * 0.05 * np.sqrt(2 / np.pi) * np.sqrt(2 / 8) * np.exp(gammaln(4.5) - gammaln(4.0))
-    for law in (reduced.labels, coarsened(reduced).labels, label_law(start, 8, reduced.labels.log_probability, 32)):
+    for law in (reduced.labels, reduced.coarser().labels, label_law(start, 8, reduced.labels.log_probability, 32)):
         np.testing.assert_allclose(jnp.sum(law.share * law.outer * law.inner, axis=1), mass, rtol=1e-6)  # ½ E|a| E‖b‖
         np.testing.assert_allclose(jnp.sum(law.share * (law.outer**2 + law.inner**2)), 0.05**2 + 1, rtol=1e-6)
         np.testing.assert_allclose(jnp.sum(law.share * law.outer**2), 0.05**2, rtol=1e-6)
-    coarse = coarsened(reduced).labels
+    coarse = reduced.coarser().labels
     assert coarse.outer.shape == (2, RATIOS // 2) and coarse.log_probability.shape == (31,)
 
 

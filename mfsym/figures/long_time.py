@@ -22,9 +22,9 @@ from ..problem.inputs import Gaussian
 from ..problem.problem import Problem
 from ..problem.targets import SubspaceNorm
 from ..reduce import reduce
+from ..reduced.choose import form_of
 from ..reduced.flow import solve_reduced
 from ..reduced.harmonics import funk_hecke, norm_constant
-from ..reduced.predictor import weighted_angles
 from ..reduced.quotient import AngleReduction
 from ..solution import Solution
 from .base import Experiment, run_each
@@ -95,8 +95,8 @@ def _energies(run: Solution) -> np.ndarray:
 @jax.jit
 def _residual_energies(reduction: AngleReduction, states: Array) -> Array:
     def at(state):
-        theta, mass = weighted_angles(reduction, state)
-        values, _ = reduction.features(theta[0])
+        theta, mass = form_of(reduction, state).atoms(state)
+        values, _ = reduction.features(theta[0, :, 0])
         return 0.5 * reduction.residual(jnp.matmul(values, mass[0] - mass[1], precision=jax.lax.Precision.HIGHEST)) ** 2
 
     return jax.lax.map(at, states)

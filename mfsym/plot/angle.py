@@ -11,6 +11,7 @@ import numpy as np
 from ..errors import Words, argument_error, check_instance, float_array
 from ..lift import project
 from ..neurons import Particles
+from ..reduced.choose import form_of
 from ..reduced.fields import density
 from ..solution import Solution
 from .canvas import (
@@ -67,10 +68,10 @@ def densities(pde: Any, full: Any = None, *, times: Any = None, axes: Any = None
 def check_angle(pde: Any) -> None:
     """A reduced run in one angle."""
     check_reduced(pde)
-    if not hasattr(pde.model, "cell_masses"):
+    if pde.model.angles != 1:
         remedy = "Only one angle has these curves; mf.plot.overview shows the masses of any run."
         raise argument_error("pde", "a reduced run in one angle", f"a run of {type(pde.model).__name__}", remedy)
-    if not hasattr(pde.states, "shape"):
+    if not form_of(pde.model, pde.states).has_density:
         raise argument_error("pde", "a run on a grid", Words("a run by characteristics"), 'Solve with method="grid".')
 
 

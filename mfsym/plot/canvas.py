@@ -9,6 +9,7 @@ import numpy as np
 
 from ..crosscheck import CrossCheckReport
 from ..errors import argument_error, check_instance
+from ..reduced.base import AbstractReduction
 from ..solution import Solution
 
 INK, GREY, PLUS, MINUS = "#222222", "#767676", "#D55E00", "#0072B2"
@@ -96,7 +97,7 @@ def check_solution(argument: str, solution: Any, remedy: str) -> Solution:
 def check_reduced(pde: Any) -> Solution:
     """A run of the reduced route."""
     check_solution("pde", pde, "Pass what mf.solve_reduced returned.")
-    if not hasattr(pde.model, "floor"):
+    if not isinstance(pde.model, AbstractReduction):
         raise argument_error("pde", "what mf.solve_reduced returned", "a run of clouds", "Pass that one as `full`.")
     return pde
 

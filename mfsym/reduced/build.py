@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..errors import argument_error, check_integer, check_sequence, is_traced, no_reduction
+from ..errors import argument_error, check_instance, check_integer, check_sequence, is_traced, no_reduction
 from ..integrate import cast_floats
 from ..problem.block_inputs import GaussianBlocks
 from ..problem.block_targets import BlockNorms, MultiIndex
@@ -18,23 +18,26 @@ from ..problem.rotated import rotation_of, unrotated
 from ..problem.start import AbstractBalancedStart, GaussianStart, UnbalancedStart
 from ..problem.targets import LinearTarget, SingleIndex, SubspaceNorm
 from ..problem.units import AbstractHomogeneousUnit
+from .base import AbstractReduction
 from .blocks.build import build_block_reduction, has_blocks
 from .coefficients import target_coefficients
+from .features import AngleFeatures
 from .harmonics import even_features, funk_hecke, norm_constant, truncated_share
-from .kinds import Reduction
 from .law import initial_measures
-from .moments import OddReduction
 from .odd import build_odd, prefers_moments
 from .point import PointReduction
 from .predictor import average_table
-from .quotient import AngleFeatures, AngleReduction, interval_end
+from .quadrature import interval_end
+from .quotient import AngleReduction
 
 SMALLEST_GRID = 8
 _TRUNCATION = 1e-7  # share of K(0, 0) that the default number of modes may leave out
 _FEWEST_MODES, _MOST_MODES = 16, 128
 
 
-def build_reduction(problem: Problem, cells: Any, nodes: Any, modes: int | None, structure: str | None, dtype) -> Reduction:
+def build_reduction(
+    problem: Problem, cells: Any, nodes: Any, modes: int | None, structure: str | None, dtype
+) -> AbstractReduction:
     """The reduced equation of a problem with a declared structure; raises NoReductionError, saying why, if there is none."""
     if structure == "odd" or (structure is None and prefers_moments(problem)):
         _check_no_grid(cells=cells, nodes=nodes, modes=modes)
@@ -236,30 +239,21 @@ def _point_reduction(problem: Any) -> PointReduction:
     return PointReduction(kernel, target_mass, masses, jnp.where(reachable, 0.0, energy), feature)
 
 
-def stack(reductions: list) -> AngleReduction | OddReduction:
+def stack(reductions: list) -> Any:
     """Reductions of different problems as one, leaf by leaf, for `jax.vmap` over `solve_reduced`.
 
-    Dimensions, exponents and coefficients are leaves; only the numbers of cells, nodes and modes and the kind of angle
-    must agree, or for odd targets the dimension and the form of Σ. Raises ArgumentError, naming the differing sizes,
-    if they do not.
+    Coefficients are leaves, and with one angle dimensions and exponents too; the numbers of cells, nodes and modes and the
+    kind of angles must agree, or for odd targets the dimension and the form of Σ. Raises ArgumentError, naming the
+    differing sizes, if they do not.
     """
     check_sequence("reductions", reductions, "a non-empty list of reductions", "Build them with mf.reduce.")
-    if reductions and all(isinstance(r, OddReduction) for r in reductions):
-        odd = sorted({str((r.dim, r.covariance.shape, r.balanced)) for r in reductions})
-        if len(odd) > 1:
-            raise argument_error("reductions", "equal in (d, shape of Σ, balanced)", odd, "Stack those that are.")
-        return jax.tree.map(lambda *leaves: jnp.stack(leaves), *reductions)
-    if not reductions or not all(isinstance(r, AngleReduction) for r in reductions):
-        raise argument_error("reductions", "a non-empty list of one-angle reductions", reductions, "Use mf.reduce.")
-    kinds = {_kind(r) for r in reductions}
+    if not reductions or any(type(r) is not type(reductions[0]) for r in reductions):
+        raise argument_error("reductions", "a non-empty list of reductions of one kind", reductions, "Use mf.reduce.")
+    for reduction in reductions:
+        check_instance("reductions", reduction, AbstractReduction, "Use mf.reduce.")
+    common = [reduction.in_common() for reduction in reductions]
+    kinds = sorted({str(tuple(each.values())) for each in common})
     if len(kinds) > 1:
-        remedy = "Pass the same cells=, nodes= and modes= to mf.reduce for all of them."
-        names = "(signed, cells, nodes, modes, axes, blocks, balanced, ratios)"
-        raise argument_error("reductions", f"equal in {names}", sorted(map(str, kinds)), remedy)
+        remedy = "Pass the same cells=, nodes= and modes= to mf.reduce for all of them, or stack those that agree."
+        raise argument_error("reductions", f"equal in ({', '.join(common[0])})", kinds, remedy)
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *reductions)
-
-
-def _kind(r: AngleReduction) -> tuple:
-    axes = None if r.basis is None else r.basis.shape
-    start = (r.labels.balanced, r.labels.outer.shape[-1])
-    return (r.signed, r.cells, r.nodes, r.modes, axes, r.features.stretch is not None, *start)

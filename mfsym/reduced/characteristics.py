@@ -5,15 +5,19 @@
 with the weights of a quadrature rule for the initial law: spectrally accurate as long as the flow map is smooth.
 """
 
+from typing import ClassVar
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ..integrate import AbstractDynamics
-from .quotient import AngleReduction, node_rule
-from .transport import REACTION, Pace, observables
+from .angular import AbstractAngularDynamics, network_of_atoms, refuse_density
+from .base import Atoms
+from .quadrature import node_rule
+from .quotient import AngleReduction
+from .transport import REACTION, Pace
 
 _HIGHEST = jax.lax.Precision.HIGHEST
 _SIGNS = np.array([[1.0], [-1.0]])
@@ -26,12 +30,14 @@ class CharacteristicState(eqx.Module):
     log_weight: Float[Array, "2 nodes"]
 
 
-class CharacteristicDynamics(AbstractDynamics):
+class CharacteristicDynamics(AbstractAngularDynamics):
     """Labels that move along the potential of their own law, at a `pace` and with weight decay λ:
 
     θ' = ε pace V, (log c)' = 2 pace (ε G − λ), which is exact for layers that start and stay balanced (derived).
     """
 
+    has_density: ClassVar[bool] = False
+    balanced: ClassVar[bool] = True
     reduction: AngleReduction
     pace: Pace | None = None
 
@@ -63,11 +69,30 @@ class CharacteristicDynamics(AbstractDynamics):
 
     def observe(self, t, state):
         """Risk, masses, alignments and, on [0, π/2], Wasserstein distances to the two ends."""
-        weight = jnp.exp(state.log_weight)
-        squares = jnp.stack([jnp.cos(state.theta) ** 2, state.theta**2, (self.reduction.end - state.theta) ** 2], axis=1)
-        averages = jnp.sum(squares * weight[:, None], axis=2)
-        values, _ = self.reduction.features(state.theta)
-        return observables(self.reduction, _moments(values, state), jnp.sum(weight, axis=1), averages)
+        return self.reduction.observe_atoms(self.atoms(state))
+
+    def admissible(self, state):
+        """Finite angles; a weight may be 0."""
+        return bool(np.all(np.isfinite(state.theta)) & np.all(state.log_weight < np.inf))
+
+    def event(self):
+        """None: labels in balance turn and grow for ever."""
+
+    def atoms(self, state):
+        """The labels."""
+        return Atoms(state.theta[..., None], jnp.exp(state.log_weight))
+
+    def predict(self, state, x):
+        """f(x) of the labels."""
+        return self.reduction.predict_atoms(self.atoms(state), x)
+
+    def network(self, state):
+        """That of the labels."""
+        return network_of_atoms(self.reduction, self.atoms(state))
+
+    def density(self, state, angles):
+        """Refused."""
+        refuse_density()
 
 
 def _moments(values: Float[Array, "M 2 nodes"], state: CharacteristicState) -> Float[Array, " M"]:

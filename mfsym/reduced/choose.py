@@ -1,92 +1,115 @@
-"""Which form of the equation a training leaves: the angle with its mass, or the labels of every neuron."""
+"""Which form of an equation a method and a training leave: masses at angles, labels of every neuron, moments, or none."""
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import PyTree
 
-from ..errors import argument_error, check_instance, is_traced, no_reduction
+from ..errors import Words, argument_error, is_traced, no_reduction
 from ..problem.training import Training
+from .angular import AbstractAngularReduction
+from .base import AbstractForm, AbstractReduction
 from .blocks.grid import BlockGridDynamics
 from .blocks.labels import BlockLabelDynamics
 from .blocks.quotient import BlockReduction
 from .characteristics import CharacteristicDynamics
 from .labels import LabelDynamics
+from .moment_flow import ClosedMoments, MomentDynamics, MomentSteps
 from .moments import OddReduction
+from .point import PointForm, PointReduction
 from .quotient import AngleReduction
 from .transport import GridDynamics, Pace
 
-AngleDynamics = CharacteristicDynamics | GridDynamics | LabelDynamics
 _LABELS = 'Use method="characteristics", which follows every neuron by its label.'
-_NO_OPTIMISER = (
-    "an optimiser that acts coordinate by coordinate (Adam, sign updates, clipping) does not commute with rotations, "
-    "so that the angle alone does not follow the neurons"
-)
 
 
-def check_training(training: Any) -> Training:
-    """A Training; refuses optimisers, saying why."""
-    if hasattr(training, "init") and hasattr(training, "update"):
-        raise no_reduction(_NO_OPTIMISER, "Use mf.Training(step=, momentum=), or `descend` with the optimiser.")
-    return check_instance("training", training, Training, "Use mf.Training().")
+@functools.singledispatch
+def dynamics_of(reduced: Any, method: str, training: Training | None, tolerance: Any) -> Any:
+    """The form of the equation that a method solves, with one registration for every kind of reduction.
+
+    `tolerance` is the absolute one, below which a label counts as b = 0. Raises NoReductionError where the form cannot
+    hold the training.
+    """
+    raise argument_error("reduced", "a reduction", reduced, "Build it with mf.reduce(problem).")
 
 
-def step_of_moments(training: Training, ts: Any, method: str | None) -> tuple[int, Any, int] | None:
-    """(steps, step, steps between records) of gradient descent on the moments of an odd target; None for the flow."""
-    if not training.is_default(but_steps=True):
+@functools.singledispatch
+def forms_of(reduced: Any) -> tuple[AbstractForm, ...]:
+    """All forms of the equation of a reduction, for reading their states."""
+    raise argument_error("reduced", "a reduction", reduced, "Build it with mf.reduce(problem).")
+
+
+def form_of(reduced: AbstractReduction, state: PyTree) -> Any:
+    """The form to which a state belongs: the first one whose own states have its structure."""
+    structure = jax.tree.structure(state)
+    for form in forms_of(reduced):
+        if jax.tree.structure(jax.eval_shape(lambda form=form: form.start(None))) == structure:
+            return form
+    raise argument_error("solution", "one of a reduced problem", Words(f"one with states {structure}"), "Solve it anew.")
+
+
+@dynamics_of.register
+def _(reduced: OddReduction, method: str, training: Training | None, tolerance: Any):
+    if training is not None and not training.is_default(but_steps=True):
         reason = "the moment equation of an odd target is that of layers with rate 1, without decay or momentum"
         raise no_reduction(reason, "Use `solve_particles` with this training.")
-    if training.step is None:
-        return None
-    if method not in (None, "moments"):
-        raise argument_error("method", '"moments" for finite steps', method, "Finite steps leave the hyperboloid.")
-    remedy = "Pass for example step * jnp.arange(0, 101, 10)."
-    if any(map(is_traced, (training.step, ts))):
-        raise argument_error("ts", "known when steps are counted", ts, remedy)
-    counts = np.asarray(ts, float) / float(training.step)
-    whole = np.rint(counts).astype(int)
-    if np.any(np.abs(counts - whole) > 1e-6 * np.maximum(whole, 1)) or np.any(np.diff(whole) != whole[1]):
-        raise argument_error("ts", f"equally spaced multiples of the step {float(training.step):g}", ts, remedy)
-    return int(whole[-1]), training.step, int(whole[1])
+    if training is not None and training.step is not None:
+        return MomentSteps(reduced)
+    return ClosedMoments(reduced) if method == "closed" else MomentDynamics(reduced, full=method == "moments")
 
 
-def decided_by_values(reduced: Any, method: str | None, training: Training | None) -> bool:
-    """Whether the form of the equation depends on numbers, which a batch of reductions does not show.
-
-    They are the number of finite steps of an odd target, and the balance of a start that is to live on a grid.
-    """
-    if isinstance(reduced, OddReduction):
-        return training is not None and training.step is not None
-    return isinstance(reduced, AngleReduction) and not reduced.labels.balanced and method != "characteristics"
+@forms_of.register
+def _(reduced: OddReduction):
+    return (MomentDynamics(reduced),)
 
 
-def dynamics_of(reduced: AngleReduction | BlockReduction, method: str, training: Training | None, tolerance: Any):
-    """The system that a method integrates. `tolerance` is the absolute one, below which a label counts as b = 0.
-
-    Raises NoReductionError where a grid of angles cannot hold the training.
-    """
-    if isinstance(reduced, BlockReduction):
-        return _block_dynamics(reduced, method, training)
-    return _angle_dynamics(reduced, method, training, tolerance)
-
-
-def _block_dynamics(reduced: BlockReduction, method: str, training: Training | None):
-    if method == "upwind":
-        raise argument_error("method", "'grid' or 'characteristics' in several angles", method, "Choose one of these.")
-    if training is not None and not training.is_default():
-        reason = "in several angles only the flow with both layers at rate 1 is there"
-        raise no_reduction(reason, "Use `solve_particles` with this training.")
-    return BlockLabelDynamics(reduced) if method == "characteristics" else BlockGridDynamics(reduced)
+@dynamics_of.register
+def _(reduced: PointReduction, method: str, training: Training | None, tolerance: Any):
+    if training is None:
+        return PointForm(reduced, jnp.ones((), reduced.dtype))
+    if training.step is not None or training.decays or not training.same_rates:
+        reason = "with H the whole space only the closed solution of the flow at equal rates, without weight decay, is here"
+        raise no_reduction(reason)
+    return PointForm(reduced, training.rate_a.astype(reduced.dtype))
 
 
-def _angle_dynamics(reduced: AngleReduction, method: str, training: Training | None, tolerance: Any) -> AngleDynamics:
-    training = None if training is None and reduced.labels.balanced else (training or Training())
-    obstacle = None if training is None else _obstacle(reduced, training)
-    if obstacle is None:
-        pace = None if training is None else _pace(training)
+@dynamics_of.register
+def _(reduced: BlockReduction, method: str, training: Training | None, tolerance: Any):
+    if method == "grid" and reduced.stretch is not None:
+        raise no_reduction("the tables of a grid of several angles are those of isotropic inputs", _LABELS)
+
+    def balanced(pace: Pace | None):
+        return BlockLabelDynamics(reduced, pace) if method == "characteristics" else BlockGridDynamics(reduced, pace=pace)
+
+    return _angular(reduced, method, training, tolerance, balanced)
+
+
+@dynamics_of.register
+def _(reduced: AngleReduction, method: str, training: Training | None, tolerance: Any):
+    def balanced(pace: Pace | None):
         if method == "characteristics":
             return CharacteristicDynamics(reduced, pace)
         return GridDynamics(reduced, half_width=0 if method == "upwind" else 2, pace=pace)
+
+    return _angular(reduced, method, training, tolerance, balanced)
+
+
+def _angular(
+    reduced: AbstractAngularReduction,
+    method: str,
+    training: Training | None,
+    tolerance: Any,
+    balanced: Callable[[Pace | None], AbstractForm],
+) -> AbstractForm:
+    """The balanced form where the mass at an angle determines the neurons there, else labels of every neuron."""
+    training = None if training is None and reduced.labels.balanced else (training or Training())
+    obstacle = None if training is None else _obstacle(reduced, training)
+    if obstacle is None:
+        return balanced(None if training is None else _pace(training))
     if method != "characteristics":
         raise no_reduction(f"on a grid of angles {obstacle}", _LABELS)
     assert training is not None
@@ -94,7 +117,28 @@ def _angle_dynamics(reduced: AngleReduction, method: str, training: Training | N
     return LabelDynamics(reduced, rates, training.weight_decay, _threshold(reduced, tolerance))
 
 
-def _obstacle(reduced: AngleReduction, training: Training) -> str | None:
+@forms_of.register
+def _(reduced: PointReduction):
+    return (PointForm(reduced, jnp.ones((), reduced.dtype)),)
+
+
+@forms_of.register
+def _(reduced: BlockReduction):
+    return BlockGridDynamics(reduced), BlockLabelDynamics(reduced), _labels_at_rest(reduced)
+
+
+@forms_of.register
+def _(reduced: AngleReduction):
+    return GridDynamics(reduced, half_width=2), CharacteristicDynamics(reduced), _labels_at_rest(reduced)
+
+
+def _labels_at_rest(reduced: AbstractAngularReduction) -> LabelDynamics:
+    """Labels that are read and not moved."""
+    nothing = jnp.zeros(2, reduced.dtype)
+    return LabelDynamics(reduced, nothing, nothing[0], nothing)
+
+
+def _obstacle(reduced: AbstractAngularReduction, training: Training) -> str | None:
     """Why the mass at an angle does not determine the neurons there; None if it does."""
     if training.step is not None:
         return "a finite step cannot be followed: it breaks the balance |a| = ‖b‖ and moves mass by jumps"
@@ -109,7 +153,7 @@ def _obstacle(reduced: AngleReduction, training: Training) -> str | None:
     return None
 
 
-def _starts_in_balance(reduced: AngleReduction, training: Training) -> bool:
+def _starts_in_balance(reduced: AbstractAngularReduction, training: Training) -> bool:
     """Whether a²/rate_a = ‖b‖²/rate_b is known to hold for every label, with positive rates."""
     law, rates = reduced.labels, (training.rate_a, training.rate_b)
     if law.balanced:
@@ -122,7 +166,7 @@ def _starts_in_balance(reduced: AngleReduction, training: Training) -> bool:
     return bool(np.allclose(outer * float(rates[1]), inner * float(rates[0]), rtol=1e-5 if _single(reduced) else 1e-12))
 
 
-def _single(reduced: AngleReduction) -> bool:
+def _single(reduced: AbstractAngularReduction) -> bool:
     return jnp.finfo(reduced.dtype).bits < 64
 
 
@@ -132,7 +176,7 @@ def _pace(training: Training) -> Pace:
     return Pace(rate, training.weight_decay)
 
 
-def _threshold(reduced: AngleReduction, tolerance: Any) -> Any:
+def _threshold(reduced: AbstractAngularReduction, tolerance: Any) -> Any:
     """The ratio ‖b‖/|a|, and the |a|, that time steps of a given absolute error cannot tell from 0, [2]."""
     law, eps = reduced.labels, jnp.finfo(reduced.dtype).eps
     smallest = jnp.min(law.inner / jnp.maximum(law.outer, law.inner))

@@ -1,5 +1,7 @@
 """The fields of a reduced solution at any angle: densities τ^±, potential G and drift V."""
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -7,61 +9,64 @@ from jaxtyping import Array, Float
 
 from ..errors import argument_error, check_instance, check_integer, float_array, is_traced
 from ..solution import Solution
-from .characteristics import CharacteristicState
-from .labels import LabelState
-from .predictor import weighted_angles
-from .quotient import AngleReduction
-from .transport import GridDynamics, polynomial_values
+from .angular import AbstractAngularReduction
+from .choose import form_of
 
-_HIGHEST = jax.lax.Precision.HIGHEST
 _ROUND_OFF = 1e-5  # what an end of the interval may be missed by in single precision
 
 
-def potential(solution: Solution, theta: Float[Array, " n"], index: int = -1) -> Float[Array, " n"]:
-    """G(θ) = E[R φ̃(θ; x)] at `solution.ts[index]`: neurons of sign ε grow like c' = 2εcG. [n]."""
-    values, _, forces = _features_and_forces(solution, theta, index)
-    return jnp.matmul(forces, values, precision=_HIGHEST)
+def potential(solution: Solution, theta: Any, index: int = -1) -> Float[Array, " n"]:
+    """G(θ) = E[R φ̃(θ; x)] at `solution.ts[index]`, [n]: neurons of sign ε grow like c' = 2εcG.
+
+    `theta` [n] are angles, or [n, k] where there are k of them.
+    """
+    reduction, angles = _checked(solution, theta)
+    return _fields(reduction, _state(solution, index), angles)[0]
 
 
-def drift(solution: Solution, theta: Float[Array, " n"], index: int = -1) -> Float[Array, " n"]:
-    """V(θ) = ∂_θ G at `solution.ts[index]`: neurons of sign ε turn like θ' = εV. [n]."""
-    _, slopes, forces = _features_and_forces(solution, theta, index)
-    return jnp.matmul(forces, slopes, precision=_HIGHEST)
+def drift(solution: Solution, theta: Any, index: int = -1) -> Float[Array, "n *k"]:
+    """V(θ) = ∂_θ G at `solution.ts[index]`, [n]: neurons of sign ε turn like θ' = εV.
+
+    With k angles, [n, k]: the derivatives along their orthonormal frame, ∂G/∂θ_a over Π_{b<a} sin θ_b.
+    """
+    reduction, angles = _checked(solution, theta)
+    found = _fields(reduction, _state(solution, index), angles)[1]
+    return found[:, 0] if reduction.angles == 1 else found
 
 
-def density(solution: Solution, theta: Float[Array, " n"], index: int = -1) -> Float[Array, "2 n"]:
-    """Densities of τ⁺ and τ⁻ per unit of angle at `solution.ts[index]`, [2, n]; for solutions on a grid."""
-    reduction, theta = _checked(solution, theta)
-    state = _state(solution, index)
-    if isinstance(state, (CharacteristicState, LabelState)):
-        raise argument_error("solution", "one on a grid", "one by characteristics", 'Solve with method="grid".')
-    return eqx.filter_jit(polynomial_values)(GridDynamics(reduction, half_width=2), state, theta)
-
-
-def _features_and_forces(solution: Solution, theta: Float[Array, " n"], index: int):
-    reduction, theta = _checked(solution, theta)
-    return _evaluate(reduction, _state(solution, index), theta)
+def density(solution: Solution, theta: Any, index: int = -1) -> Float[Array, "2 n"]:
+    """Densities of τ⁺ and τ⁻ per unit of the angles at `solution.ts[index]`, [2, n]; for solutions on a grid."""
+    reduction, angles = _checked(solution, theta)
+    return _density(reduction, _state(solution, index), angles)
 
 
 @eqx.filter_jit
-def _evaluate(reduction: AngleReduction, state, theta: Float[Array, " n"]):
-    angles, weights = weighted_angles(reduction, state)
-    reduction = reduction.resolved()
-    at_atoms, _ = reduction.features(angles)
-    signs = jnp.asarray([[1.0], [-1.0]], weights.dtype)
-    moments = jnp.tensordot(at_atoms, signs * weights, 2, precision=_HIGHEST)
-    values, slopes = reduction.features(theta)
-    return values, slopes, reduction.factors * reduction.residual(moments)
+def _density(reduction: AbstractAngularReduction, state, angles: Float[Array, "n k"]):
+    return form_of(reduction, state).density(state, angles)
 
 
-def _checked(solution: Solution, theta) -> tuple[AngleReduction, Float[Array, " n"]]:
+@eqx.filter_jit
+def _fields(reduction: AbstractAngularReduction, state, angles: Float[Array, "n k"]):
+    return reduction.fields_of(form_of(reduction, state).atoms(state), angles)
+
+
+def _checked(solution: Solution, theta: Any) -> tuple[AbstractAngularReduction, Float[Array, "n k"]]:
     check_instance("solution", solution, Solution, "Pass what mf.solve_reduced returned.")
-    check_instance("solution.model", solution.model, AngleReduction, "Only a run with an angle has these fields.")
-    theta, end = float_array("theta", theta, 1).astype(solution.model.dtype), solution.model.end
-    outside = None if is_traced(theta) else jnp.any((theta < -_ROUND_OFF) | (theta > end + _ROUND_OFF))
-    if outside is not None and bool(outside):
-        raise argument_error("theta", f"angles in [0, {end:.6g}]", theta, "There is nothing outside of the interval.")
-    return solution.model, theta
+    model = check_instance(
+        "solution.model", solution.model, AbstractAngularReduction, "Only a run with an angle has these fields."
+    )
+    theta = float_array("theta", theta, 1 if model.angles == 1 else 2).astype(model.dtype)
+    angles = theta.reshape(len(theta), -1)
+    if angles.shape[1] != model.angles:
+        raise argument_error(
+            "theta", f"of shape [n, {model.angles}]", theta.shape, "Pass one row of angles for every point."
+        )
+    for axis in range(model.angles):
+        end, column = model.end_of(axis), angles[:, axis]
+        outside = None if is_traced(column) else jnp.any((column < -_ROUND_OFF) | (column > end + _ROUND_OFF))
+        if outside is not None and bool(outside):
+            raise argument_error("theta", f"angles in [0, {end:.6g}]", theta, "There is nothing outside of the interval.")
+    return model, angles
 
 
 def _state(solution: Solution, index: int):

@@ -1,49 +1,50 @@
 """`solve_reduced`: from a reduction to a Solution, by two methods, and in closed form where no angle is left."""
 
 import dataclasses
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, PyTree
 
-from ..control import Control, cut_after, differences, reached_times
-from ..discrete import take_steps
-from ..errors import (
-    argument_error,
-    check_choice,
-    check_flags,
-    check_floating,
-    check_instance,
-    check_times,
-    float_array,
-    is_traced,
-    no_reduction,
-)
-from ..integrate import Stepping, bound_on_steps, cast_floats, integrate, require_complete
+from ..control import Control, differences, reached_times
+from ..errors import argument_error, check_flags, check_floating, check_instance, check_times, no_reduction
+from ..integrate import Stepping, bound_on_steps, cast_floats, require_complete
 from ..problem.training import Training
-from ..solution import Solution, Status
-from .blocks.build import coarsened_blocks
-from .blocks.labels import BlockLabelState
-from .blocks.quotient import BlockReduction
-from .characteristics import CharacteristicState
-from .choose import check_training, dynamics_of
-from .kinds import KINDS, Reduction
-from .labels import LabelDynamics, LabelState, reaches_zero
-from .moment_flow import solve_moments
-from .moments import OddReduction
-from .point import PointReduction
+from ..solution import Solution
+from .base import AbstractForm, AbstractReduction
+from .choose import dynamics_of
 from .scales import check_range, smallest_scale
 
-_ROUND_OFF = 1e-6  # of the largest density: what a state in float32 may be below 0
-METHODS = ("grid", "characteristics", "upwind")
-_POSITIONS = "distances to the ends of the interval are measured for targets of ‖x_H‖ only"
+_NO_OPTIMISER = (
+    "an optimiser that acts coordinate by coordinate (Adam, sign updates, clipping) does not commute with rotations, "
+    "so that the angle alone does not follow the neurons"
+)
+
+
+class Numerics(NamedTuple):
+    """A Runge–Kutta scheme, its tolerances in float64 and float32, and whether `atol` is meant in units of mass."""
+
+    scheme: str
+    fine: tuple[float, float]
+    single: tuple[float, float]
+    of_mass: bool
+
+
+_GRID = Numerics("ssprk104", (1e-6, 1e-6), (1e-4, 1e-6), True)
+_MOMENTS = Numerics("dopri8", (1e-10, 1e-12), (1e-5, 1e-7), False)
+NUMERICS = {
+    "grid": _GRID,
+    "upwind": _GRID,
+    "characteristics": Numerics("dopri8", (1e-9, 1e-10), (1e-4, 1e-6), False),  # labels have no unit
+    "closed": _MOMENTS,
+    "hyperboloid": _MOMENTS,
+    "moments": _MOMENTS,
+}
 
 
 def solve_reduced(
-    reduced: Reduction,
+    reduced: AbstractReduction,
     ts: Any,
     *,
     training: Any = None,
@@ -68,7 +69,7 @@ def solve_reduced(
       ts: times [T] of the record, increasing from 0; multiples of the step where `training` has one.
       training: rates of the layers, weight decay, finite steps and momentum; default the flow. What does not leave
         a mass at every angle (unequal rates or an unbalanced start, finite steps) needs method="characteristics" and
-        then follows every neuron by its label, in (a, ‖b_H‖, ‖b_⊥‖).
+        then follows every neuron by its label, in a and what the angles keep of b, (‖b_H‖, ‖b_⊥‖) with one of them.
       method: "grid" (the default; fifth-order finite volumes, non-negative), "characteristics" (labels that move;
         spectrally accurate while the flow map is smooth), or "upwind" (first order, a yardstick). For an odd target
         "closed" (inputs with Σ = v I), "hyperboloid" (1 + d unknowns, from the start of the problem) or "moments"
@@ -96,8 +97,8 @@ def solve_reduced(
     (Hajjar & Chizat 2022, low-dimensional structure; spectral form and scheme derived here.)
     """
     control = Control(stop, checkpoint, progress)
-    training = None if training is None else check_training(training)
-    check_instance("reduced", reduced, KINDS, "Build it with mf.reduce(problem).")
+    training = None if training is None else _checked_training(training)
+    check_instance("reduced", reduced, AbstractReduction, "Build it with mf.reduce(problem).")
     times = check_times(ts)
     check_flags(throw=throw, error=error)
     if error and initial is not None:
@@ -106,128 +107,61 @@ def solve_reduced(
     most = bound_on_steps(ts, None if training is None else training.step) if max_steps is None else max_steps
     options: dict[str, Any] = {"derivative": derivative, "max_steps": most, "control": control}
     reduced, ts = cast_floats((reduced, times), dtype)
-    if isinstance(reduced, OddReduction):
-        given = {"initial": initial, "rtol": rtol, "atol": atol, "error": error, "throw": throw, "options": options}
-        return solve_moments(reduced, ts, training=training, method=method, **given)
-    method = check_choice("method", "grid" if method is None else method, METHODS)
-    if isinstance(reduced, PointReduction):
-        _stepping(method, dtype, 1, rtol, atol, options)  # for its checks
-        return _closed_solution(reduced, ts, training, initial, error, control)
+    method = reduced.choose_method(method, training, initial)
     check_range(reduced)
-    stepping = _stepping(method, dtype, smallest_scale(reduced), rtol, atol, options)
-    dynamics = dynamics_of(reduced, method, training, stepping.atol)
-    state = dynamics.initial_state() if initial is None else _checked_initial(initial, dynamics.initial_state())
-    solution = _run(dynamics, state, ts, stepping, training)
-    if isinstance(reduced, BlockReduction) or reduced.signed:
-        absent = (("distance_plus", _POSITIONS), ("distance_minus", _POSITIONS))
-        solution = dataclasses.replace(solution, absent=absent)
+    stepping = _stepping(NUMERICS[method], dtype, smallest_scale(reduced), rtol, atol, options)
+    form = dynamics_of(reduced, method, training, stepping.atol)
+    state = form.start(initial)
+    solution = _with_words(form, state, form.run(state, ts, stepping, training))
     solution = require_complete(solution, throw)
     if error:
-        estimate = _error_estimate(reduced, ts, method, training, stepping, solution, options)
+        estimate = _error_estimate(form, method, ts, training, stepping, solution)
         solution = eqx.tree_at(lambda s: s.error, solution, estimate, is_leaf=lambda leaf: leaf is None)
     return solution
 
 
-def _run(dynamics: Any, state: PyTree, ts: Float[Array, " T"], stepping: Stepping, training: Training | None) -> Solution:
-    if training is not None and training.step is not None:
-        options = {name: getattr(stepping, name) for name in ("derivative", "max_steps", "control")}
-        return take_steps(dynamics, state, ts, training.step, training.momentum, dynamics.reduction, **options)
-    stop = reaches_zero if isinstance(dynamics, LabelDynamics) else None
-    return integrate(dynamics, state, ts, stepping, dynamics.reduction, stop)
+def _checked_training(training: Any) -> Training:
+    """A Training; refuses optimisers, saying why."""
+    if hasattr(training, "init") and hasattr(training, "update"):
+        raise no_reduction(_NO_OPTIMISER, "Use mf.Training(step=, momentum=), or `descend` with the optimiser.")
+    return check_instance("training", training, Training, "Use mf.Training().")
 
 
-def _stepping(method, dtype, scale, rtol, atol, options) -> Stepping:
-    """Tolerances and scheme of a method; `scale` is the size of the smallest masses that matter, where it is below 1."""
-    fine = jnp.finfo(dtype).bits >= 64
-    loose = (1e-6, 1e-6) if method != "characteristics" else (1e-9, 1e-10)
-    default = loose if fine else (1e-4, 1e-6)
-    default = default if method == "characteristics" else (default[0], scale * default[1])  # labels have no unit
+def _stepping(numerics: Numerics, dtype: Any, scale: Any, rtol: Any, atol: Any, options: dict[str, Any]) -> Stepping:
+    """The scheme and tolerances of a method; `scale` is the size of the smallest masses that matter, where below 1."""
+    default = numerics.fine if jnp.finfo(dtype).bits >= 64 else numerics.single
+    default = (default[0], scale * default[1]) if numerics.of_mass else default
     rtol, atol = (given if given is not None else usual for given, usual in zip((rtol, atol), default, strict=True))
-    scheme = "dopri8" if method == "characteristics" else "ssprk104"
-    return Stepping(scheme, rtol=rtol, atol=atol, **options)
+    return Stepping(numerics.scheme, rtol=rtol, atol=atol, **options)
 
 
-def _checked_initial(initial: Any, like: Any) -> Any:
-    expected = [leaf.shape for leaf in jax.tree.leaves(like)]
-    remedy = "Pass `solution.final` of a run with the same cells (or nodes) and method."
-    if isinstance(initial, np.ndarray):
-        initial = float_array("initial", initial, None, remedy)
-    kind = jax.Array if isinstance(like, jax.Array) else type(like)  # a tracer is of another class than an array
-    if not isinstance(initial, kind) or [np.shape(leaf) for leaf in jax.tree.leaves(initial)] != expected:
-        raise argument_error("initial", f"a state with arrays of shapes {expected}", initial, remedy)
-    if not any(is_traced(leaf) for leaf in jax.tree.leaves(initial)) and not _is_admissible(initial):
-        raise argument_error("initial", "finite, with densities that are not negative", initial, remedy)
-    return cast_floats(initial, jax.tree.leaves(like)[0].dtype)
+def _with_words(form: AbstractForm, state: PyTree, solution: Solution) -> Solution:
+    """The solution with what has no meaning in it, and what is proved about it."""
+    absent, certificate = form.reduction.absent(solution.observables), form.certificate(state, solution)
+    return dataclasses.replace(solution, absent=absent, certificate=certificate)
 
 
-def _is_admissible(state: Any) -> bool:
-    state = jax.tree.map(lambda leaf: np.asarray(leaf, float), state)  # on the host: inside jit constants would be traced
-    if isinstance(state, LabelState):
-        return all(bool(np.all(np.isfinite(leaf))) for leaf in jax.tree.leaves(state))
-    if isinstance(state, (CharacteristicState, BlockLabelState)):
-        return bool(np.all(np.isfinite(jax.tree.leaves(state)[0])) & np.all(state.log_weight < np.inf))
-    return bool(np.all(np.isfinite(state)) & (np.min(state) >= -_ROUND_OFF * np.max(state)))
-
-
-def _error_estimate(reduced, ts, method, training, stepping, solution, options) -> dict[str, Array]:
-    """|difference| to the same run with half the resolution and all stored modes, and with steps 10 times as exact."""
-    quiet = {**options, "control": Control()}
-    ts = reached_times(solution, ts)
-    tighter = _stepping(method, reduced.dtype, 1, stepping.rtol / 10, stepping.atol / 10, quiet)
-    usual = _stepping(method, reduced.dtype, 1, stepping.rtol, stepping.atol, quiet)
-    variants = [(coarsened(with_all_modes(reduced)), usual)]
-    if training is None or training.step is None:  # given steps have no error
+def _error_estimate(
+    form: AbstractForm,
+    method: str,
+    ts: Float[Array, " T"],
+    training: Training | None,
+    stepping: Stepping,
+    solution: Solution,
+) -> dict[str, Array]:
+    """|difference| to the same run with half the resolution and all stored modes, and with steps 10 times as exact; the
+    risk inherits what is not known of the floor."""
+    reduced, ts = form.reduction, reached_times(solution, ts)
+    quiet = dataclasses.replace(stepping, control=Control())
+    coarser, variants = reduced.coarser(), []
+    if coarser is not None:
+        variants.append((coarser.all_modes(), quiet))
+    if form.chooses_steps(training):  # given steps have no error
+        tighter = dataclasses.replace(quiet, rtol=stepping.rtol / 10, atol=stepping.atol / 10)
         variants.append((reduced, tighter))
-    total = {name: jnp.zeros_like(values) for name, values in solution.observables.items()}
+    total = differences(solution, solution)
     for variant, steps in variants:
-        dynamics = dynamics_of(variant, method, training, steps.atol)
-        other = _run(dynamics, dynamics.initial_state(), ts, steps, training)
-        total = {name: total[name] + found for name, found in differences(solution, other).items()}
-    return total
-
-
-def coarsened(reduced: Any) -> Any:
-    """Half the cells (exact sums of pairs) and half the labels (nested angles, and half the ratios of a start)."""
-    if isinstance(reduced, BlockReduction):
-        return coarsened_blocks(reduced)
-    cells = reduced.cell_masses
-    if reduced.cells % 2:
-        raise argument_error("cells", "even where an error estimate is asked for", reduced.cells, "Pass one cell more.")
-    halves = (cells[:, ::2] + cells[:, 1::2], reduced.node_log_density[:, 1::2], reduced.labels.coarsened())
-    return eqx.tree_at(lambda r: (r.cell_masses, r.node_log_density, r.labels), reduced, halves)
-
-
-def with_all_modes(reduced: Any) -> Any:
-    """The same reduction with all stored features in the dynamics: twice the modes."""
-    if isinstance(reduced, BlockReduction):
-        return dataclasses.replace(reduced, resolved_count=reduced.count)
-    return dataclasses.replace(reduced, modes=len(reduced.features.even))
-
-
-def _closed_solution(reduced: Any, ts: Any, training: Any, initial: Any, error: bool, control: Control) -> Solution:
-    if initial is not None:
-        remedy = "The closed solution starts from the start of the problem."
-        raise argument_error("initial", "left out where no angle is left", initial, remedy)
-    control.check_stepped()
-    rate = jnp.ones((), ts.dtype) if training is None else _rate_of_point(training).astype(ts.dtype)
-    record = reduced.observe(ts * rate)
-    final = jnp.stack([record["mass_plus"][-1], record["mass_minus"][-1]])
-    states = jnp.stack([record["mass_plus"], record["mass_minus"]], axis=1)
-    valid = jnp.isfinite(record["risk"])
-    stats = {"steps": jnp.asarray(0), "rejected": jnp.asarray(0)}
-    status = Status.where(jnp.all(valid), Status.complete, Status.not_finite)
-    exact = {name: jnp.zeros_like(values) for name, values in record.items()} if error else None
-    solution = Solution(ts, record, final, states, status, valid, stats, exact, reduced)
-    if control.levels is None:
-        return solution
-    gap = reduced.target_mass - record["mass_plus"] + record["mass_minus"]
-    speed = 2 * rate * reduced.kernel * jnp.abs(gap)  # both masses change at this relative rate
-    return cut_after(solution, cast_floats(control.levels, gap.dtype), speed)
-
-
-def _rate_of_point(training: Training) -> Float[Array, ""]:
-    """The common rate of both layers, which is all that the closed solution can follow."""
-    if training.step is not None or training.decays or not training.same_rates:
-        reason = "with H the whole space only the closed solution of the flow at equal rates, without weight decay, is here"
-        raise no_reduction(reason)
-    return training.rate_a
+        other = dynamics_of(variant, method, training, steps.atol)
+        run = other.run(other.start(None), ts, steps, training)
+        total = {name: total[name] + found for name, found in differences(solution, run).items()}
+    return total | {"risk": total["risk"] + reduced.floor_uncertainty()}

@@ -15,7 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from .quotient import AngleReduction, grid
+from .quadrature import grid
+from .quotient import AngleReduction
 from .stencil import lobatto_points, reconstruction_stencil
 
 _HIGHEST = jax.lax.Precision.HIGHEST

@@ -23,7 +23,7 @@ class LabelLaw(eqx.Module):
     """Sizes of the labels of both signs, in units in which (|a|² + ‖b‖²)/2 = 1, and the law of their angles.
 
     - `outer` |a_0|, `inner` ‖b_0‖, `share` [2, K]: a label stands for the mass share·outer·inner at its start.
-    - `log_probability` [nodes]: log-density of the angle at the nodes of `node_rule`, the same for both signs.
+    - `log_probability` [nodes]: log-density of the angles at the nodes of their rule, the same for both signs.
     - `coarse`: the same law with half the ratios, for the error estimate, or None where there is a single ratio.
     """
 
@@ -34,31 +34,41 @@ class LabelLaw(eqx.Module):
     coarse: "LabelLaw | None"
     balanced: bool = eqx.field(static=True)
 
-    def coarsened(self) -> "LabelLaw":
-        """Half the angles, of a nested rule, and half the ratios."""
+    def coarsened(self, log_probability: Float[Array, " nodes"]) -> "LabelLaw":
+        """Half the ratios, and these directions."""
         fewer = self if self.coarse is None else self.coarse
-        return eqx.tree_at(lambda law: law.log_probability, fewer, self.log_probability[1::2])
+        return eqx.tree_at(lambda law: law.log_probability, fewer, log_probability)
 
 
+@functools.singledispatch
 def label_law(start: AbstractStart, dim: int, log_probability: Float[Array, " nodes"], ratios: int = RATIOS) -> LabelLaw:
     """The sizes at time 0 of a start in R^dim, with `ratios` quadrature points per sign where |a_0|/‖b_0‖ has a law.
 
     For a GaussianStart a_0/‖(a_0, b_0)‖, rescaled, is one coordinate of a uniform direction of R^{d+1}: the Gauss rule
     of its half law is exact for polynomials of degree 2·ratios − 1 in it on either side of 0. (Derived.)
     """
-    if isinstance(start, AbstractBalancedStart):
-        masses = jnp.stack([start.mass_plus, start.mass_minus])[:, None]
-        return LabelLaw(jnp.ones_like(masses), jnp.ones_like(masses), masses, log_probability, None, True)
-    if isinstance(start, UnbalancedStart):
-        sizes, probability = (start.norm_a[None], start.norm_b[None]), jnp.ones((1,), start.norm_b.dtype)
-        return _normalised(*sizes, probability, log_probability, None)
-    if isinstance(start, GaussianStart):
-        coarse = label_law(start, dim, log_probability, ratios // 2) if ratios == RATIOS else None
-        cosine, probability = (jnp.asarray(v, start.scale_b.dtype) for v in half_sphere_rule(dim + 1, ratios))
-        outer = start.scale_a * cosine * np.sqrt(dim + 1)
-        inner = start.scale_b / np.sqrt(dim) * jnp.sqrt(1 - cosine**2) * np.sqrt(dim + 1)
-        return _normalised(outer, inner, probability, log_probability, coarse)
     raise no_reduction(f"the start {type(start).__name__} declares no law of (|a|, ‖b‖)")
+
+
+@label_law.register
+def _(start: AbstractBalancedStart, dim, log_probability, ratios=RATIOS):
+    masses = jnp.stack([start.mass_plus, start.mass_minus])[:, None]
+    return LabelLaw(jnp.ones_like(masses), jnp.ones_like(masses), masses, log_probability, None, True)
+
+
+@label_law.register
+def _(start: UnbalancedStart, dim, log_probability, ratios=RATIOS):
+    sizes, probability = (start.norm_a[None], start.norm_b[None]), jnp.ones((1,), start.norm_b.dtype)
+    return _normalised(*sizes, probability, log_probability, None)
+
+
+@label_law.register
+def _(start: GaussianStart, dim, log_probability, ratios=RATIOS):
+    coarse = label_law(start, dim, log_probability, ratios // 2) if ratios == RATIOS else None
+    cosine, probability = (jnp.asarray(v, start.scale_b.dtype) for v in half_sphere_rule(dim + 1, ratios))
+    outer = start.scale_a * cosine * np.sqrt(dim + 1)
+    inner = start.scale_b / np.sqrt(dim) * jnp.sqrt(1 - cosine**2) * np.sqrt(dim + 1)
+    return _normalised(outer, inner, probability, log_probability, coarse)
 
 
 def _normalised(outer, inner, probability, log_probability, coarse) -> LabelLaw:

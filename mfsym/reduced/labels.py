@@ -1,13 +1,15 @@
-"""Neurons by their labels: sign, initial angle and initial ratio |a_0|/‖b_0‖, moved in (a, ‖b_H‖, ‖b_⊥‖).
+"""Neurons by their labels: sign, initial direction and initial ratio |a_0|/‖b_0‖, moved in (a, q), in any number of angles.
 
-With G(b) = E[R σ(b·x)] = ‖b‖ G(θ), V = ∂_θ G, p = ‖b_H‖ (or the signed coordinate b_1) and r = ‖b_⊥‖,
+q holds what the reduction keeps of b: signed coordinates, and norms of blocks. With Φ(q) = E[R σ(b·x)], 1-homogeneous,
 
-    a' = rate_a (‖b‖ G − λ a),   p' = rate_b (a (cos θ G − sin θ V) − λ p),   r' = rate_b (a (sin θ G + cos θ V) − λ r),
+    a' = rate_a (Φ(q) − λ a),   q' = rate_b (a ∇Φ(q) − λ q),
 
 for any start, rates and decay λ: no balancedness, no metric, no poles. An explicit Euler step of it is a step of gradient
-descent of every neuron, exactly; p and r are then coordinates along fixed directions of H and H^⊥, and may change sign.
-(Derived from Hajjar & Chizat 2022, low-dimensional structure.)
+descent of every neuron, exactly; the entries of q are then coordinates along fixed directions of their blocks, and may
+change sign. (Derived from Hajjar & Chizat 2022, low-dimensional structure.)
 """
+
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -15,33 +17,42 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from ..integrate import AbstractDynamics
-from .quotient import AngleReduction, node_rule
-from .transport import observables
+from .angular import AbstractAngularDynamics, AbstractAngularReduction, network_of_atoms, refuse_density
+from .base import Atoms
 
-_HIGHEST = jax.lax.Precision.HIGHEST
 _SIGNS = np.array([1.0, -1.0])[:, None, None]
 
 
 class LabelState(eqx.Module):
-    """Labels [2, K, nodes] (sign at time 0, ratio, angle), in units of their own size at time 0."""
+    """Labels [2, R, N] (sign at time 0, ratio, direction), in units of their own size at time 0; q has k + 1 entries."""
 
-    a: Float[Array, "2 K nodes"]
-    p: Float[Array, "2 K nodes"]
-    r: Float[Array, "2 K nodes"]
+    a: Float[Array, "2 R N"]
+    q: Float[Array, "2 R N K"]
+
+    @property
+    def p(self) -> Float[Array, "2 R N"]:
+        """The first entry of q: ‖b_H‖, or b_1, on one angle."""
+        return self.q[..., 0]
+
+    @property
+    def r(self) -> Float[Array, "2 R N"]:
+        """The last entry of q: ‖b_⊥‖ on one angle."""
+        return self.q[..., -1]
 
 
-class LabelDynamics(AbstractDynamics):
+class LabelDynamics(AbstractAngularDynamics):
     """Labels that move along the potential of their own law.
 
     `threshold`: the ratio ‖b‖/|a| that counts as b = 0, and the |a| below which a neuron is at rest whatever the ratio.
     """
 
-    reduction: AngleReduction
+    has_density: ClassVar[bool] = False
+    balanced: ClassVar[bool] = False
+    reduction: AbstractAngularReduction
     rates: Float[Array, " 2"]
     weight_decay: Float[Array, ""]
     threshold: Float[Array, " 2"]
-    weights: Float[Array, "2 K nodes"] | None = None
+    weights: Float[Array, "2 R N"] | None = None
 
     def prepare(self):
         """The weights of the labels; features are evaluated where the labels are."""
@@ -50,29 +61,20 @@ class LabelDynamics(AbstractDynamics):
 
     def initial_state(self) -> LabelState:
         """Labels at the nodes with the sizes of the start."""
-        law, dtype = self.reduction.labels, self.reduction.dtype
-        theta = jnp.asarray(node_rule(self.reduction.nodes, self.reduction.end)[0][None, None], dtype)
-        outer = jnp.asarray(_SIGNS, dtype) * law.outer[:, :, None] * jnp.ones_like(theta)
-        inner = law.inner[:, :, None]
-        return LabelState(outer, inner * jnp.cos(theta), inner * jnp.sin(theta))
+        law, points = self.reduction.labels, self.reduction.node_points()
+        outer = jnp.asarray(_SIGNS, points.dtype) * law.outer[:, :, None] * jnp.ones_like(points[None, None, :, 0])
+        return LabelState(outer, law.inner[:, :, None, None] * points[None, None])
 
     def velocity(self, t, state):
-        """(a', p', r')."""
+        """(a', q')."""
         assert self.weights is not None
-        reduction = self.reduction.resolved()
-        norm, theta = jnp.hypot(state.p, state.r), jnp.arctan2(state.r, state.p)
-        values, slopes = reduction.features(theta)
-        moments = jnp.tensordot(values, self.weights * state.a * norm, 3, precision=_HIGHEST)
-        forces = reduction.factors * reduction.residual(moments)
-        potential = jnp.tensordot(forces, values, 1, precision=_HIGHEST)
-        slope = jnp.tensordot(forces, slopes, 1, precision=_HIGHEST)
-        cosine, sine = jnp.cos(theta), jnp.sin(theta)
-        along, across = cosine * potential - sine * slope, sine * potential + cosine * slope
+        flat = state.q.reshape(-1, state.q.shape[-1])
+        potential, gradient = self.reduction.own_potential(flat, (self.weights * state.a).ravel())
         rate_a, rate_b = self.rates
+        along = state.a[..., None] * gradient.reshape(state.q.shape)
         return LabelState(
-            rate_a * (norm * potential - self.weight_decay * state.a),
-            rate_b * (state.a * along - self.weight_decay * state.p),
-            rate_b * (state.a * across - self.weight_decay * state.r),
+            rate_a * (potential.reshape(state.a.shape) - self.weight_decay * state.a),
+            rate_b * (along - self.weight_decay * state.q),
         )
 
     def largest_step(self, state):
@@ -80,34 +82,44 @@ class LabelDynamics(AbstractDynamics):
         return jnp.asarray(jnp.inf, state.a.dtype)
 
     def observe(self, t, state):
-        """Risk, masses, alignments and, on [0, π/2], Wasserstein distances; the signs are those of a at this time."""
-        theta, weight = label_atoms(self.reduction, state)
-        squares = jnp.stack([jnp.cos(theta) ** 2, theta**2, (self.reduction.end - theta) ** 2], axis=1)
-        averages = jnp.sum(squares * weight[:, None], axis=2)
-        values, _ = self.reduction.features(theta[0])
-        moments = jnp.matmul(values, weight[0] - weight[1], precision=_HIGHEST)
-        return observables(self.reduction, moments, jnp.sum(weight, axis=1), averages)
+        """What the atoms show; the signs are those of a at this time."""
+        return self.reduction.observe_atoms(self.atoms(state))
+
+    def admissible(self, state):
+        """Finite."""
+        return all(bool(np.all(np.isfinite(leaf))) for leaf in jax.tree.leaves(state))
+
+    def event(self):
+        """Where a label comes to b = 0."""
+        return reaches_zero
+
+    def atoms(self, state):
+        """Angles, and masses by the sign of a at this time."""
+        angles = self.reduction.angles_of_points(state.q.reshape(-1, state.q.shape[-1]))
+        mass = (label_weights(self.reduction) * state.a * jnp.linalg.norm(state.q, axis=-1)).ravel()
+        return Atoms(jnp.stack([angles, angles]), jnp.maximum(jnp.stack([mass, -mass]), 0.0))
+
+    def predict(self, state, x):
+        """f(x) of the labels."""
+        return self.reduction.predict_atoms(self.atoms(state), x)
+
+    def network(self, state):
+        """That of the labels."""
+        return network_of_atoms(self.reduction, self.atoms(state))
+
+    def density(self, state, angles):
+        """Refused."""
+        refuse_density()
 
 
-def label_weights(reduction: AngleReduction) -> Float[Array, "2 K nodes"]:
-    """What a label weighs: its mass is weight·|a|·√(p² + r²)."""
-    _, rule = node_rule(reduction.nodes, reduction.end)
-    law = reduction.labels
-    density = jnp.asarray(rule, reduction.dtype) * jnp.exp(law.log_probability)
-    return law.share[:, :, None] * density[None, None]
-
-
-def label_atoms(reduction: AngleReduction, state: LabelState) -> tuple[Float[Array, "2 n"], Float[Array, "2 n"]]:
-    """A state as atoms of τ⁺ and τ⁻: angles and non-negative weights, each [2, n]."""
-    along = state.p if reduction.signed else jnp.abs(state.p)
-    theta = jnp.arctan2(jnp.abs(state.r), along).ravel()
-    mass = (label_weights(reduction) * state.a * jnp.hypot(state.p, state.r)).ravel()
-    return jnp.stack([theta, theta]), jnp.maximum(jnp.stack([mass, -mass]), 0.0)
+def label_weights(reduction: AbstractAngularReduction) -> Float[Array, "2 R N"]:
+    """What a label weighs: its mass is weight·|a|·‖q‖."""
+    return reduction.labels.share[:, :, None] * reduction.node_weights()[None, None]
 
 
 def reaches_zero(dynamics: LabelDynamics, state: LabelState) -> Bool[Array, ""]:
     """Whether a label has come to b = 0 with a ≠ 0, a point that several flow lines can leave."""
     assert dynamics.weights is not None
     size, (ratio, rest) = jnp.abs(state.a), dynamics.threshold
-    near = (jnp.hypot(state.p, state.r) <= ratio * size) & (size > rest)
+    near = (jnp.linalg.norm(state.q, axis=-1) <= ratio * size) & (size > rest)
     return jnp.any(near & (dynamics.weights > 0))

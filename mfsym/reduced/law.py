@@ -9,7 +9,7 @@ from ..integrate import cast_floats
 from ..problem.start import AbstractBalancedStart, AbstractStart, SphereStart
 from .coefficients import composite_rule
 from .label_law import LabelLaw, label_law
-from .quotient import grid, interval_end, node_rule
+from .quadrature import grid, interval_end, node_rule
 
 
 def log_density(theta: np.ndarray, dim_h: int, dim_perp: int, signed: bool) -> np.ndarray:

@@ -9,10 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ..control import Control, Stop, cut_after, differences, reached_times
+from ..control import Control
 from ..errors import (
+    Words,
     argument_error,
-    check_choice,
     check_flags,
     check_instance,
     check_integer,
@@ -20,73 +20,130 @@ from ..errors import (
     is_traced,
     positive_number,
 )
-from ..integrate import Stepping, cast_floats, integrate, relative_speed, require_complete
+from ..integrate import AbstractDynamics, integrate, relative_speed, require_complete
 from ..iterate import AbstractRule, iterate
-from ..problem.training import Training
-from ..solution import Solution, Status
+from ..solution import Solution
+from .base import AbstractForm, Atoms
 from .certificate import certify
-from .choose import step_of_moments
-from .moments import MomentDynamics, OddReduction, State, closed_state, descent_step
+from .closed import AbstractClosedForm
+from .moments import OddReduction, State, boost, closed_state, descent_step
 
-METHODS = ("closed", "hyperboloid", "moments")
-_ANGLE = "it lives on an angle, which the moments do not keep"
-_MASSES = "it needs the start of the problem, |a| = ‖b‖ with a 1-homogeneous unit, and the flow"
-_HYPERBOLOID = "the second moments do not stay on a hyperboloid"
+_HIGHEST = jax.lax.Precision.HIGHEST
 
 
-def solve_moments(
-    reduced: OddReduction,
-    ts: Float[Array, " T"],
-    *,
-    training: Training | None,
-    method: str | None,
-    initial: Any,
-    rtol: Any,
-    atol: Any,
-    error: bool,
-    throw: bool,
-    options: dict[str, Any],
-) -> Solution:
-    """The flow of an odd target with its certificate, or finite steps; the arguments are those of `solve_reduced`."""
-    control: Control = options["control"]
-    fine = jnp.finfo(reduced.dtype).bits >= 64
-    rtol = (1e-10 if fine else 1e-5) if rtol is None else rtol
-    atol = (1e-12 if fine else 1e-7) if atol is None else atol
-    stepping = Stepping("dopri8", rtol=rtol, atol=atol, **options)
-    finite = None if training is None else step_of_moments(training, ts, method)
-    if finite is not None:
-        return _finite_steps(reduced, finite, initial, error, throw, control)
-    method = _choose_method(reduced, method, initial)
-    state = _initial_state(reduced, initial, method)
-    if method == "closed":
-        control.check_stepped()
-        solution = _closed_solution(reduced, ts, cast_floats(control.levels, reduced.dtype))
-    else:
-        dynamics = MomentDynamics(reduced)
-        solution = integrate(dynamics, state, ts, stepping, model=reduced)
-    names = (*_missing_angles(), *_missing(solution))
-    certificate = certify(reduced, state, solution.ts, solution.observables)
-    solution = require_complete(dataclasses.replace(solution, absent=names, certificate=certificate), throw)
-    if not error:
-        return solution
-    other = solution
-    if method != "closed":
-        tighter = Stepping("dopri8", rtol=stepping.rtol / 10, atol=stepping.atol / 10, **{**options, "control": Control()})
-        other = integrate(dynamics, state, reached_times(solution, ts), tighter)
-    return _with_error(solution, differences(solution, other))
+class AbstractMomentForm(AbstractForm):
+    """An equation for a point of the hyperboloid, or for the moments themselves."""
+
+    reduction: eqx.AbstractVar[OddReduction]
+
+    def atoms(self, state: State) -> Atoms:
+        """Refused."""
+        raise argument_error("solution", "one with an angle", Words("one by moments"), "Moments keep no law of the angles.")
+
+    def predict(self, state: State, x: Float[Array, "n d"]) -> Float[Array, " n"]:
+        """w·x."""
+        return jnp.matmul(x.astype(self.reduction.dtype), self.reduction.predictor(state), precision=_HIGHEST)
 
 
-def _finite_steps(reduced, finite, initial, error: bool, throw: bool, control: Control) -> Solution:
-    """(steps, step, steps between records) of gradient descent: no approximation but that of the floor."""
-    steps, rate, every = finite
-    given = {"stop": control.stop, "checkpoint": control.checkpoint, "progress": control.progress}
-    solution = descend_moments(reduced, steps, rate, initial=initial, record_every=every, throw=throw, **given)
-    return _with_error(solution, jax.tree.map(jnp.zeros_like, solution.observables)) if error else solution
+class MomentDynamics(AbstractMomentForm, AbstractDynamics):
+    """p' of a point [1+d] of the hyperboloid, or M' of second moments [1+d, 1+d], from which it starts if `full`."""
+
+    reduction: OddReduction
+    full: bool = eqx.field(static=True, default=False)
+
+    def prepare(self):
+        """Nothing to tabulate."""
+        return self
+
+    def velocity(self, t, state):
+        """κ (y·p⃗, p0 y), or A M + M A."""
+        y = self.reduction.odd_slope * self.reduction.force(self.reduction.predictor(state))
+        if state.ndim == 1:
+            return jnp.concatenate([jnp.sum(y * state[1:])[None], y * state[0]])
+        turned = boost(y, state)
+        return turned + turned.T
+
+    def observe(self, t, state):
+        """See `OddReduction.observe`."""
+        return self.reduction.observe(state)
+
+    def largest_step(self, state):
+        """No bound: every state is admissible."""
+        return jnp.asarray(jnp.inf, state.dtype)
+
+    def start(self, initial):
+        """(1, 0), or a given point or moments."""
+        return _initial_state(self.reduction, initial, self.full)
+
+    def run(self, state, ts, stepping, training):
+        """The flow."""
+        return integrate(self, state, ts, stepping, model=self.reduction)
+
+    def chooses_steps(self, training):
+        """Yes."""
+        return True
+
+    def certificate(self, state, solution):
+        """The exponential bound."""
+        return certify(self.reduction, state, solution.ts, solution.observables)
 
 
-def _with_error(solution: Solution, found: dict[str, Array]) -> Solution:
-    """The solution with these errors, and with that of the floor in the risk."""
-    return dataclasses.replace(solution, error={**found, "risk": found["risk"] + solution.model.floor_error})
+class ClosedMoments(AbstractMomentForm, AbstractClosedForm):
+    """Points of the hyperboloid in closed form, for isotropic inputs."""
+
+    reduction: OddReduction
+
+    def initial_state(self):
+        """(1, 0)."""
+        return self.reduction.start()
+
+    def record(self, ts):
+        """Points at all times."""
+        return _closed_record(self.reduction, ts)
+
+    def speed(self, ts, states):
+        """That of the flow."""
+        return jax.vmap(lambda t, state: relative_speed(MomentDynamics(self.reduction), t, state))(ts, states)
+
+    def certificate(self, state, solution):
+        """The exponential bound."""
+        return certify(self.reduction, state, solution.ts, solution.observables)
+
+
+class MomentSteps(AbstractMomentForm):
+    """Gradient descent on the moments: no approximation but that of the floor."""
+
+    reduction: OddReduction
+
+    def start(self, initial):
+        """The moments of the problem, or given ones."""
+        return _initial_state(self.reduction, initial, True)
+
+    def run(self, state, ts, stepping, training):
+        """`descend_moments` at equally spaced times."""
+        steps, rate, every = _steps_between(ts, training.step)
+        control = stepping.control
+        given = {"stop": control.stop, "checkpoint": control.checkpoint, "progress": control.progress}
+        return descend_moments(self.reduction, steps, rate, initial=state, record_every=every, throw=False, **given)
+
+    def chooses_steps(self, training):
+        """No."""
+        return False
+
+    def certificate(self, state, solution):
+        """The bound is one of the flow."""
+
+
+def _steps_between(ts: Any, step: Any) -> tuple[int, Any, int]:
+    """(steps, step, steps between records) of equally spaced times."""
+    remedy = "Pass for example step * jnp.arange(0, 101, 10)."
+    if any(map(is_traced, (step, ts))):
+        raise argument_error("ts", "known when steps are counted", ts, remedy)
+    counts = np.asarray(ts, float) / float(step)
+    whole = np.rint(counts).astype(int)
+    if np.any(np.abs(counts - whole) > 1e-6 * np.maximum(whole, 1)) or np.any(np.diff(whole) != whole[1]):
+        raise argument_error("ts", f"equally spaced multiples of the step {float(step):g}", ts, remedy)
+    return int(whole[-1]), step, int(whole[1])
 
 
 def descend_moments(
@@ -120,10 +177,9 @@ def descend_moments(
         raise argument_error("record_every", f"a divisor of steps = {steps}", record_every, "Choose one.")
     check_flags(throw=throw)
     rate = positive_number("rate", rate, "It is the step in flow time.").astype(reduced.dtype)
-    state = reduced.moments(_initial_state(reduced, initial, "moments"))
+    state = _initial_state(reduced, initial, True)
     solution = iterate(MomentDescent(reduced, rate), state, steps, record_every, True, control)
-    absent = (*_missing_angles(), *_missing(solution))
-    return require_complete(dataclasses.replace(solution, model=reduced, absent=absent), throw)
+    return require_complete(dataclasses.replace(solution, model=reduced, absent=reduced.absent(solution.observables)), throw)
 
 
 class MomentDescent(AbstractRule):
@@ -157,23 +213,7 @@ class MomentDescent(AbstractRule):
         return self.reduction.observe(state)
 
 
-def _choose_method(reduced: OddReduction, method: str | None, initial: Any) -> str:
-    """The smallest form that holds: closed, a point of the hyperboloid, or the full moments."""
-    given = None if initial is None else np.ndim(initial)
-    if method is None:
-        if given is None:
-            return "closed" if reduced.isotropic else "hyperboloid"
-        return "moments" if given == 2 else "hyperboloid"
-    check_choice("method", method, METHODS)
-    if method == "closed" and (given is not None or not reduced.isotropic):
-        remedy = 'Leave it out, or use "hyperboloid" or "moments".'
-        raise argument_error("method", "used for inputs with Σ = v I and without `initial`", method, remedy)
-    if method == "hyperboloid" and given == 2:
-        raise argument_error("method", '"moments" for a start given by its moments', method, "Leave it out.")
-    return method
-
-
-def _initial_state(reduced: OddReduction, initial: Any, method: str) -> State:
+def _initial_state(reduced: OddReduction, initial: Any, full: bool) -> State:
     size = reduced.dim + 1
     if initial is None:
         state = reduced.start()
@@ -185,7 +225,7 @@ def _initial_state(reduced: OddReduction, initial: Any, method: str) -> State:
         if not is_traced(state) and not _is_admissible(np.asarray(state, float)):
             expected = "a point with p0² − |p⃗|² = 1, or symmetric moments without negative eigenvalues"
             raise argument_error("initial", expected, initial, remedy)
-    return reduced.moments(state) if method == "moments" else state
+    return reduced.moments(state) if full else state
 
 
 def _is_admissible(state: np.ndarray) -> bool:
@@ -196,23 +236,6 @@ def _is_admissible(state: np.ndarray) -> bool:
 
 
 @eqx.filter_jit
-def _closed_solution(reduced: OddReduction, ts: Float[Array, " T"], stop: Stop | None) -> Solution:
+def _closed_record(reduced: OddReduction, ts: Float[Array, " T"]) -> tuple[State, dict[str, Array]]:
     states = jax.vmap(lambda t: closed_state(reduced, t))(ts)
-    observables = jax.vmap(reduced.observe)(states)
-    valid = jnp.isfinite(observables["risk"])
-    status = Status.where(jnp.all(valid), Status.complete, Status.not_finite)
-    stats = {"steps": jnp.asarray(0), "rejected": jnp.asarray(0)}
-    solution = Solution(ts, observables, states[-1], states, status, valid, stats, None, reduced)
-    if stop is None:
-        return solution
-    speed = jax.vmap(lambda t, state: relative_speed(MomentDynamics(reduced), t, state))(ts, states)
-    return cut_after(solution, stop, speed)
-
-
-def _missing_angles() -> tuple[tuple[str, str], ...]:
-    return tuple((f"{kind}_{sign}", _ANGLE) for kind in ("alignment", "distance") for sign in ("plus", "minus"))
-
-
-def _missing(solution: Solution) -> tuple[tuple[str, str], ...]:
-    reasons = {"mass_plus": _MASSES, "mass_minus": _MASSES, "p0": _HYPERBOLOID}
-    return tuple((name, reason) for name, reason in reasons.items() if name not in solution.observables)
+    return states, jax.vmap(reduced.observe)(states)

@@ -9,18 +9,30 @@ M = V p pᵀ − v2 J, J = diag(1, −I), p = (p0, p⃗), p0² − |p⃗|² = 1,
 (Hajjar & Chizat 2022, odd targets, for the linear predictor; hyperboloid and closed solution derived.)
 """
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
-from ..integrate import AbstractDynamics
+from ..errors import argument_error, check_choice
+from ..problem.training import Training
+from .base import AbstractReduction, Scales
 
+METHODS = ("closed", "hyperboloid", "moments")
+_ANGLE = "it lives on an angle, which the moments do not keep"
+_MISSING = {
+    "mass_plus": "it needs the start of the problem, |a| = ‖b‖ with a 1-homogeneous unit, and the flow",
+    "mass_minus": "it needs the start of the problem, |a| = ‖b‖ with a 1-homogeneous unit, and the flow",
+    "p0": "the second moments do not stay on a hyperboloid",
+}
 _HIGHEST = jax.lax.Precision.HIGHEST
 State = Float[Array, " n"] | Float[Array, "n n"]  # a point p of the hyperboloid, or the moments M; n = 1 + d
 
 
-class OddReduction(eqx.Module):
+class OddReduction(AbstractReduction):
     """The moment equation of a problem with an odd target, as array leaves.
 
     - `covariance`: Σ [d, d], or the number v where Σ = v I.
@@ -115,31 +127,65 @@ class OddReduction(eqx.Module):
                 record["mass_plus"] = record["mass_minus"] = (self.size * state[0] ** 2 - self.inner) / 2
         return record
 
+    @property
+    def angles(self) -> None:
+        """Moments keep no law of the directions."""
 
-class MomentDynamics(AbstractDynamics):
-    """p' of a point [1+d] of the hyperboloid, or M' of second moments [1+d, 1+d]."""
+    def known_dim(self) -> int:
+        """Dimension d."""
+        return self.dim
 
-    reduction: OddReduction
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Which of them holds depends on the inputs and the start."""
+        return METHODS
 
-    def prepare(self):
-        """Nothing to tabulate."""
+    def choose_method(self, method: str | None, training: Training | None, initial: Any) -> str:
+        """The smallest form that holds: closed, a point of the hyperboloid, or the full moments."""
+        if training is not None and training.step is not None:
+            if method not in (None, "moments"):
+                raise argument_error("method", '"moments" for finite steps', method, "Finite steps leave the hyperboloid.")
+            return "moments"
+        given = None if initial is None else np.ndim(initial)
+        if method is None:
+            if given is None:
+                return "closed" if self.isotropic else "hyperboloid"
+            return "moments" if given == 2 else "hyperboloid"
+        check_choice("method", method, METHODS)
+        if method == "closed" and (given is not None or not self.isotropic):
+            remedy = 'Leave it out, or use "hyperboloid" or "moments".'
+            raise argument_error("method", "used for inputs with Σ = v I and without `initial`", method, remedy)
+        if method == "hyperboloid" and given == 2:
+            raise argument_error("method", '"moments" for a start given by its moments', method, "Leave it out.")
+        return method
+
+    def decided_by_values(self, method: str | None, training: Training | None) -> bool:
+        """How many finite steps there are."""
+        return training is not None and training.step is not None
+
+    def scales(self) -> Scales | None:
+        """None: there is no grid."""
+        return None
+
+    def coarser(self) -> None:
+        """Nothing to resolve."""
+
+    def all_modes(self) -> "OddReduction":
+        """All is there."""
         return self
 
-    def velocity(self, t, state):
-        """κ (y·p⃗, p0 y), or A M + M A."""
-        y = self.reduction.odd_slope * self.reduction.force(self.reduction.predictor(state))
-        if state.ndim == 1:
-            return jnp.concatenate([jnp.sum(y * state[1:])[None], y * state[0]])
-        turned = boost(y, state)
-        return turned + turned.T
+    def floor_uncertainty(self) -> Float[Array, ""]:
+        """The standard error of Q*."""
+        return self.floor_error
 
-    def observe(self, t, state):
-        """See `OddReduction.observe`."""
-        return self.reduction.observe(state)
+    def absent(self, observables: dict[str, Array]) -> tuple[tuple[str, str], ...]:
+        """What belongs to an angle, and what this run has not."""
+        angles = ((f"{kind}_{sign}", _ANGLE) for kind in ("alignment", "distance") for sign in ("plus", "minus"))
+        return (*angles, *((name, reason) for name, reason in _MISSING.items() if name not in observables))
 
-    def largest_step(self, state):
-        """No bound: every state is admissible."""
-        return jnp.asarray(jnp.inf, state.dtype)
+    def in_common(self) -> dict[str, Any]:
+        """The dimension, and the forms of Σ and of the moments."""
+        return {"d": self.dim, "shape of Σ": self.covariance.shape, "balanced": self.balanced}
 
 
 def boost(y: Float[Array, " d"], moments: Float[Array, "n n"]) -> Float[Array, "n n"]:

@@ -4,12 +4,18 @@
 ω = √(α² + 4 m_+ m_−), T = tanh(Kωt), the solution with y(0) = 1 is y = (ω + (α + 2m_−)T) / (ω − (α − 2m_+)T). (Derived.)
 """
 
-import equinox as eqx
+from typing import Any
+
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from ..problem.training import Training
+from .angular import METHODS, check_angular_method
+from .base import AbstractReduction, Atoms, Scales
+from .closed import AbstractClosedForm
 
-class PointReduction(eqx.Module):
+
+class PointReduction(AbstractReduction):
     """A target scale·‖x‖ on the whole space: kernel K = E‖x‖² k, target mass α, initial masses [2], floor of the risk.
 
     A neuron of mass 1, averaged over its directions, is feature·‖x‖.
@@ -43,6 +49,50 @@ class PointReduction(eqx.Module):
         """Floating type."""
         return self.masses.dtype
 
+    @property
+    def angles(self) -> int:
+        """None is left."""
+        return 0
+
+    def known_dim(self) -> None:
+        """Not kept."""
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """All of them, with one answer."""
+        return METHODS
+
+    def choose_method(self, method: str | None, training: Training | None, initial: Any) -> str:
+        """Any: there is one solution."""
+        return check_angular_method(method)
+
+    def decided_by_values(self, method: str | None, training: Training | None) -> bool:
+        """Never."""
+        return False
+
+    def scales(self) -> Scales | None:
+        """None: nothing is stepped."""
+        return None
+
+    def coarser(self) -> None:
+        """Nothing to resolve."""
+
+    def all_modes(self) -> "PointReduction":
+        """All is there."""
+        return self
+
+    def floor_uncertainty(self) -> float:
+        """None."""
+        return 0.0
+
+    def absent(self, observables: dict[str, Array]) -> tuple[tuple[str, str], ...]:
+        """Nothing."""
+        return ()
+
+    def in_common(self) -> dict[str, Any]:
+        """Nothing but the kind."""
+        return {}
+
     def _growth(self, t: Float[Array, " T"]) -> Float[Array, " T"]:
         """y(t), without a difference of nearly equal numbers: ω − |α| = 4 m_+ m_− / (ω + |α|), 1 − T from exp(−2Kωt)."""
         (plus, minus), target = self.masses, self.target_mass
@@ -57,6 +107,39 @@ class PointReduction(eqx.Module):
         moving = (common + towards + 2 * minus * turn) / (common + away + 2 * plus * turn)
         slow = (1 + 2 * self.kernel * minus * t) / (1 + 2 * self.kernel * plus * t)
         return jnp.where(resting, slow, moving)
+
+
+class PointForm(AbstractClosedForm):
+    """Masses of both signs, [2], at a common `rate` of the layers."""
+
+    reduction: PointReduction
+    rate: Float[Array, ""]
+
+    def initial_state(self):
+        """Masses."""
+        return self.reduction.masses
+
+    def record(self, ts):
+        """Masses and what they show."""
+        record = self.reduction.observe(ts * self.rate)
+        return jnp.stack([record["mass_plus"], record["mass_minus"]], axis=1), record
+
+    def speed(self, ts, states):
+        """Both masses change at one relative rate."""
+        gap = self.reduction.target_mass - states[:, 0] + states[:, 1]
+        return 2 * self.rate * self.reduction.kernel * jnp.abs(gap)
+
+    def certificate(self, state, solution):
+        """Nothing is proved."""
+
+    def atoms(self, state):
+        """One for each sign, without an angle."""
+        return Atoms(jnp.zeros((2, 1, 0), state.dtype), state[:, None])
+
+    def predict(self, state, x):
+        """feature (m_+ − m_−) ‖x‖."""
+        gap = state[0] - state[1]
+        return self.reduction.feature * gap * jnp.sqrt(jnp.sum(x**2, axis=1)).astype(gap.dtype)
 
 
 def _root(mass: Float[Array, ""]) -> Float[Array, ""]:

@@ -5,23 +5,18 @@ coordinates of uniform unit vectors: √(A²+B²) times a function of atan2(B, A
 (A/α(d_H)) ₂F₁(−½, (1−d_H)/2; d_⊥/2; B²/A²) for A ≥ B, α as in `norm_constant`, which scipy cannot evaluate from d = 200.)
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 from scipy.special import beta, betainc
 
-from ..solution import Solution
-from .characteristics import CharacteristicState
+from .base import Atoms
 from .coefficients import composite_rule
-from .labels import LabelState, label_atoms
-from .point import PointReduction
-from .quotient import AngleReduction
-from .stencil import lobatto_points
-from .transport import GridDynamics
 
 _TERMS = 48
-_HIGHEST = jax.lax.Precision.HIGHEST
 
 
 def average_table(dim_h: int, dim_perp: int) -> np.ndarray:
@@ -63,9 +58,10 @@ def _mean_distance(dim: int, psi: np.ndarray) -> np.ndarray:
 
 
 def averaged_feature(
-    reduction: AngleReduction, theta: Float[Array, " n"], along: Float[Array, ""], across: Float[Array, ""]
+    reduction: Any, theta: Float[Array, " n"], along: Float[Array, ""], across: Float[Array, ""]
 ) -> Float[Array, " n"]:
-    """φ̃(θ; x) of the problem's unit for one input with x_H of norm (or signed coordinate) `along`, ‖x_⊥‖ = `across`."""
+    """φ̃(θ; x) of the problem's unit for one input with x_H of norm (or signed coordinate) `along`, ‖x_⊥‖ = `across`;
+    `reduction` is an AngleReduction."""
     a, b = jnp.cos(theta) * along, jnp.sin(theta) * across
     angle = jnp.arctan2(b, jnp.abs(a))
     folded = jnp.minimum(angle, jnp.pi / 2 - angle)  # the far table is written in the angle from π/2
@@ -85,43 +81,12 @@ def _chebyshev(coefficients: Float[Array, "n K"], x: Float[Array, " n"]) -> Floa
     return x * value - above + coefficients[:, 0]
 
 
-def weighted_angles(reduction: AngleReduction, state) -> tuple[Float[Array, "2 n"], Float[Array, "2 n"]]:
-    """A state as atoms: angles and non-negative weights of τ⁺ and τ⁻, each [2, n]."""
-    if isinstance(state, CharacteristicState):
-        return state.theta, jnp.exp(state.log_weight)
-    if isinstance(state, LabelState):
-        return label_atoms(reduction, state)
-    dynamics = GridDynamics(reduction, half_width=2)
-    points, weights = lobatto_points(reduction.cells, reduction.end)
-    densities = jnp.stack(dynamics.limit(state, dynamics.reconstruct(state)), axis=1)
-    values = densities * jnp.asarray(weights[None, :, None], state.dtype)
-    theta = jnp.asarray(np.broadcast_to(points.ravel(), (2, points.size)), state.dtype)
-    return theta, values.reshape(2, -1)
-
-
-def coordinates(reduction: AngleReduction, x: Float[Array, "n d"]) -> tuple[Float[Array, " n"], Float[Array, " n"]]:
-    """(‖x_H‖ or the signed coordinate, ‖x_⊥‖) of every input."""
-    square = jnp.sum(x**2, axis=1)
-    if reduction.basis is not None:
-        inside = jnp.matmul(x, reduction.basis.T, precision=_HIGHEST)
-    else:
-        inside = jnp.where((jnp.arange(x.shape[1], dtype=x.dtype) < reduction.dim_h.astype(x.dtype))[None], x, 0.0)
-    along = jnp.sum(inside, axis=1) if reduction.signed else jnp.sqrt(jnp.sum(inside**2, axis=1))
-    return along, jnp.sqrt(jnp.maximum(square - along**2, 0.0))
-
-
-def predict_reduced(solution: Solution, x: Float[Array, "n d"]) -> Float[Array, " n"]:
-    """f(x) at the last time of a reduced solution, [n], in the dtype of the solution."""
-    reduction = solution.model
-    if isinstance(reduction, PointReduction):
-        gap = solution.final[0] - solution.final[1]
-        return reduction.feature * gap * jnp.sqrt(jnp.sum(x**2, axis=1)).astype(gap.dtype)
+def predict_angle(reduction: Any, atoms: Atoms, x: Float[Array, "n d"]) -> Float[Array, " n"]:
+    """f(x) = ∫ φ̃(θ; x) d(τ⁺ − τ⁻) of atoms on one angle, [n], in the dtype of the reduction."""
     x = x.astype(reduction.dtype)
-    theta, weight = weighted_angles(reduction, solution.final)
-    signed = (weight * jnp.asarray([[1.0], [-1.0]], weight.dtype)).ravel()
-    theta, (along, across) = theta.ravel(), coordinates(reduction, x)
+    signed, theta = atoms.signed(), atoms.angles.ravel()
 
     def one(pair):
         return jnp.sum(signed * averaged_feature(reduction, theta, *pair))
 
-    return jax.lax.map(one, (along, across), batch_size=64)
+    return jax.lax.map(one, reduction.sides(x), batch_size=64)

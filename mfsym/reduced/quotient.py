@@ -7,52 +7,28 @@ The neurons of sign ε are a measure τ^ε on angles θ; with s_n the factor of 
     F = floor + ½ Σ_n (η_n − s_n τ̂_n)².
 """
 
+import dataclasses
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from .harmonics import EvenFeatures
+from ..errors import argument_error, is_traced
+from ..problem.training import Training
+from .angular import METHODS, POSITIONS, AbstractAngularReduction, check_angular_method
+from .base import Atoms, Scales
+from .features import AngleFeatures
 from .label_law import LabelLaw
+from .predictor import predict_angle
+from .quadrature import interval_end, node_rule
 
 _HIGHEST = jax.lax.Precision.HIGHEST
 
 
-class AngleFeatures(eqx.Module):
-    """The even features of the angle and, on a signed angle, the linear one ½√(E R²/d) cos θ as the last entry.
-
-    Where the inputs are `stretch` s times as large on H^⊥ as on H, a feature of b is that of (b_H, s b_⊥) for isotropic
-    inputs: at ‖b‖ = 1 it is ρ ψ(φ) with ρ² = cos²θ + s² sin²θ, tan φ = s tan θ. (Derived.)
-    """
-
-    even: EvenFeatures
-    linear: Float[Array, ""] | None
-    stretch: Float[Array, ""] | None = None
-
-    def __call__(self, theta: Float[Array, "..."]) -> tuple[Float[Array, "M ..."], Float[Array, "M ..."]]:
-        """Every feature at θ and its derivative, [M, ...]."""
-        if self.stretch is None:
-            return self._isotropic(theta)
-        cosine, sine = jnp.cos(theta), jnp.sin(theta)
-        size = jnp.hypot(cosine, self.stretch * sine)
-        values, slopes = self._isotropic(jnp.arctan2(self.stretch * sine, cosine))
-        turned = slopes * (self.stretch / size)[None]  # ρ ∂φ/∂θ = s/ρ
-        return size[None] * values, turned + ((self.stretch**2 - 1) * sine * cosine / size)[None] * values
-
-    def _isotropic(self, theta):
-        values, slopes = self.even(theta)
-        if self.linear is None:
-            return values, slopes
-        value, slope = self.linear * jnp.cos(theta), -self.linear * jnp.sin(theta)
-        return jnp.concatenate([values, value[None]]), jnp.concatenate([slopes, slope[None]])
-
-    def truncate(self, count: int) -> "AngleFeatures":
-        """The first `count` even features and the linear one."""
-        return AngleFeatures(self.even.truncate(count), self.linear, self.stretch)
-
-
-class AngleReduction(eqx.Module):
+class AngleReduction(AbstractAngularReduction):
     """The one-angle equation of a problem: everything that both methods need, as array leaves.
 
     Shapes (cells, nodes, modes) come from static data only; dimensions, parities and coefficients are leaves, so that
@@ -138,26 +114,166 @@ class AngleReduction(eqx.Module):
         """g*(θ) = E[f*(x) φ̃(θ; x)], [n]."""
         return jnp.matmul(self.factors * self.coefficients, self.features(theta)[0], precision=_HIGHEST)
 
+    @property
+    def angles(self) -> int:
+        """One."""
+        return 1
 
-def interval_end(signed: bool) -> float:
-    """π for the angle to an axis, π/2 for the angle to a subspace."""
-    return float(np.pi if signed else np.pi / 2)
+    def known_dim(self) -> int | None:
+        """Dimension d, an array leaf."""
+        return None if is_traced(self.dim) or self.dim.ndim else round(float(self.dim))
 
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """All of them."""
+        return METHODS
 
-def node_rule(count: int, end: float) -> tuple[np.ndarray, np.ndarray]:
-    """Fejér's second rule on (0, end): `count` interior nodes, nested in the rule with 2·count + 1 (host, float64).
+    def choose_method(self, method: str | None, training: Training | None, initial: Any) -> str:
+        """ "grid" by default."""
+        return check_angular_method(method)
 
-    The initial density is smooth and known in closed form, so its integrals against the smooth flow map converge
-    spectrally; log-densities keep neurons that are exponentially rare.
-    """
-    angles = np.arange(1, count + 1) * np.pi / (count + 1)
-    orders = np.arange(1, (count + 1) // 2 + 1)
-    series = np.sin(np.outer(angles, 2 * orders - 1)) / (2 * orders - 1)
-    weights = 4 * np.sin(angles) / (count + 1) * series.sum(axis=1)
-    return end * (1 - np.cos(angles)) / 2, end * weights / 2
+    def decided_by_values(self, method: str | None, training: Training | None) -> bool:
+        """Whether a start is balanced, as one that is to live on a grid must be."""
+        return not self.labels.balanced and method != "characteristics"
 
+    def scales(self) -> Scales:
+        """Of the cells."""
+        return Scales(self.cell_masses, self.coefficients, self.second_moment / self.dim)
 
-def grid(cells: int, end: float) -> tuple[np.ndarray, np.ndarray]:
-    """Centres [cells] and faces [cells + 1] of equal cells of [0, end] (host, float64)."""
-    faces = np.linspace(0.0, end, cells + 1)
-    return (faces[1:] + faces[:-1]) / 2, faces
+    def coarser(self) -> "AngleReduction":
+        """Half the cells (exact sums of pairs) and half the labels (nested angles, and half the ratios of a start)."""
+        cells = self.cell_masses
+        if self.cells % 2:
+            raise argument_error("cells", "even where an error estimate is asked for", self.cells, "Pass one cell more.")
+        halves = (
+            cells[:, ::2] + cells[:, 1::2],
+            self.node_log_density[:, 1::2],
+            self.labels.coarsened(self.labels.log_probability[1::2]),
+        )
+        return eqx.tree_at(lambda r: (r.cell_masses, r.node_log_density, r.labels), self, halves)
+
+    def all_modes(self) -> "AngleReduction":
+        """All stored features in the dynamics."""
+        return dataclasses.replace(self, modes=len(self.features.even))
+
+    def floor_uncertainty(self) -> float:
+        """None: the floor is an integral."""
+        return 0.0
+
+    def absent(self, observables: dict[str, Array]) -> tuple[tuple[str, str], ...]:
+        """Distances, on a signed angle."""
+        return (("distance_plus", POSITIONS), ("distance_minus", POSITIONS)) if self.signed else ()
+
+    def in_common(self) -> dict[str, Any]:
+        """Sizes and the kind of angle."""
+        return {
+            "signed": self.signed,
+            "cells": self.cells,
+            "nodes": self.nodes,
+            "modes": self.modes,
+            "axes": None if self.basis is None else self.basis.shape,
+            "blocks": self.features.stretch is not None,
+            "balanced": self.labels.balanced,
+            "ratios": self.labels.outer.shape[-1],
+        }
+
+    def sides(self, x: Float[Array, "n d"]) -> tuple[Float[Array, " n"], Float[Array, " n"]]:
+        """(‖x_H‖ or the signed coordinate, ‖x_⊥‖) of every row."""
+        square = jnp.sum(x**2, axis=1)
+        if self.basis is not None:
+            inside = jnp.matmul(x, self.basis.T, precision=_HIGHEST)
+        else:
+            inside = jnp.where((jnp.arange(x.shape[1], dtype=x.dtype) < self.dim_h.astype(x.dtype))[None], x, 0.0)
+        along = jnp.sum(inside, axis=1) if self.signed else jnp.sqrt(jnp.sum(inside**2, axis=1))
+        return along, jnp.sqrt(jnp.maximum(square - along**2, 0.0))
+
+    def angles_of(self, x: Float[Array, "n d"]) -> Float[Array, "n 1"]:
+        """θ of every row."""
+        along, across = self.sides(x)
+        return jnp.arctan2(across, along)[:, None]
+
+    def network(self, angles: Float[Array, "n 1"], weights: Float[Array, " n"]) -> Float[Array, " M"]:
+        """s_n Σ_i weight_i ψ_n(θ_i)."""
+        return self.factors * jnp.matmul(self.features(angles[:, 0])[0], weights, precision=_HIGHEST)
+
+    def predict_atoms(self, atoms: Atoms, x: Float[Array, "n d"]) -> Float[Array, " n"]:
+        """f(x) from the averaged feature in closed form."""
+        return predict_angle(self, atoms, x)
+
+    def node_points(self) -> Float[Array, "N 2"]:
+        """(cos θ, sin θ)."""
+        theta = jnp.asarray(node_rule(self.nodes, self.end)[0], self.dtype)
+        return jnp.stack([jnp.cos(theta), jnp.sin(theta)], axis=1)
+
+    def node_weights(self) -> Float[Array, " N"]:
+        """The rule times the density of the start."""
+        return jnp.asarray(node_rule(self.nodes, self.end)[1], self.dtype) * jnp.exp(self.labels.log_probability)
+
+    def angles_of_points(self, points: Float[Array, "n 2"]) -> Float[Array, "n 1"]:
+        """θ."""
+        along = points[:, 0] if self.signed else jnp.abs(points[:, 0])
+        return jnp.arctan2(jnp.abs(points[:, 1]), along)[:, None]
+
+    def own_potential(
+        self, points: Float[Array, "n 2"], weights: Float[Array, " n"]
+    ) -> tuple[Float[Array, " n"], Float[Array, "n 2"]]:
+        """‖q‖ G(θ), and (cos θ G − sin θ V, sin θ G + cos θ V)."""
+        reduction = self.resolved()
+        norm, theta = jnp.hypot(points[:, 0], points[:, 1]), jnp.arctan2(points[:, 1], points[:, 0])
+        values, slopes = reduction.features(theta)
+        moments = jnp.matmul(values, weights * norm, precision=_HIGHEST)
+        forces = reduction.factors * reduction.residual(moments)
+        potential = jnp.matmul(forces, values, precision=_HIGHEST)
+        slope = jnp.matmul(forces, slopes, precision=_HIGHEST)
+        cosine, sine = jnp.cos(theta), jnp.sin(theta)
+        gradient = jnp.stack([cosine * potential - sine * slope, sine * potential + cosine * slope], axis=1)
+        return norm * potential, gradient
+
+    def fields_of(self, atoms: Atoms, angles: Float[Array, "n 1"]) -> tuple[Float[Array, " n"], Float[Array, "n 1"]]:
+        """G and V = ∂_θ G."""
+        reduction = self.resolved()
+        at_atoms, _ = reduction.features(atoms.angles.ravel())
+        forces = reduction.factors * reduction.residual(jnp.matmul(at_atoms, atoms.signed(), precision=_HIGHEST))
+        values, slopes = reduction.features(angles[:, 0])
+        return jnp.matmul(forces, values, precision=_HIGHEST), jnp.matmul(forces, slopes, precision=_HIGHEST)[:, None]
+
+    def end_of(self, axis: int) -> float:
+        """The only one."""
+        return self.end
+
+    def lift(self, points: Float[Array, "n 2"], key: Array) -> Float[Array, "n d"]:
+        """Independent unit vectors of H (the axis itself where the angle is signed) and of H^⊥, times these sides."""
+        dim, dim_h = round(float(self.dim)), round(float(self.dim_h))
+        basis = jnp.eye(dim_h, dim, dtype=self.dtype) if self.basis is None else self.basis
+        gauss = jax.random.normal(key, (len(points), dim), self.dtype)
+        inside = (gauss @ basis.T) @ basis
+        outside = gauss - inside
+        if self.signed:
+            inside = jnp.broadcast_to(basis[0], inside.shape)
+        inside, outside = (v / jnp.linalg.norm(v, axis=1, keepdims=True) for v in (inside, outside))
+        return points[:, :1] * inside + points[:, 1:] * outside
+
+    def observe_atoms(self, atoms: Atoms) -> dict[str, Array]:
+        """Risk, masses, alignments and, on [0, π/2], Wasserstein distances to the two ends."""
+        theta, weight = atoms.angles[..., 0], atoms.weights
+        squares = jnp.stack([jnp.cos(theta) ** 2, theta**2, (self.end - theta) ** 2], axis=1)
+        averages = jnp.sum(squares * weight[:, None], axis=2)
+        moments = jnp.matmul(self.features(theta.ravel())[0], atoms.signed(), precision=_HIGHEST)
+        return self.observables(moments, jnp.sum(weight, axis=1), averages)
+
+    def observables(
+        self, moments: Float[Array, " M"], masses: Float[Array, " 2"], averages: Float[Array, "2 3"]
+    ) -> dict[str, Array]:
+        """The record of a state from its moments, masses and integrals of cos²θ, θ² and (end − θ)² against τ^±."""
+        safe = jnp.where(masses > 0, masses, jnp.nan)[:, None]
+        mean = averages / safe
+        record = {
+            "risk": self.risk(moments) + self.tail,
+            "mass_plus": masses[0],
+            "mass_minus": masses[1],
+            "alignment_plus": mean[0, 0],
+            "alignment_minus": mean[1, 0],
+        }
+        if not self.signed:
+            record |= {"distance_plus": jnp.sqrt(mean[0, 1]), "distance_minus": jnp.sqrt(mean[1, 2])}
+        return record

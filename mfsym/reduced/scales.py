@@ -7,41 +7,42 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..errors import Words, argument_error, is_traced
-from .quotient import AngleReduction
+from .base import AbstractReduction, Scales
 
 
-def _masses_that_matter(reduced: Any) -> tuple[Any, Any]:
+def _masses_that_matter(scales: Scales) -> tuple[Any, Any]:
     """The mass at time 0, and that of neurons whose network is as large as the target.
 
     A neuron of mass 1 is an output of about √(E‖x‖²/2πd), the mean over directions.
     """
-    one_angle = isinstance(reduced, AngleReduction)
-    masses, dim = (reduced.cell_masses, reduced.dim) if one_angle else (reduced.masses, sum(reduced.blocks.dims))
-    values = (masses, reduced.coefficients, reduced.second_moment / dim)
-    if any(map(is_traced, values)):
-        masses, coefficients, spread = (jax.lax.stop_gradient(value) for value in values)
+    if any(map(is_traced, scales)):
+        masses, coefficients, spread = (jax.lax.stop_gradient(value) for value in scales)
         return jnp.sum(masses), jnp.sqrt(2 * np.pi * jnp.sum(coefficients**2) / spread)
-    masses, coefficients, spread = (np.asarray(value, float) for value in values)  # on the host: nothing to compile
+    masses, coefficients, spread = (np.asarray(value, float) for value in scales)  # on the host: nothing to compile
     with np.errstate(over="ignore", under="ignore", divide="ignore", invalid="ignore"):
         return np.sum(masses), np.linalg.norm(coefficients) * np.sqrt(2 * np.pi / spread)
 
 
-def smallest_scale(reduced: Any) -> Any:
+def smallest_scale(reduced: AbstractReduction) -> Any:
     """The smaller of these masses where it is below 1 and not 0: absolute tolerances are meant in this unit."""
-    found = _masses_that_matter(reduced)
+    scales = reduced.scales()
+    if scales is None:
+        return 1.0
+    found = _masses_that_matter(scales)
     if any(map(is_traced, found)):
         both = jnp.stack(found)
         return jnp.minimum(jnp.min(jnp.where(both > 0, both, 1)), 1)
     return min([1.0, *(float(each) for each in found if each > 0)])
 
 
-def check_range(reduced: Any) -> None:
+def check_range(reduced: AbstractReduction) -> None:
     """Masses, and the squares of which the risk is made, must be ordinary numbers of the floating type.
 
     The square of the start may be rounded to 0 beside that of a target: neurons of mass 1e-200 grow to the target's.
     """
-    found = _masses_that_matter(reduced)
-    if any(map(is_traced, found)):
+    scales = reduced.scales()
+    found = None if scales is None else _masses_that_matter(scales)
+    if found is None or any(map(is_traced, found)):
         return
     kind = jnp.finfo(reduced.dtype)
     tiny = float(kind.tiny) / float(kind.eps)

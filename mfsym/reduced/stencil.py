@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .quotient import grid
+from .quadrature import grid
 
 _LOBATTO = np.array([-0.5, -0.5 / np.sqrt(5), 0.5 / np.sqrt(5), 0.5])
 LOBATTO_WEIGHTS = np.array([1, 5, 5, 1]) / 12

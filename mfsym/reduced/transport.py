@@ -8,6 +8,7 @@ strong-stability-preserving Runge–Kutta method with its own multiple of that s
 
 import functools
 from collections.abc import Iterable
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -15,12 +16,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ..integrate import AbstractDynamics
+from .angular import AbstractAngularDynamics, network_of_atoms
+from .base import Atoms
 from .grid_tables import GridTables, grid_tables
 from .quotient import AngleReduction
-from .stencil import LOBATTO_WEIGHTS, reconstruction_stencil, stencil_polynomials
+from .stencil import LOBATTO_WEIGHTS, lobatto_points, reconstruction_stencil, stencil_polynomials
 
 REACTION = 2.0  # c' = 2 ε c G: both a and ‖b‖ grow at rate ε G
+ROUND_OFF = 1e-6  # of the largest density: what a state in float32 may be below 0
 OUTFLOW_SHARE = 1.0 / 2.0  # the fastest flow may carry a face value over this share of a cell in one Euler step
 _SIGNS = np.array([[1.0], [-1.0]])
 _HIGHEST = jax.lax.Precision.HIGHEST
@@ -41,12 +44,14 @@ class Pace(eqx.Module):
         return REACTION * self.weight_decay
 
 
-class GridDynamics(AbstractDynamics):
+class GridDynamics(AbstractAngularDynamics):
     """∂_t τ^± = ∓∂_θ(V τ^±) ± 2Gτ^± for the cell means of the densities, [2, cells].
 
     `half_width` is 2 for the fifth-order scheme and 0 for first-order upwind.
     """
 
+    has_density: ClassVar[bool] = True
+    balanced: ClassVar[bool] = True
     reduction: AngleReduction
     half_width: int = eqx.field(static=True)
     limited: bool = eqx.field(static=True, default=True)
@@ -110,7 +115,7 @@ class GridDynamics(AbstractDynamics):
             rest = 1 - part
             held, needed = rest * held, jnp.maximum(rest * needed, lost - part * state)
         # The quotient comes last: XLA keeps quotients, and computes anew what follows them wherever it is used.
-        return jnp.clip(_share(held, jnp.maximum(needed, jnp.finfo(state.dtype).tiny)), 0.0, 1.0)
+        return jnp.clip(quotient(held, jnp.maximum(needed, jnp.finfo(state.dtype).tiny)), 0.0, 1.0)
 
     def transport(self, values: Values, slope: Float[Array, " faces"]) -> Float[Array, "2 cells"]:
         """−∂_θ(±V τ^±) in every cell from upwind values at the faces; conserves the mass of each sign."""
@@ -138,7 +143,35 @@ class GridDynamics(AbstractDynamics):
         moments = self.tables.all_moments(self.with_ghosts(state[0] - state[1]))
         masses = self._cell * jnp.sum(state, axis=1)
         averages = jnp.matmul(self.with_ghosts(state), self.tables.averages.T, precision=_HIGHEST)
-        return observables(self.reduction, moments, masses, averages)
+        return self.reduction.observables(moments, masses, averages)
+
+    def admissible(self, state):
+        """Finite, and not negative but for rounding."""
+        return bool(np.all(np.isfinite(state)) & (np.min(state) >= -ROUND_OFF * np.max(state)))
+
+    def event(self):
+        """None: the flow of densities is unique."""
+
+    def atoms(self, state):
+        """The limited polynomials at the Lobatto points."""
+        reduction = self.reduction
+        points, weights = lobatto_points(reduction.cells, reduction.end)
+        densities = jnp.stack(self.limit(state, self.reconstruct(state)), axis=1)
+        values = densities * jnp.asarray(weights[None, :, None], state.dtype)
+        theta = jnp.asarray(np.broadcast_to(points.ravel(), (2, points.size)), state.dtype)
+        return Atoms(theta[..., None], values.reshape(2, -1))
+
+    def predict(self, state, x):
+        """f(x) of the atoms."""
+        return self.reduction.predict_atoms(self.atoms(state), x)
+
+    def network(self, state):
+        """That of the atoms."""
+        return network_of_atoms(self.reduction, self.atoms(state))
+
+    def density(self, state, angles):
+        """The limited polynomials of the cells."""
+        return polynomial_values(self, state, angles[:, 0])
 
     @property
     def _cell(self) -> float:
@@ -158,13 +191,13 @@ def _total(terms: Iterable[Array]) -> Array:
 
 
 @jax.custom_jvp
-def _share(held: Array, needed: Array) -> Array:
+def quotient(held: Array, needed: Array) -> Array:
     """held / needed, whose derivative does not square a density that may be as small as the smallest float."""
     return held / needed
 
 
-@_share.defjvp
-def _share_jvp(primals, tangents):
+@quotient.defjvp
+def _quotient_jvp(primals, tangents):
     share = primals[0] / primals[1]
     return share, (tangents[0] - share * tangents[1]) / primals[1]
 
@@ -175,24 +208,6 @@ def _crossing(slope: Float[Array, " faces"]) -> tuple[Float[Array, "2 cells"], F
     fastest = jnp.maximum(jnp.max(jnp.abs(slope)), jnp.finfo(slope.dtype).tiny)
     speed = (OUTFLOW_SHARE / fastest) * speed
     return jnp.maximum(-speed[:, :-1], 0.0), jnp.maximum(speed[:, 1:], 0.0)
-
-
-def observables(
-    reduction: AngleReduction, moments: Float[Array, " M"], masses: Float[Array, " 2"], averages: Float[Array, "2 3"]
-) -> dict[str, Array]:
-    """The record of a state from its moments, masses and integrals of cos²θ, θ² and (end − θ)² against τ^±."""
-    safe = jnp.where(masses > 0, masses, jnp.nan)[:, None]
-    mean = averages / safe
-    record = {
-        "risk": reduction.risk(moments) + reduction.tail,
-        "mass_plus": masses[0],
-        "mass_minus": masses[1],
-        "alignment_plus": mean[0, 0],
-        "alignment_minus": mean[1, 0],
-    }
-    if not reduction.signed:
-        record |= {"distance_plus": jnp.sqrt(mean[0, 1]), "distance_minus": jnp.sqrt(mean[1, 2])}
-    return record
 
 
 def polynomial_values(

@@ -28,10 +28,9 @@ from ..problem.problem import Problem
 from ..problem.start import GaussianStart
 from ..problem.training import Training
 from ..reduce import reduce
+from ..reduced.base import AbstractReduction
 from ..reduced.build import default_sizes
-from ..reduced.choose import decided_by_values
 from ..reduced.flow import solve_reduced
-from ..reduced.kinds import Reduction
 from ..solution import Solution
 from .result import Sweep, every_run, item
 
@@ -130,7 +129,7 @@ def _checked_widths(widths: Any, table: dict[str, Problem]) -> tuple[int, ...]:
     return widths
 
 
-def _reductions(table: dict[str, Problem], cells: Any, nodes: Any, modes: Any) -> dict[str, Reduction]:
+def _reductions(table: dict[str, Problem], cells: Any, nodes: Any, modes: Any) -> dict[str, AbstractReduction]:
     """Every problem's reduction, with sizes that let those of one angle stack."""
     sizes = {label: default_sizes(problem) for label, problem in table.items()}
     shared: dict[bool, list[int]] = {}
@@ -159,7 +158,7 @@ def _named(label: str) -> Iterator[None]:
         raise
 
 
-def _solve(reductions: dict[str, Reduction], ts: Array, options: dict[str, Any]) -> dict[str, Solution]:
+def _solve(reductions: dict[str, AbstractReduction], ts: Array, options: dict[str, Any]) -> dict[str, Solution]:
     """Groups of reductions with equal structure and shapes, one vmapped solve each."""
     groups: dict[Any, list[str]] = {}
     for label, reduced in reductions.items():
@@ -168,7 +167,7 @@ def _solve(reductions: dict[str, Reduction], ts: Array, options: dict[str, Any])
     found = {}
     for labels in groups.values():
         first = reductions[labels[0]]
-        if len(labels) == 1 or decided_by_values(first, options["method"], options["training"]):
+        if len(labels) == 1 or first.decided_by_values(options["method"], options["training"]):
             for label in labels:
                 with _named(label):
                     found[label] = _solve_one(reductions[label], ts, options)
@@ -179,7 +178,7 @@ def _solve(reductions: dict[str, Reduction], ts: Array, options: dict[str, Any])
     return found
 
 
-def _solve_one(reduced: Reduction, ts: Array, options: dict[str, Any]) -> Solution:
+def _solve_one(reduced: AbstractReduction, ts: Array, options: dict[str, Any]) -> Solution:
     return solve_reduced(reduced, ts, derivative="forward", throw=False, **options)  # the mode that compiles faster
 
 

@@ -8,11 +8,13 @@ import functools
 from typing import Any
 
 import equinox as eqx
+import numpy as np
 from jaxtyping import Array, Float
 
 from ...errors import argument_error
 from ...neurons import Particles
 from ...problem.block_inputs import GaussianBlocks
+from ...problem.block_targets import BlockNorms
 from ...problem.inputs import Gaussian
 from ...problem.targets import AbstractTarget, LinearTarget, SingleIndex, SubspaceNorm, Teacher
 from ...problem.units import AbstractHomogeneousUnit
@@ -73,7 +75,7 @@ def block_risk(
 @functools.singledispatch
 def stretched_target(target: AbstractTarget, inputs: GaussianBlocks, stretch: Float[Array, " d"]) -> Any:
     """The target as a function of x' with x = stretch·x', isotropic."""
-    expected = "one that GaussianBlocks has a closed form for (SubspaceNorm, SingleIndex, LinearTarget, Teacher)"
+    expected = "one that GaussianBlocks has a closed form for (SubspaceNorm, BlockNorms, SingleIndex, LinearTarget, Teacher)"
     raise argument_error("problem.target", expected, f"a {type(target).__name__}", USE_SAMPLES)
 
 
@@ -83,6 +85,15 @@ def _(target: SubspaceNorm, inputs, stretch):
         expected = f"at most {inputs.dims[0]}, the dimension of the first block, for the exact risk"
         raise argument_error("target.dim_h", expected, target.dim_h, USE_SAMPLES)
     return target
+
+
+@stretched_target.register
+def _(target: BlockNorms, inputs, stretch):
+    of_inputs = np.repeat(np.arange(len(inputs.dims)), inputs.dims)
+    if any(len(set(of_inputs[start : start + dim])) > 1 for start, dim in zip(target.starts, target.dims, strict=True)):
+        expected = f"such that every block of the target lies in one of the blocks {inputs.dims} of the inputs"
+        raise argument_error("target.dims", expected, target.dims, USE_SAMPLES)
+    return BlockNorms(target.dims, stretch[np.array(target.starts)].astype(target.weights.dtype) * target.weights)
 
 
 @stretched_target.register

@@ -1,18 +1,20 @@
 """From a target with several blocks to its reduction."""
 
-import dataclasses
 from typing import Any
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ...errors import argument_error, check_integer, no_reduction
-from ...problem.block_targets import BlockNorms, MultiIndex
+from ...problem.block_inputs import GaussianBlocks
+from ...problem.inputs import Gaussian
 from ...problem.problem import Problem
 from ...problem.rotated import Rotated, unrotated
-from ...problem.start import SphereStart
+from ...problem.start import GaussianStart, SphereStart, UnbalancedStart
+from ..label_law import label_law
 from .coordinates import MOST_ANGLES, Blocks
+from .declared import declared_blocks, in_stretched_coordinates
 from .harmonics import nested_tables, reachable_degrees
 from .quotient import BlockReduction
 from .targets import block_coefficients
@@ -26,32 +28,52 @@ _PARTICLES = "Use `solve_particles`, whose cost does not depend on the number of
 
 def has_blocks(problem: Problem) -> bool:
     """Whether the target declares blocks or several coordinates."""
-    return isinstance(unrotated(problem.target), (BlockNorms, MultiIndex))
+    return declared_blocks(problem.target) is not None
 
 
 def build_block_reduction(problem: Problem, cells: Any, nodes: Any, modes: Any) -> BlockReduction:
     """The equation in up to three angles; raises NoReductionError, saying why, if there is none."""
     blocks, remainder = _blocks(problem)
-    if not problem.inputs.rotation_invariant:
-        reason = f"several angles need inputs that every rotation leaves as they are, not {type(problem.inputs).__name__}"
-        raise no_reduction(reason, "Use mf.Gaussian or mf.Sphere, or `solve_particles` with samples=.")
-    if not isinstance(problem.start, SphereStart):
-        raise no_reduction(
-            f"several angles start uniform (SphereStart), not from a {type(problem.start).__name__}", _PARTICLES
-        )
+    if not isinstance(problem.start, SphereStart | UnbalancedStart | GaussianStart):
+        uniform = "uniform over directions (SphereStart, UnbalancedStart, GaussianStart)"
+        raise no_reduction(f"several angles start {uniform}, not from a {type(problem.start).__name__}", _PARTICLES)
     cells = _sizes("cells", cells, _CELLS[blocks.angles], blocks.angles)
     nodes = _sizes("nodes", nodes, (_NODES[blocks.angles],) * blocks.angles, blocks.angles)
     if any(n % 2 == 0 for n in nodes):
         raise argument_error("nodes", "odd", nodes, "The rule is nested, so that its error can be estimated.")
     modes = check_integer("modes", _MODES[blocks.angles] if modes is None else modes, 2, "Number of even degrees.")
-    return _build(problem, blocks, remainder, cells, nodes, modes)
+    problem, stretch = _isotropic(problem, blocks)
+    return _build(problem, stretch, blocks, remainder, cells, nodes, modes)
+
+
+def _isotropic(problem: Problem, blocks: Blocks) -> tuple[Problem, Any]:
+    """The problem in z ~ N(0, I), x = S z, and the scales of the blocks; (problem, None) where the inputs are isotropic.
+
+    f*(x) = f*(S z) is a target of the same blocks, and b·x = (S b)·z. (Derived.)
+    """
+    inputs = problem.inputs
+    if inputs.rotation_invariant:
+        return problem, None
+    if not isinstance(inputs, GaussianBlocks):
+        reason = f"several angles need inputs that rotations of every block leave as they are, not {type(inputs).__name__}"
+        raise no_reduction(reason, "Use mf.Gaussian, mf.Sphere or mf.GaussianBlocks, or `solve_particles` with samples=.")
+    of_inputs = np.repeat(np.arange(len(inputs.dims)), inputs.dims)
+    of_target = np.split(of_inputs, np.cumsum(blocks.dims)[:-1])
+    if any(len(set(part)) > 1 for part in of_target):
+        own = f"the blocks {inputs.dims} of the inputs cut through those of the target and of what it ignores, {blocks.dims}"
+        raise no_reduction(own, _PARTICLES)
+    stretch = inputs.scales[np.array([part[0] for part in of_target])]
+    target = in_stretched_coordinates(problem.target, stretch)
+    isotropic = Gaussian(inputs.dim, jnp.ones((), stretch.dtype))
+    return eqx.tree_at(lambda p: (p.inputs, p.target), problem, (isotropic, target)), stretch
 
 
 def _blocks(problem: Problem) -> tuple[Blocks, bool]:
-    target: Any = unrotated(problem.target)
-    own = target.dims if isinstance(target, BlockNorms) else (1,) * target.dim_h
+    declared = declared_blocks(problem.target)
+    assert declared is not None
+    own, signed = declared
     rest = problem.dim - sum(own)
-    if isinstance(target, MultiIndex) and rest == 0:
+    if signed and rest == 0:
         raise no_reduction("g depends on all coordinates of x, so that no symmetry is left", _PARTICLES)
     dims = (*own, rest) if rest else tuple(own)
     angles = len(dims) - 1
@@ -59,7 +81,7 @@ def _blocks(problem: Problem) -> tuple[Blocks, bool]:
         raise no_reduction("one block fills the whole space", f"Use SubspaceNorm({problem.dim}), which is the same target.")
     if angles > MOST_ANGLES:
         raise no_reduction(f"{angles} angles are left, and grids end at {MOST_ANGLES}", _PARTICLES)
-    return Blocks(dims, (isinstance(target, MultiIndex),) * angles), bool(rest)
+    return Blocks(dims, (signed,) * angles), bool(rest)
 
 
 def _sizes(name: str, value: Any, default: tuple[int, ...], angles: int) -> tuple[int, ...]:
@@ -71,7 +93,7 @@ def _sizes(name: str, value: Any, default: tuple[int, ...], angles: int) -> tupl
 
 
 @eqx.filter_jit
-def _build(problem, blocks, remainder, cells, nodes, modes) -> BlockReduction:
+def _build(problem, stretch, blocks, remainder, cells, nodes, modes) -> BlockReduction:
     inputs, unit = problem.inputs, problem.unit
     count = (2 * (2 * modes - 1)) // blocks.stride + 1  # twice the modes are stored
     tables = nested_tables(blocks, count)
@@ -86,17 +108,16 @@ def _build(problem, blocks, remainder, cells, nodes, modes) -> BlockReduction:
     floor = floor + jnp.where(odd_slope == 0, target.linear_energy, 0.0)
     coefficients = jnp.where(even_slope == 0, 0.0, even_part) + jnp.where(odd_slope == 0, 0.0, linear_part)
     factors = jnp.sqrt(inputs.second_moment) * jnp.where(degree == 1, odd_slope, even_slope)
-    angles, log_weight = blocks.nodes(nodes)
-    start = problem.start
+    labels = label_law(problem.start, problem.dim, jnp.asarray(blocks.log_law(nodes)))
     return BlockReduction(
         blocks=blocks,
         tables=tables,
         coefficients=coefficients,
         factors=factors,
         uniform=jnp.asarray(blocks.probabilities(cells)),
-        masses=jnp.stack([start.mass_plus, start.mass_minus]),
-        node_angles=jnp.asarray(angles),
-        node_log_weight=jnp.asarray(log_weight),
+        masses=jnp.sum(labels.share * labels.outer * labels.inner, axis=1),
+        labels=labels,
+        stretch=stretch,
         floor=floor,
         tail=tail,
         second_moment=inputs.second_moment,
@@ -105,17 +126,3 @@ def _build(problem, blocks, remainder, cells, nodes, modes) -> BlockReduction:
         resolved_count=(2 * (modes - 1)) // blocks.stride + 1,
         remainder=remainder,
     )
-
-
-def coarsened_blocks(reduced: BlockReduction) -> BlockReduction:
-    """Half the cells (exact sums of pairs) and half the labels (the nested rule) in every angle."""
-    if any(n % 2 for n in reduced.cells):
-        raise argument_error("cells", "even where an error estimate is asked for", reduced.cells, "Pass one cell more.")
-    uniform = reduced.uniform
-    for axis in range(uniform.ndim):
-        lower, upper = (jax.lax.slice_in_dim(uniform, i, None, stride=2, axis=axis) for i in (0, 1))
-        uniform = lower + upper
-    counts = tuple((n - 1) // 2 for n in reduced.node_counts)
-    angles, log_weight = (jnp.asarray(part, reduced.dtype) for part in reduced.blocks.nodes(counts))
-    new = eqx.tree_at(lambda r: (r.uniform, r.node_angles, r.node_log_weight), reduced, (uniform, angles, log_weight))
-    return dataclasses.replace(new, node_counts=counts)

@@ -8,6 +8,7 @@ dθ_1² + sin²θ_1 (dθ_2² + sin²θ_2 (dθ_3² + …)).
 """
 
 import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -15,7 +16,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ..law import cell_probabilities, log_density
-from ..quotient import interval_end, node_rule
+from ..quadrature import interval_end, node_rule
 
 MOST_ANGLES = 3
 
@@ -51,13 +52,46 @@ class Blocks(NamedTuple):
 
     def nodes(self, counts: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
         """Angles [N, k] of a tensor rule for the uniform law and the logarithms of its weights [N]."""
-        rules = [node_rule(count, self.end(axis)) for axis, count in enumerate(counts)]
-        logs = [
-            np.log(weight) + log_density(theta, self.dims[axis], self.rest(axis), self.signed[axis])
-            for axis, (theta, weight) in enumerate(rules)
+        return self._tensor(counts, lambda axis, theta, weight: theta), self.log_rule(counts) + self.log_law(counts)
+
+    def log_rule(self, counts: tuple[int, ...]) -> np.ndarray:
+        """Logarithms of the weights of the rule [N] by themselves."""
+        return np.sum(self._tensor(counts, lambda axis, theta, weight: np.log(weight)), axis=1)
+
+    def log_law(self, counts: tuple[int, ...]) -> np.ndarray:
+        """Log-density of the uniform law at the nodes, [N]."""
+        dims, signed = self.dims, self.signed
+        return np.sum(
+            self._tensor(counts, lambda axis, theta, _: log_density(theta, dims[axis], self.rest(axis), signed[axis])),
+            axis=1,
+        )
+
+    def _tensor(self, counts: tuple[int, ...], function: Callable[..., np.ndarray]) -> np.ndarray:
+        """function(axis, θ, weight) of the rule of every angle, at the nodes of their tensor product, [N, k]."""
+        rows = [function(axis, *node_rule(count, self.end(axis))) for axis, count in enumerate(counts)]
+        return np.stack([mesh.ravel() for mesh in np.meshgrid(*rows, indexing="ij")], axis=1)
+
+    def sides(self, inside: Float[Array, "n own"], outside: Float[Array, " n"] | None) -> Float[Array, "n K"]:
+        """Signed coordinates and norms of the blocks of rows `inside` all blocks, or all but the last, whose squared norm is
+        `outside`."""
+        own = self.dims if outside is None else self.dims[:-1]
+        parts = jnp.split(inside, np.cumsum(own)[:-1], axis=1)
+        columns = [
+            p[:, 0] if s else jnp.sqrt(jnp.sum(p**2, axis=1)) for p, s in zip(parts, (*self.signed, False), strict=False)
         ]
-        angles = np.stack([mesh.ravel() for mesh in np.meshgrid(*(theta for theta, _ in rules), indexing="ij")], axis=1)
-        return angles, np.sum([mesh.ravel() for mesh in np.meshgrid(*logs, indexing="ij")], axis=0)
+        if outside is not None:
+            columns.append(jnp.sqrt(jnp.maximum(outside, 0.0)))
+        return jnp.stack(columns, axis=1)
+
+    def with_sides(self, directions: Float[Array, "n own"], points: Float[Array, "n K"]) -> Float[Array, "n own"]:
+        """The leading blocks, of dimensions that sum to `own`, with these sides and the directions of the given rows."""
+        count = int(np.searchsorted(np.cumsum(self.dims), directions.shape[1])) + 1
+        parts = jnp.split(directions, np.cumsum(self.dims[:count])[:-1], axis=1)
+        rows = []
+        for i, part in enumerate(parts):
+            unit = jnp.ones_like(part) if (*self.signed, False)[i] else part / jnp.linalg.norm(part, axis=1, keepdims=True)
+            rows.append(points[:, i : i + 1] * unit)
+        return jnp.concatenate(rows, axis=1)
 
     def pole(self, block: int) -> np.ndarray:
         """Angles [k] of a unit vector inside one block."""

@@ -10,6 +10,7 @@ the cell mean (Zhang & Shu 2010). No flux crosses a pole; `merging` says what ha
 """
 
 import functools
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -17,12 +18,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ...integrate import AbstractDynamics
+from ..angular import AbstractAngularDynamics
 from ..stencil import LOBATTO_WEIGHTS, lobatto_points, reconstruction_stencil
-from ..transport import REACTION
+from ..transport import REACTION, ROUND_OFF, Pace, quotient
+from .density import atoms_of_cells, polynomial_values
 from .harmonics import analyse, select, synthesise
 from .merging import Groups, pole_groups
-from .observables import observables
 from .quotient import BlockReduction
 
 _HIGHEST = jax.lax.Precision.HIGHEST
@@ -41,12 +42,15 @@ class _Tables(eqx.Module):
     share: Float[Array, "..."]
 
 
-class BlockGridDynamics(AbstractDynamics):
+class BlockGridDynamics(AbstractAngularDynamics):
     """The equation in k angles for the cell means of the densities, [2, n_1, …, n_k]."""
 
+    has_density: ClassVar[bool] = True
+    balanced: ClassVar[bool] = True
     reduction: BlockReduction
     limited: bool = eqx.field(static=True, default=True)
     tables: _Tables | None = None
+    pace: Pace | None = None
 
     @property
     def axes(self) -> range:
@@ -141,7 +145,8 @@ class BlockGridDynamics(AbstractDynamics):
         rate = self.transport(values, speeds) + self._reaction(values, potential)
         assert self.tables is not None
         share = self.tables.share
-        return jnp.stack([self.groups.average(part, share) for part in rate])
+        change = jnp.stack([self.groups.average(part, share) for part in rate])
+        return change if self.pace is None else self.pace.rate * (change - self.pace.loss * state)
 
     def fields(self, state) -> tuple[Float[Array, "..."], list[Float[Array, "..."]]]:
         """G at the Lobatto points [n_1, 4, n_2, 4, …], and V_a at the faces of every axis a, [n_1, 4, …, n_a + 1, …]."""
@@ -174,14 +179,15 @@ class BlockGridDynamics(AbstractDynamics):
         stencil = reconstruction_stencil(_GHOSTS)
         for axis in self.axes:
             place = 1 + 2 * axis  # the axes before have become pairs (cell, point)
-            padded = self._with_ghosts(state, axis, place)
+            padded = self.with_ghosts(state, axis, place)
             cells = self.reduction.cells[axis]
             shifted = [jax.lax.slice_in_dim(padded, s, s + cells, axis=place) for s in range(len(stencil[0]))]
             rows = [sum(float(c) * part for c, part in zip(row, shifted, strict=True)) for row in stencil]
             state = jnp.stack(rows, axis=place + 1)
         return state
 
-    def _with_ghosts(self, state: Float[Array, "..."], axis: int, place: int) -> Float[Array, "..."]:
+    def with_ghosts(self, state: Float[Array, "..."], axis: int, place: int) -> Float[Array, "..."]:
+        """Cell means continued beyond both ends of an angle, whose place among the axes of the array is given."""
         cells = self.reduction.cells[axis]
         lower, upper, flips = self._parity(axis)
         flipped = [place + 1 + i for i, flip in enumerate(flips) if flip]
@@ -191,20 +197,19 @@ class BlockGridDynamics(AbstractDynamics):
         return jnp.concatenate([lower * left, state, upper * right], axis=place)
 
     def limiter_factor(self, state: Float[Array, "..."], values: Float[Array, "..."]) -> Float[Array, "..."]:
-        """How far each polynomial may keep its deviation from the cell mean: 1 where nothing is negative."""
+        """How far each polynomial may keep its deviation from the cell mean u: 1 where nothing is negative.
+
+        With factor φ the lowest value is u + φ(lowest − u) ≥ 0, and what is left when both faces of an axis have given their
+        share s is u − s(2u + φ(faces − 2u)) ≥ 0. Both hold for φ = u / max(u, u − lowest, s(faces − 2u)/(1 − 2s)).
+        """
         if not self.limited:
             return jnp.ones_like(state)
-        points = tuple(2 + 2 * axis for axis in self.axes)
-        lowest = jnp.min(values, axis=points)
-        factor = jnp.where(lowest < 0, state / jnp.where(lowest < 0, state - lowest, 1.0), 1.0)
+        lowest = jnp.min(values, axis=tuple(2 + 2 * axis for axis in self.axes))
+        needed = jnp.maximum(state, state - lowest)
         for axis in self.axes:
-            # What is left of the mean when both faces of an axis have given their share must stay positive as well.
             faces = self._face_average(values, axis, 0) + self._face_average(values, axis, 3)
-            share = OUTFLOW_SHARE * faces
-            excess = share - 2 * OUTFLOW_SHARE * state
-            left_over = (1 - 2 * OUTFLOW_SHARE) * state
-            factor = jnp.minimum(factor, jnp.where(share > state, left_over / jnp.where(share > state, excess, 1.0), 1.0))
-        return jax.lax.stop_gradient(jnp.clip(factor, 0.0, 1.0))  # held constant in differentiation
+            needed = jnp.maximum(needed, OUTFLOW_SHARE / (1 - 2 * OUTFLOW_SHARE) * (faces - 2 * state))
+        return jnp.clip(quotient(state, jnp.maximum(needed, jnp.finfo(state.dtype).tiny)), 0.0, 1.0)
 
     def _face_average(self, values: Float[Array, "..."], axis: int, side: int) -> Float[Array, "..."]:
         return self._mean_over_points(jnp.take(values, side, axis=2 + 2 * axis), skip=axis)
@@ -251,7 +256,10 @@ class BlockGridDynamics(AbstractDynamics):
             lower, upper = (jax.lax.slice_in_dim(face, i, i + face.shape[axis] - 1, axis=axis) for i in (0, 1))
             loss = jnp.maximum(lower, upper) / (OUTFLOW_SHARE * self._spacing(axis))
             rate = rate + (loss if axis == 0 else self._group_rate(groups, loss))
-        return 1 / jnp.maximum(jnp.max(rate), jnp.finfo(state.dtype).tiny)
+        fastest = jnp.max(rate)
+        if self.pace is not None:
+            fastest = self.pace.rate * (fastest + self.pace.loss)
+        return 1 / jnp.maximum(fastest, jnp.finfo(state.dtype).tiny)
 
     def _group_rate(self, groups: Groups, loss):
         assert self.tables is not None
@@ -277,7 +285,38 @@ class BlockGridDynamics(AbstractDynamics):
         axes = tuple(range(1, state.ndim))
         masses = self._volume() * jnp.sum(state, axis=axes)
         outside = jnp.sum(state * self.tables.outside[None], axis=axes)
-        return observables(self.reduction, moments, masses, outside)
+        return self.reduction.observables(moments, masses, outside)
+
+    def admissible(self, state):
+        """Finite, and not negative but for rounding."""
+        return bool(np.all(np.isfinite(state)) & (np.min(state) >= -ROUND_OFF * np.max(state)))
+
+    def event(self):
+        """None: the flow of densities is unique."""
+
+    def atoms(self, state):
+        """The limited polynomials at the Lobatto points."""
+        return atoms_of_cells(self, state)
+
+    def predict(self, state, x):
+        """f(x) from the moments of the cells."""
+        return self.reduction.predict_moments(_moments(self, state), x)
+
+    def network(self, state):
+        """That of the cells."""
+        assert self.tables is not None
+        return self.reduction.network_of_moments(analyse(self.tables.all_moments, state[0] - state[1]))
+
+    def density(self, state, angles):
+        """The limited polynomials of the cells."""
+        return polynomial_values(self, state, angles)
+
+
+@eqx.filter_jit
+def _moments(dynamics: BlockGridDynamics, state: Float[Array, "..."]) -> Float[Array, "..."]:
+    tables = dynamics.prepare().tables
+    assert tables is not None
+    return analyse(tables.all_moments, state[0] - state[1])
 
 
 @functools.lru_cache(maxsize=16)

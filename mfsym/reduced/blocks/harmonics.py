@@ -26,13 +26,14 @@ _HIGHEST = jax.lax.Precision.HIGHEST
 
 
 class NestedTable(eqx.Module):
-    """F[l, j](θ) of one angle for all degrees l, j = 0, stride, 2·stride, … ≤ top, by recurrences in l.
+    """F[l, j](θ) of one angle for all degrees l = 0, stride, 2·stride, … ≤ top, by recurrences in l; for the same degrees
+    j, or for j = 0 alone on the last angle, after which there is nothing.
 
-    `log_first` [J]: logarithm of the factor of sin^jθ in F[j, j]; `slope`, `shift`, `back` [N, J]: coefficients of
+    `log_first` [L]: logarithm of the factor of sin^jθ in F[j, j]; `slope`, `shift`, `back` [N, J]: coefficients of
     F_{n+1} = (slope x + shift) F_n − back F_{n−1}, x = cos θ for a signed coordinate and cos 2θ for a radial block.
     """
 
-    log_first: Float[Array, " J"]
+    log_first: Float[Array, " L"]
     slope: Float[Array, "N J"]
     shift: Float[Array, "N J"]
     back: Float[Array, "N J"]
@@ -41,18 +42,18 @@ class NestedTable(eqx.Module):
 
     def __call__(self, theta: Float[Array, " P"], over: int = 0) -> tuple[Float[Array, "L J P"], Float[Array, "L J P"]]:
         """F and ∂_θF at θ, divided by sin^over θ; where that is infinite, at a pole, it is set to 0."""
-        count = self.slope.shape[1]
-        degree = jnp.arange(count, dtype=theta.dtype)[:, None] * self.stride
+        log_first = self.log_first[: self.slope.shape[1]]
+        degree = jnp.arange(len(log_first), dtype=theta.dtype)[:, None] * self.stride
         sine = jnp.where(jnp.abs(jnp.sin(theta)) < 1e-12, 0.0, jnp.sin(theta))[None]
         safe = jnp.where(sine == 0, 1.0, sine)
         x = jnp.cos(theta if self.signed else 2 * theta)[None]
         x_slope = -jnp.sin(theta)[None] if self.signed else -2 * jnp.sin(2 * theta)[None]
         at_pole = jnp.where(degree == over, 1.0, 0.0)
         power = jnp.where(sine == 0, at_pole, jnp.exp((degree - over) * jnp.log(safe)))
-        first = jnp.exp(self.log_first)[:, None] * power
+        first = jnp.exp(log_first)[:, None] * power
         # d/dθ sin^j = j cos sin^{j−1}: at a pole it is left only for j = 1 (and over = 0).
         lower = jnp.where(sine == 0, jnp.where(degree - 1 == over, 1.0, 0.0), power / safe)
-        first_slope = jnp.exp(self.log_first)[:, None] * degree * jnp.cos(theta)[None] * lower
+        first_slope = jnp.exp(log_first)[:, None] * degree * jnp.cos(theta)[None] * lower
 
         def step(carry, coefficients):
             value, below, slope_value, slope_below = carry
@@ -63,12 +64,13 @@ class NestedTable(eqx.Module):
 
         zero = jnp.zeros_like(first)
         _, (values, slopes) = jax.lax.scan(step, (first, zero, first_slope, zero), (self.slope, self.shift, self.back))
-        return self._by_degree(values, count), self._by_degree(slopes, count)
+        return self._by_degree(values), self._by_degree(slopes)
 
-    def _by_degree(self, table: Float[Array, "N J P"], count: int) -> Float[Array, "L J P"]:
+    def _by_degree(self, table: Float[Array, "N J P"]) -> Float[Array, "L J P"]:
         """From (step n, j) to (degree l, j); zero where l < j or of the wrong parity."""
-        index, valid = _steps(count, self.signed, self.stride)
-        picked = table[index, np.arange(count)[None]]
+        columns = table.shape[1]
+        index, valid = (part[:, :columns] for part in _steps(len(self.log_first), self.signed, self.stride))
+        picked = table[index, np.arange(columns)[None]]
         return jnp.where(valid[..., None], picked, 0.0)
 
     def truncate(self, count: int) -> "NestedTable":
@@ -99,7 +101,7 @@ def _table(blocks: Blocks, axis: int, count: int, log_size: np.ndarray) -> Neste
     jump = 1 if signed or stride == 2 else 2  # how far one step of the recurrence goes in units of the stride
     steps = count if jump == 1 else (count + 1) // 2
     rows = []
-    for j in range(count):
+    for j in range(1 if last else count):
         degree = j * stride
         alpha = degree + rest / 2 - 1
         diagonal, off = jacobi_recurrence(steps + 1, alpha, alpha if signed else own / 2 - 1)
@@ -134,7 +136,7 @@ def reachable_degrees(count: int, stride: int) -> np.ndarray:
 
 def select(blocks: Blocks, axis: int, table: Float[Array, "L J P"]) -> Float[Array, "..."]:
     """The part of a table that products use: reachable degrees of the first angle, j = 0 of the last."""
-    table = table[reachable_degrees(table.shape[1], blocks.stride)] if axis == 0 else table
+    table = table[reachable_degrees(table.shape[0], blocks.stride)] if axis == 0 else table
     return table[:, :1] if axis == blocks.angles - 1 else table
 
 

@@ -2,22 +2,22 @@
 
     u' = ε ∇G(u),   (log c)' = 2 ε G(u),   ∫ f dτ^ε = Σ_i w_i c_i f(u_i)
 
-A label is a point (signed coordinates and norms of the blocks of u), so that no pole needs care.
+at the `pace` of a training that keeps the layers in balance, and with its weight decay. A label is a point (signed
+coordinates and norms of the blocks of u), so that no pole needs care.
 """
 
+from typing import ClassVar
+
 import equinox as eqx
-import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
-from ...integrate import AbstractDynamics
-from ..transport import REACTION
-from .coordinates import tangents, to_angles, to_point
-from .observables import observables
+from ..angular import AbstractAngularDynamics, refuse_density
+from ..base import Atoms
+from ..transport import REACTION, Pace
+from .coordinates import to_angles, to_point
 from .quotient import BlockReduction
-
-_HIGHEST = jax.lax.Precision.HIGHEST
-_BLOCK = 128  # labels whose features are in memory at a time
 
 
 class BlockLabelState(eqx.Module):
@@ -27,10 +27,13 @@ class BlockLabelState(eqx.Module):
     log_weight: Float[Array, "2 N"]
 
 
-class BlockLabelDynamics(AbstractDynamics):
+class BlockLabelDynamics(AbstractAngularDynamics):
     """Labels that move along the potential of their own law."""
 
+    has_density: ClassVar[bool] = False
+    balanced: ClassVar[bool] = True
     reduction: BlockReduction
+    pace: Pace | None = None
 
     def prepare(self):
         """Nothing to tabulate: the features are evaluated where the labels are."""
@@ -46,22 +49,18 @@ class BlockLabelDynamics(AbstractDynamics):
     def velocity(self, t, state):
         """(u', (log weight)')."""
         reduction = self.reduction.resolved()
-        forces = reduction.forces(moments(reduction, state))
-        angles = to_angles(state.point)
-
-        def one(block):
-            values, gradients = reduction.features_and_gradients(block)
-            flat = forces.ravel()
-            growth = jnp.matmul(values.reshape(len(block), -1), flat, precision=_HIGHEST)
-            slopes = jnp.matmul(gradients.reshape(*gradients.shape[:2], -1), flat, precision=_HIGHEST)
-            return growth, jnp.einsum("kn,nkc->nc", slopes, tangents(block), precision=_HIGHEST)
-
-        growth, drift = _in_blocks(one, angles.reshape(-1, angles.shape[-1]))
-        signs = jnp.asarray([1.0, -1.0], growth.dtype)
         # Points stay on their sphere, whose radius rounding and step errors change: the gradient is that at u/‖u‖.
-        return BlockLabelState(
+        points = (state.point / jnp.linalg.norm(state.point, axis=-1, keepdims=True)).reshape(-1, state.point.shape[-1])
+        growth, gradient = reduction.potential(points, reduction.forces(moments(reduction, state)))
+        drift = gradient - growth[:, None] * points  # u·∇Φ = Φ, as Φ is 1-homogeneous
+        signs = jnp.asarray([1.0, -1.0], growth.dtype)
+        change = BlockLabelState(
             signs[:, None, None] * drift.reshape(state.point.shape), REACTION * signs[:, None] * growth.reshape(2, -1)
         )
+        if self.pace is None:
+            return change
+        rate, loss = self.pace.rate, self.pace.loss
+        return BlockLabelState(rate * change.point, rate * (change.log_weight - loss))
 
     def largest_step(self, state):
         """No bound: nothing here can become negative."""
@@ -69,37 +68,33 @@ class BlockLabelDynamics(AbstractDynamics):
 
     def observe(self, t, state):
         """Risk, masses and alignments."""
-        weight = jnp.exp(state.log_weight)
-        share = state.point[..., -1] ** 2 / jnp.sum(state.point**2, axis=-1)
-        return observables(
-            self.reduction, moments(self.reduction, state), jnp.sum(weight, axis=1), jnp.sum(weight * share, axis=1)
-        )
+        return self.reduction.observe_atoms(self.atoms(state))
+
+    def admissible(self, state):
+        """Finite points; a weight may be 0."""
+        return bool(np.all(np.isfinite(state.point)) & np.all(state.log_weight < np.inf))
+
+    def event(self):
+        """None: labels in balance turn and grow for ever."""
+
+    def atoms(self, state):
+        """The labels."""
+        return Atoms(to_angles(state.point), jnp.exp(state.log_weight))
+
+    def predict(self, state, x):
+        """f(x) from the moments of the labels."""
+        return self.reduction.predict_moments(moments(self.reduction, state), x)
+
+    def network(self, state):
+        """That of the labels."""
+        return self.reduction.network_of_moments(moments(self.reduction, state))
+
+    def density(self, state, angles):
+        """Refused."""
+        refuse_density()
 
 
 def moments(reduction: BlockReduction, state: BlockLabelState) -> Float[Array, "..."]:
     """ψ̂ = ∫ψ d(τ⁺ − τ⁻)."""
     weight = jnp.asarray([[1.0], [-1.0]], state.log_weight.dtype) * jnp.exp(state.log_weight)
-    return atom_moments(reduction, to_angles(state.point).reshape(-1, reduction.blocks.angles), weight.ravel())
-
-
-def atom_moments(reduction: BlockReduction, angles: Float[Array, "n k"], weight: Float[Array, " n"]) -> Float[Array, "..."]:
-    """Σ_i weight_i ψ(θ_i)."""
-
-    def add(total, block):
-        angles, weight = block
-        return total + jnp.tensordot(weight, reduction.features(angles), 1, precision=_HIGHEST), None
-
-    blocks, weights = _split(angles), _split(weight)
-    zero = jnp.zeros(reduction.coefficients.shape, angles.dtype)
-    return jax.lax.scan(add, zero, (blocks, weights))[0]
-
-
-def _split(rows: Float[Array, "n ..."]) -> Float[Array, "b s ..."]:
-    padding = -len(rows) % _BLOCK if len(rows) > _BLOCK else 0
-    padded = jnp.pad(rows, [(0, padding)] + [(0, 0)] * (rows.ndim - 1))
-    return padded.reshape(-1, min(len(rows), _BLOCK), *rows.shape[1:])
-
-
-def _in_blocks(function, rows: Float[Array, "n k"]):
-    out = jax.lax.map(jax.checkpoint(function, prevent_cse=False), _split(rows))
-    return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[: len(rows)], out)
+    return reduction.moments(to_angles(state.point).reshape(-1, reduction.blocks.angles), weight.ravel())
