@@ -20,6 +20,7 @@ from jaxtyping import Array, Bool, Float
 from .angular import AbstractAngularDynamics, AbstractAngularReduction, network_of_atoms, refuse_density
 from .base import Atoms
 
+Sizes = Float[Array, "*T 2 R N"] | Float[np.ndarray, "*T 2 R N"]  # of one state, or of a record of them, on any side
 _SIGNS = np.array([1.0, -1.0])[:, None, None]
 
 
@@ -30,12 +31,12 @@ class LabelState(eqx.Module):
     q: Float[Array, "2 R N K"]
 
     @property
-    def p(self) -> Float[Array, "2 R N"]:
+    def p(self) -> Sizes:
         """The first entry of q: ‖b_H‖, or b_1, on one angle."""
         return self.q[..., 0]
 
     @property
-    def r(self) -> Float[Array, "2 R N"]:
+    def r(self) -> Sizes:
         """The last entry of q: ‖b_⊥‖ on one angle."""
         return self.q[..., -1]
 

@@ -237,6 +237,6 @@ def _is_admissible(state: np.ndarray) -> bool:
 
 
 @eqx.filter_jit
-def _closed_record(reduced: OddReduction, ts: Float[Array, " T"]) -> tuple[State, dict[str, Array]]:
+def _closed_record(reduced: OddReduction, ts: Float[Array, " T"]) -> tuple[Float[Array, "T n"], dict[str, Array]]:
     states = jax.vmap(lambda t: closed_state(reduced, t))(ts)
     return states, jax.vmap(reduced.observe)(states)
