@@ -7,11 +7,11 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "tests"))
 
-import combinations as catalogue  # noqa: E402
-from combinations import Combination  # noqa: E402
+import combinations as catalogue
+from combinations import Combination
 
-import mfsym as mf  # noqa: E402
-from mfsym.reduced.build import Equation  # noqa: E402
+import mfsym as mf
+from mfsym.reduced.build import Equation
 
 FILE = HERE / "what_reduces.md"
 SMALL = {Equation.SEVERAL_ANGLES: {"cells": 8, "nodes": 7, "modes": 2}, Equation.MOMENTS: {}, Equation.POINT: {}}
