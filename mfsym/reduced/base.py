@@ -69,6 +69,10 @@ class AbstractReduction(eqx.Module):
         """How far off `floor` may be, which every risk inherits."""
 
     @abc.abstractmethod
+    def displaced(self) -> "tuple[AbstractReduction, ...]":
+        """The same with what was computed of the target off by its error, one direction at a time; none if it is exact."""
+
+    @abc.abstractmethod
     def absent(self, observables: dict[str, Array]) -> tuple[tuple[str, str], ...]:
         """Observables without a meaning here, each with the reason."""
 

@@ -150,8 +150,8 @@ def _error_estimate(
     stepping: Stepping,
     solution: Solution,
 ) -> dict[str, Array]:
-    """|difference| to the same run with half the resolution and all stored modes, and with steps 10 times as exact; the
-    risk inherits what is not known of the floor."""
+    """|difference| to the same run with half the resolution and all stored modes, with steps 10 times as exact, and with
+    the target off by what is not known of it; the risk inherits what is not known of the floor."""
     reduced, ts = form.reduction, reached_times(solution, ts)
     quiet = dataclasses.replace(stepping, control=Control())
     coarser, variants = reduced.coarser(), []
@@ -160,6 +160,7 @@ def _error_estimate(
     if form.chooses_steps(training):  # given steps have no error
         tighter = dataclasses.replace(quiet, rtol=stepping.rtol / 10, atol=stepping.atol / 10)
         variants.append((reduced, tighter))
+    variants += [(moved, quiet) for moved in reduced.displaced()]
     total = differences(solution, solution)
     for variant, steps in variants:
         other = dynamics_of(variant, method, training, steps.atol)

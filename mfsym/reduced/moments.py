@@ -17,9 +17,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ..errors import argument_error, check_choice
+from ..errors import argument_error, check_choice, is_traced
 from ..problem.training import Training
 from .base import AbstractReduction, Scales
+from .linear_part import solve_covariance
 
 METHODS = ("closed", "hyperboloid", "moments")
 _ANGLE = "it lives on an angle, which the moments do not keep"
@@ -28,6 +29,7 @@ _MISSING = {
     "mass_minus": "it needs the start of the problem, |a| = ‖b‖ with a 1-homogeneous unit, and the flow",
     "p0": "the second moments do not stay on a hyperboloid",
 }
+_ROUNDING = 1e3  # an error of X̄ by so many units of the last place moves nothing that time stepping does not
 _HIGHEST = jax.lax.Precision.HIGHEST
 State = Float[Array, " n"] | Float[Array, "n n"]  # a point p of the hyperboloid, or the moments M; n = 1 + d
 
@@ -39,7 +41,8 @@ class OddReduction(AbstractReduction):
     - `cross`: X̄ = E[f*(x) x] [d]; `optimum` w* [d], the best linear predictor, Σ w* = X̄.
     - `floor`: Q* = Q(w*), the risk that no linear function can go below.
     - `odd_slope`: κ of the unit; `outer`, `inner`: E a² and the number v2 with E b bᵀ = v2 I at time 0.
-    - `cross_error`, `floor_error`: standard errors of X̄ (largest entry) and Q*; 0 where a formula gives them.
+    - `cross_error`, `floor_error`: bounds (99 %) of the errors of X̄ along any unit vector and of Q*; 0 where a formula
+      gives them.
     - `balanced`: whether |a| = ‖b‖ for every neuron, so that the moments are masses.
     """
 
@@ -175,8 +178,25 @@ class OddReduction(AbstractReduction):
         return self
 
     def floor_uncertainty(self) -> Float[Array, ""]:
-        """The standard error of Q*."""
+        """The error of Q*."""
         return self.floor_error
+
+    def displaced(self) -> "tuple[OddReduction, ...]":
+        """X̄ off along itself, which moves masses and gap, and off in every entry, which moves w; nothing if X̄ is exact."""
+        size = jnp.linalg.norm(self.cross)
+        if not is_traced(size) and bool(self.cross_error <= _ROUNDING * jnp.finfo(self.dtype).eps * size):
+            return ()
+        along = self.cross / jnp.where(size > 0, size, 1)
+        signs = np.random.default_rng(0).choice([-1.0, 1.0], self.dim)
+        return self._displaced(along), self._displaced(jnp.asarray(signs, self.dtype))
+
+    def _displaced(self, direction: Float[Array, " d"]) -> "OddReduction":
+        """The same with X̄ off by its error in a direction: w* and Q* follow it, ½E f*² stays."""
+        change = self.cross_error * direction
+        step = solve_covariance(self.covariance, change)
+        floor = self.floor - jnp.sum((self.optimum + step / 2) * change)
+        moved = (self.cross + change, self.optimum + step, floor)
+        return eqx.tree_at(lambda r: (r.cross, r.optimum, r.floor), self, moved)
 
     def absent(self, observables: dict[str, Array]) -> tuple[tuple[str, str], ...]:
         """What belongs to an angle, and what this run has not."""

@@ -19,8 +19,9 @@ from ..problem.rotated import unrotated
 from ..problem.start import AbstractBalancedStart, GaussianStart, SphereStart, UnbalancedStart
 from ..problem.targets import FunctionTarget, LinearTarget, SingleIndex, SubspaceNorm
 from ..problem.units import AbstractHomogeneousUnit, AbstractOddSlope, Identity
-from .linear_part import linear_part
+from .linear_part import LinearPart, linear_part
 from .moments import OddReduction
+from .second_moment import check_found, check_values
 
 _PROBES = 64  # inputs at which a declared parity is tried
 _TOLERANCE = 1e-3  # float32 evaluations of a declared odd function pass, other functions do not
@@ -50,8 +51,12 @@ def check_odd(problem: Problem) -> None:
 
 
 def build_odd(problem: Problem, dtype: Any) -> OddReduction:
-    """The moment equation of a problem that `check_odd` lets through."""
-    return cast_floats(_reduction(_with_covariance(problem), _is_balanced(problem)), dtype)
+    """The moment equation of a problem that `check_odd` lets through; raises ArgumentError if E f*² is not finite."""
+    problem = _with_covariance(problem)
+    part = linear_part(problem.target, problem.inputs)
+    if not is_traced(part.floor):
+        check_found(problem, part.energy, 2 * part.floor_error)
+    return cast_floats(_reduction(problem, part, _is_balanced(problem)), dtype)
 
 
 def _with_covariance(problem: Problem) -> Problem:
@@ -106,6 +111,7 @@ def _check_odd(problem: Problem) -> None:
     here, there = problem.values(x), problem.values(-x)
     if is_traced(here):
         return
+    check_values(x, here)
     here, there = np.asarray(here, float), np.asarray(there, float)
     defect, size = np.max(np.abs(here + there)), np.max(np.abs(here))
     if not defect <= _TOLERANCE * size:
@@ -146,10 +152,9 @@ def _start_moments(problem: Problem) -> tuple[Float[Array, ""], Float[Array, ""]
 
 
 @eqx.filter_jit
-def _reduction(problem: Any, balanced: bool) -> OddReduction:
+def _reduction(problem: Any, part: LinearPart, balanced: bool) -> OddReduction:
     dtype = jnp.result_type(float)
     outer, inner = _start_moments(problem)
-    part = linear_part(problem.target, problem.inputs)
     kappa = problem.unit.odd_slope
     covariance, cross, optimum, floor, cross_error, floor_error = cast_floats(part, dtype)
     return OddReduction(

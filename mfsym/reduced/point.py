@@ -85,6 +85,10 @@ class PointReduction(AbstractReduction):
         """None."""
         return 0.0
 
+    def displaced(self) -> tuple[()]:
+        """None: the coefficients of the target are integrals."""
+        return ()
+
     def absent(self, observables: dict[str, Array]) -> tuple[tuple[str, str], ...]:
         """Nothing."""
         return ()

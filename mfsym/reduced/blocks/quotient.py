@@ -194,6 +194,10 @@ class BlockReduction(AbstractAngularReduction):
         """None: the floor is an integral."""
         return 0.0
 
+    def displaced(self) -> tuple[()]:
+        """None: the coefficients of the target are integrals."""
+        return ()
+
     def absent(self, observables: dict[str, Array]) -> tuple[tuple[str, str], ...]:
         """Distances."""
         return (("distance_plus", POSITIONS), ("distance_minus", POSITIONS))
