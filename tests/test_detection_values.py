@@ -2,8 +2,8 @@
 
 import itertools
 
-import jump_targets as jumps
 import jax.numpy as jnp
+import jump_targets as jumps
 import numpy as np
 import pytest
 from scipy.special import ndtri

@@ -20,15 +20,19 @@ from .subspace import Subspace, find_subspace
 def detect(fn: Callable[..., Any] | AbstractTarget, inputs: AbstractInputs) -> DetectionReport:
     """Find the structure of a function f* of inputs with a rotation-invariant law, by evaluating it on fixed points.
 
-    Looks for the subspace H that f* depends on (singular values of gradients; slopes over wide neighbourhoods where f*
-    is noisy or has no derivative), for the parity, for rotations of H or of blocks of it that leave f* as it is, for
-    sign flips and swaps of coordinates of H, and for sums of block norms. Nothing is believed that was not measured:
-    each claim f*(Tx) = s f*(x) has its defect E(f*(Tx) − s f*(x))²/2Var f* on quasi-random points, its sampling error,
-    and a threshold, which is the machine epsilon for a function without noise and 1.5 times what noise gives for one with
-    noise: an asymmetry smaller than that is not seen.
+    Looks for the subspace H that f* depends on (singular values of gradients, and the normals of surfaces where it jumps;
+    slopes over wide neighbourhoods where f* is noisy), for the parity, for rotations of H or of blocks of it that leave f*
+    as it is, for sign flips and swaps of coordinates of H, and for sums of block norms. Nothing is believed that was not
+    measured on values: f*(x) is compared with f* at a point with the same x_H and all else drawn again, and with
+    s f*(Tx) for every symmetry that is claimed. Each claim has its defect E(f*(Tx) − s f*(x))²/2Var f* on independent draws
+    of the law that did not serve to find it, the standard error, and a threshold: the machine epsilon for a function without
+    noise, 1.5 times what noise gives for one with noise. What no draw met is not seen: `rarest` is the share of the inputs
+    on which a violation would have been, in 95 of 100 cases (2 of 10⁴ without noise, up to d = 256).
 
-    Arguments: `fn` a function of one input [d] that returns a scalar, or a target; `inputs` a Gaussian or a Sphere.
-    Returns a DetectionReport, which prints as a sentence, with `target`, a stated target to go on with.
+    Arguments: `fn` a function of one input [d] that returns a scalar (integers are taken as numbers), or a target; `inputs`
+    a Gaussian or a Sphere.
+    Returns a DetectionReport, which prints as a sentence, with `target`, a stated target to go on with. Where no subspace
+    passes its test, the report says that it cannot tell, and states none.
     Raises ArgumentError for another law or a function that is not finite, and NoReductionError under a trace.
     (Derived; gradient outer products after Samarov 1993, Constantine 2015.)
     """

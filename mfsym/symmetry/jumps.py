@@ -104,7 +104,7 @@ def _normals(sampled: Sampled, points: np.ndarray, directions: np.ndarray, low: 
         before, after = np.where(over, before, middle), np.where(over, middle, after)
     t = ((before + after) / 2).reshape(count, 2, dim)
     normals = (t[:, 1] - t[:, 0]) / (2 * step)
-    # An edge has no normal. Beside it opposite moves do not have opposite t, or t = −δ does not undo a move along u: n·u = 1.
+    # An edge has no normal: beside it opposite moves do not have opposite t, or t = −δ does not undo one along u, n·u = 1.
     length = np.linalg.norm(normals, axis=1)
     straight = np.all(np.abs(t[:, 0] + t[:, 1]) < _BENT * step * length[:, None], axis=1)
     undone = np.abs(np.sum(normals * directions, axis=1) - 1) < sampled.eps ** (1 / 3) * length

@@ -66,9 +66,6 @@ def _turned(angles: np.ndarray, frame: np.ndarray) -> np.ndarray:
     """A frame [k, k] turned by one angle in each plane of two axes, [k (k−1)/2]."""
     turn = np.eye(len(frame))
     for angle, (i, j) in zip(angles, itertools.combinations(range(len(frame)), 2), strict=True):
-        rows = turn[[i, j]]
-        turn[i], turn[j] = (
-            np.cos(angle) * rows[0] - np.sin(angle) * rows[1],
-            np.sin(angle) * rows[0] + np.cos(angle) * rows[1],
-        )
+        cosine, sine = np.cos(angle), np.sin(angle)
+        turn[[i, j]] = np.array([[cosine, -sine], [sine, cosine]]) @ turn[[i, j]]
     return turn @ frame

@@ -16,7 +16,8 @@ class DetectionReport(eqx.Module):
     """The structure of f* that `mf.detect` found. It prints as a sentence; `target` states it, to go on with.
 
     - `dim` d, `basis` [k, d]: orthonormal coordinates of H; the blocks below fill them in order.
-    - `singular_values` [d] of the gradients, their `threshold`, and the `gap` of the last one inside to the next.
+    - `singular_values` [d] of the gradients and of the normals of jumps, their `threshold`, and the `gap` of the last one
+      inside to the next.
     - `parity`: "even", "odd" or None. `radial`: whether f* is a function of ‖x_H‖.
     - `blocks`: dimensions of the parts of H that f* sees by their norms (`block_radial`), or of the parts that it can be
       rotated in and single coordinates; `weights`: β_i where f* = Σ β_i ‖x_{block i}‖, otherwise None.
