@@ -1,4 +1,4 @@
-"""Write docs/what_reduces.md: what the library answers for the catalogue of tests/combinations.py. `python docs/tables.py`."""
+"""`python docs/tables.py` writes docs/what_reduces.md: what the library answers for the catalogue of tests/combinations.py."""
 
 import sys
 from collections.abc import Iterator
@@ -86,13 +86,13 @@ def text() -> str:
         "",
         *targets_and_inputs(),
         "",
-        "Units and starts that some target and law of each equation take; a two-layer linear network (`Identity`) that starts on the",
-        "sphere has an equation for every target and law:",
+        "Units and starts that some target and law of each equation take; a two-layer linear network (`Identity`) that",
+        "starts on the sphere has an equation for every target and law:",
         "",
         *units_and_starts(),
         "",
-        "Trainings that each `method` of `solve_reduced` takes (rates of the layers that differ, weight decay, steps of gradient",
-        "descent, momentum):",
+        "Trainings that each `method` of `solve_reduced` takes (rates of the layers that differ, weight decay, steps of",
+        "gradient descent, momentum):",
         "",
         *methods_and_trainings(),
         "",

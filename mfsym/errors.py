@@ -81,8 +81,9 @@ _LARGEST = 2**31 - 1  # indices and counters are 32-bit integers where double pr
 def check_integer(argument: str, value: Any, minimum: int, remedy: str = "Pass a plain integer.") -> int:
     """A static integer of at least `minimum`, and less than 2³¹."""
     is_integer = isinstance(value, numbers.Integral) and not isinstance(value, (bool, np.bool_))
-    if np.ndim(value) == 0 and hasattr(value, "dtype") and not is_integer:
-        got = Words(f"an array of dtype {value.dtype} that holds {describe(value)}")
+    dtype = getattr(value, "dtype", None)
+    if dtype is not None and not is_integer and getattr(value, "shape", None) == ():
+        got = Words(f"an array of dtype {dtype} that holds {describe(value)}")
         raise argument_error(argument, f"a plain integer of at least {minimum}", got, f"Pass int(...) of it. {remedy}")
     if not is_integer or int(value) < minimum:
         raise argument_error(argument, f"an integer of at least {minimum}", value, remedy)

@@ -66,7 +66,8 @@ def _draw_balanced(key: PRNGKeyArray, form: Any, state: Any, half: int) -> tuple
     """a and the sides of b of balanced neurons, `half` of each sign."""
     atoms = form.atoms(state)
     draw = _draw_angle if form.reduction.angles == 1 else _draw_row
-    angles = jnp.stack([draw(k, *law, half) for k, *law in zip(jax.random.split(key), *atoms, strict=True)])
+    laws = zip(jax.random.split(key), *atoms, strict=True)
+    angles = jnp.stack([draw(k, angles, weights, half) for k, angles, weights in laws])
     radius = jnp.sqrt(2 * jnp.sum(atoms.weights, axis=1))[:, None]
     a = radius * jnp.asarray([[1.0], [-1.0]], radius.dtype) * jnp.ones_like(angles[..., 0])
     points = radius[..., None] * to_point(angles)
@@ -78,7 +79,8 @@ def _draw_labels(key: PRNGKeyArray, form: Any, state: LabelState, half: int) -> 
     weights = label_weights(form.reduction).reshape(2, -1)
     size = jnp.sqrt(2 * jnp.sum(weights, axis=1))[:, None, None]
     rows = jnp.concatenate([state.a[..., None], state.q], axis=-1).reshape(*weights.shape, -1)
-    drawn = jnp.stack([_draw_row(k, *law, half) for k, *law in zip(jax.random.split(key), rows, weights, strict=True)])
+    laws = zip(jax.random.split(key), rows, weights, strict=True)
+    drawn = jnp.stack([_draw_row(k, row, weight, half) for k, row, weight in laws])
     drawn = (size * drawn).reshape(-1, rows.shape[-1])
     return drawn[:, 0], drawn[:, 1:]
 

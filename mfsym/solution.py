@@ -38,7 +38,7 @@ def with_masks(function: Callable[_Given, _Found]) -> Callable[_Given, _Found]:
 
     @functools.wraps(function)
     def masked(*args: _Given.args, **kwargs: _Given.kwargs) -> _Found:
-        if not jax.config.jax_debug_nans:
+        if not jax.config.jax_debug_nans:  # pyright: ignore[reportAttributeAccessIssue]
             return function(*args, **kwargs)
         with jax.debug_nans(False):
             return function(*args, **kwargs)
