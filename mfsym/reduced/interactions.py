@@ -16,6 +16,7 @@ BATCH = 1024  # points in one call: every call has the same shape
 _GRADIENTS = 32
 _MOST_UNSEEN = {DEGREE: 2**14, 3: 2**18}  # monomials of a degree that are tried where nobody can look (d ≤ 15, d ≤ 114)
 _MOST_SEEN = {DEGREE: 2**19, 3: 2**18}  # where f was seen to be a polynomial: d ≤ 33
+_FEW = 2**12  # monomials that are not worth a search for fewer
 _MOST_SETS = 2**15
 _RAY = np.array([-1.6, -1.0, -0.5, 0.5, 1.0, 1.6])  # fix a polynomial of degree 5 on a ray ...
 _CHECKS = np.array([-1.3, 0.2, 0.8])  # ... which these test
@@ -47,13 +48,11 @@ def look(values: Values, gradients: Values, dim: int, tolerance: float) -> Seen:
     degree = _degree_on_rays(values, basis, tolerance)
     if degree is None:
         return Seen(dense_monomials(rank, 1)._replace(basis=basis), basis, False)
-    for tried in (DEGREE, 3):
-        if degree <= tried and count_dense(rank, tried) <= _MOST_SEEN[tried]:
-            return Seen(dense_monomials(rank, tried)._replace(basis=basis), basis, True)
-    sets = _interactions(values, basis, tolerance)
-    if sets is None:
-        return Seen(dense_monomials(rank, 1)._replace(basis=basis), basis, True)
-    return Seen(monomials_of(sets, (DEGREE,) * len(sets), basis), basis, True)
+    size = count_dense(rank, degree)
+    sets = None if size <= _FEW else _interactions(values, basis, tolerance)
+    if sets is not None:
+        return Seen(monomials_of(sets, (degree,) * len(sets), basis), basis, True)
+    return Seen(dense_monomials(rank, degree if size <= _MOST_SEEN[degree] else 1)._replace(basis=basis), basis, True)
 
 
 def _points(count: int, dim: int, seed: int) -> np.ndarray:
