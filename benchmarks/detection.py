@@ -1,4 +1,4 @@
-"""How often detection is right: random targets of every kind, and generic networks that have no symmetry.
+"""How often detection is right: random targets of every kind, targets with jumps, and generic networks without symmetry.
 
     python benchmarks/detection.py --draws 100
 
@@ -17,6 +17,7 @@ os.environ.setdefault("JAX_ENABLE_X64", "1")
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
 import detection_targets as targets
+import jump_targets as jumps
 from measuring import markdown, time_text
 
 import mfsym as mf
@@ -32,6 +33,21 @@ def study(kinds, evaluations, seeds) -> dict:
             row = rows.setdefault((kind.__name__, evaluation), {"draws": 0, "right": 0, "slowest_s": 0.0, "wrong": []})
             record(row, lambda drawn=drawn: targets.mistakes(mf.detect(drawn.fn, drawn.inputs), drawn), seed)
     return rows
+
+
+def jumping_targets(kinds, evaluations, seeds) -> dict:
+    """Along random directions ("plain") or axes; Gaussian in d = 8 and on a sphere in d = 30 in turns."""
+    rows: dict = {}
+    for seed in seeds:
+        for kind, evaluation in itertools.product(kinds, [each for each in evaluations if each in ("plain", "axes")]):
+            placed = jumps.place(kind, seed, evaluation == "plain", (8, 30)[seed % 2], bool(seed % 2))
+            row = rows.setdefault((kind.name, evaluation), {"draws": 0, "right": 0, "slowest_s": 0.0, "wrong": []})
+            record(row, lambda placed=placed: jump_mistakes(mf.detect(placed.fn, placed.inputs), placed), seed)
+    return rows
+
+
+def jump_mistakes(found, placed) -> list[str]:
+    return jumps.mistakes(found, placed) + ([] if found.verified else ["cannot tell"])
 
 
 def record(row, detection, seed) -> None:
@@ -52,10 +68,12 @@ def generic_networks(seeds) -> dict:
     return {("generic network", "plain"): row}
 
 
-def measure(draws: int = 3, first_seed: int = 2000, kinds=targets.KINDS, evaluations=EVALUATIONS) -> dict:
-    """Every kind and evaluation, and the generic networks."""
+def measure(
+    draws: int = 3, first_seed: int = 2000, kinds=targets.KINDS, evaluations=EVALUATIONS, jumping=jumps.TABLE
+) -> dict:
+    """Every kind and evaluation, the targets with jumps, and the generic networks."""
     seeds = range(first_seed, first_seed + draws)
-    rows = study(kinds, evaluations, seeds) | generic_networks(seeds)
+    rows = study(kinds, evaluations, seeds) | jumping_targets(jumping, evaluations, seeds) | generic_networks(seeds)
     listed = [{"kind": kind, "evaluation": evaluation, **row} for (kind, evaluation), row in rows.items()]
     return {"rows": listed, "draws": draws, "first_seed": first_seed}
 
@@ -78,7 +96,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--draws", type=int, default=100)
     parser.add_argument("--first-seed", type=int, default=2000)
-    parser.add_argument("--kinds", default="", help="comma-separated, default all")
+    parser.add_argument("--kinds", default="", help="comma-separated, default all; `jumping` for the targets with jumps")
     parser.add_argument("--evaluations", default=",".join(EVALUATIONS))
     parser.add_argument("--json", type=Path, default=None)
     options = parser.parse_args()
@@ -86,11 +104,13 @@ def main() -> None:
     kinds = [kind for kind in targets.KINDS if kind.__name__ in wanted]
     seeds = range(options.first_seed, options.first_seed + options.draws)
     rows = study(kinds, options.evaluations.split(","), seeds)
+    if not options.kinds or "jumping" in wanted:
+        rows |= jumping_targets(jumps.TABLE, options.evaluations.split(","), seeds)
     if "plain" in options.evaluations and not options.kinds:
         rows |= generic_networks(seeds)
     for (kind, evaluation), row in rows.items():
         share = f"{row['right']:4d}/{row['draws']:<4d}"
-        print(f"{kind:>20} {evaluation:>9} {share} slowest {row['slowest_s']:5.1f} s of CPU", row["wrong"][:6])
+        print(f"{kind:>32} {evaluation:>9} {share} slowest {row['slowest_s']:5.1f} s of CPU", row["wrong"][:6])
     if options.json:
         options.json.write_text(json.dumps([{"kind": k, "evaluation": e, **row} for (k, e), row in rows.items()], indent=1))
 

@@ -273,6 +273,9 @@ def test_detection_has_a_table(monkeypatch):
     monkeypatch.setattr(mf, "detect", lambda fn, inputs: None)  # what it finds has tests of its own
     monkeypatch.setattr(detection.targets, "mistakes", lambda found, drawn: ["parity"])
     monkeypatch.setattr(detection.targets, "false_symmetries", lambda found: [])
-    found = detection.measure(2, kinds=detection.targets.KINDS[:1], evaluations=("plain",))
-    assert [(row["draws"], row["right"]) for row in found["rows"]] == [(2, 0), (2, 2)]
+    monkeypatch.setattr(detection, "jump_mistakes", lambda found, placed: ["cannot tell"])
+    found = detection.measure(
+        2, kinds=detection.targets.KINDS[:1], evaluations=("plain",), jumping=detection.jumps.TABLE[:1]
+    )
+    assert [(row["draws"], row["right"]) for row in found["rows"]] == [(2, 0), (2, 0), (2, 2)]
     assert "| 2000, 2001 " in detection.table(found)
