@@ -1,4 +1,4 @@
-"""`python docs/tables.py` writes docs/what_reduces.md: what the library answers for the catalogue of tests/combinations.py."""
+"""`python docs/tables.py` writes docs/what_reduces.md: the library's answers for the catalogue of tests/combinations.py."""
 
 import sys
 from collections.abc import Iterator
@@ -86,8 +86,8 @@ def text() -> str:
         "",
         *targets_and_inputs(),
         "",
-        "Units and starts that some target and law of each equation take; a two-layer linear network (`Identity`) that",
-        "starts on the sphere has an equation for every target and law:",
+        "Units and starts that some target and law of each equation take; a two-layer linear network (`Identity`)",
+        "that starts on the sphere has an equation for every target and law:",
         "",
         *units_and_starts(),
         "",
