@@ -16,9 +16,7 @@ import scipy.special
 
 import mfsym as mf
 from mfsym.reduced.build import Equation, equation_of
-from mfsym.reduced.choose import dynamics_of, step_of_moments
-from mfsym.reduced.moments import OddReduction
-from mfsym.reduced.point import PointReduction
+from mfsym.reduced.choose import dynamics_of
 
 DIM = 4
 ROTATION = np.linalg.qr(np.random.default_rng(4).standard_normal((DIM, DIM)))[0]
@@ -285,21 +283,7 @@ def choices(reduced: Any) -> list[tuple[str, str]]:
 
 def _check_choice(reduced: Any, method: str, training: mf.Training | None) -> None:
     """Raise ArgumentError where `solve_reduced` would, before anything is compiled."""
-    closed = isinstance(reduced, OddReduction | PointReduction) and method == "closed"
-    if closed and training is None:
-        mf.solve_reduced(reduced, jnp.arange(2.0), method="closed" if isinstance(reduced, OddReduction) else None)
-    elif isinstance(reduced, OddReduction):
-        step_of_moments(training or mf.Training(), 0.05 * np.arange(3.0), method)
-        if method not in ("hyperboloid", "moments"):
-            raise mf.ArgumentError(method)
-    elif isinstance(reduced, PointReduction):
-        if not closed:
-            raise mf.ArgumentError(method)
-        mf.solve_reduced(reduced, jnp.arange(2.0), training=training)
-    elif method in ("closed", "hyperboloid", "moments"):
-        mf.solve_reduced(reduced, jnp.arange(2.0), method=method)
-    else:
-        dynamics_of(reduced, method, training, 1e-10)
+    dynamics_of(reduced, reduced.choose_method(method, training, None), training, 1e-10)
 
 
 class Means(NamedTuple):
