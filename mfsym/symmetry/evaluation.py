@@ -150,7 +150,7 @@ class Sampled:
         """E(f*(Tx) − s f*(x))², from its gaps [N], over twice the variance (s = 1) or E f*² (s = −1).
 
         The standard error is that of a ratio: squares and scale come from the same draws. `allowance` is the part that the
-        error of an estimated subspace may have in the defect of a noisy function.
+        error of an estimated subspace may have in the defect.
         """
         whole = self.whole(sign)
         squares = gaps**2 / (whole or 1.0)
@@ -165,4 +165,4 @@ class Sampled:
 
     def threshold(self, whole: float, allowance: float) -> float:
         """The largest defect that counts as none: rounding, or half as much again as noise gives, 2·noise/whole."""
-        return _NOISE_MARGIN * (2 * self.noise / whole + allowance) if self.noisy else self.eps
+        return _NOISE_MARGIN * (2 * self.noise / whole + allowance) if self.noisy else self.eps + allowance

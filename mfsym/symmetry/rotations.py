@@ -28,7 +28,7 @@ def whole_rotation(sampled: Sampled, basis: np.ndarray, allowance: float) -> Evi
     return _turn(sampled, basis, "f* is a function of the norm of x_H", allowance)
 
 
-def _turn(sampled: Sampled, block: np.ndarray, claim: str, allowance: float = 0.0) -> Evidence:
+def _turn(sampled: Sampled, block: np.ndarray, claim: str, allowance: float) -> Evidence:
     x = sampled.draws
     inside = x @ block.T
     if len(block) == 1:
@@ -40,12 +40,12 @@ def _turn(sampled: Sampled, block: np.ndarray, claim: str, allowance: float = 0.
     return sampled.compare(claim, x + (turned - inside) @ block, allowance=allowance)
 
 
-def seen_by_norm(sampled: Sampled, block: np.ndarray, allowance: float = 0.0) -> Evidence:
+def seen_by_norm(sampled: Sampled, block: np.ndarray, allowance: float) -> Evidence:
     """Evidence that rotations inside one block [n, d] of H leave f* as it is."""
     return _turn(sampled, block, f"f* sees {len(block)} directions of H by their norm only", allowance)
 
 
-def find_blocks(sampled: Sampled, basis: np.ndarray, derivative: Derivative) -> Blocks:
+def find_blocks(sampled: Sampled, basis: np.ndarray, derivative: Derivative, allowance: float) -> Blocks:
     """The finest blocks of H whose rotations leave f* as it is; none where f* is noisy or H is large."""
     count = len(basis)
     nothing = Blocks((), basis, ())
@@ -61,7 +61,7 @@ def find_blocks(sampled: Sampled, basis: np.ndarray, derivative: Derivative) -> 
     if sum(len(part) * (len(part) - 1) // 2 for part in parts) != len(generators):
         return nothing  # rotations that tie blocks together: not a product of O(d_i)
     blocks = [part @ basis for part in parts]
-    evidence = [seen_by_norm(sampled, block) for block in blocks]
+    evidence = [seen_by_norm(sampled, block, allowance) for block in blocks]
     held = [each.holds for each in evidence]  # jumps that were not met may forbid some of the rotations
     rest = [block for block, holds in zip(blocks, held, strict=True) if not holds]
     rotated = [block for block, holds in zip(blocks, held, strict=True) if holds]
