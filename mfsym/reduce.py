@@ -35,9 +35,9 @@ def reduce(
     `solve_reduced` can hold; so it is with a start that is not balanced.
 
     A `FunctionTarget` without a declared parity is first looked at by `mf.detect`, which evaluates it on fixed points and
-    goes on with the structure that it finds; run `mf.detect` yourself to see the evidence. Under jit, grad and vmap this
-    is not possible: state the structure, or reduce with `report.target`. `Rotated(target, rotation)` states it in rotated
-    coordinates.
+    goes on with the structure that it finds, where that passes its tests on values; run `mf.detect` yourself to see the
+    evidence and its power. Under jit, grad and vmap this is not possible: state the structure, or reduce with
+    `report.target`. `Rotated(target, rotation)` states it in rotated coordinates.
 
     Arguments:
       cells: cells of the grid (default 200 on [0, π/2], 400 on [0, π]); with several angles one number or one per angle.
