@@ -130,7 +130,7 @@ def fine_rule(inputs):
 @pytest.mark.slow
 def test_errors_of_finite_steps_and_of_the_moments():
     """The errors of X̄ and Q* reach every form of the equation, not only the closed solution."""
-    known = PROMISES["a window, d = 1"]()
+    known = PROMISES["‖x‖ x_1, d = 6"]()
     found = compare(known, method="hyperboloid")
     assert all(found.covered().values())
     reduced, training = reduce(known.problem()), mf.Training(step=0.1)
