@@ -9,6 +9,7 @@ import pytest
 from odd_promises import PROMISES, Known
 
 import mfsym as mf
+from mfsym.reduced.moments import OddReduction
 
 TIMES = jnp.array([0.0, 0.7, 3.0])
 ROUNDING = 1e-11  # of numpy's own numbers, relative to ½E f*²
@@ -33,13 +34,20 @@ class Comparison:
         return None if stated <= self.rounding else float(stated / max(true, self.rounding))
 
 
+def reduce(problem: mf.Problem, dtype=None) -> OddReduction:
+    reduced = mf.reduce(problem, dtype=dtype)
+    assert isinstance(reduced, OddReduction)
+    return reduced
+
+
 def compare(known: Known, method: str | None = None) -> Comparison:
     """Runs of a problem as the library reduces it and with the known X̄ and Q*; everything that carries an error."""
-    reduced = mf.reduce(known.problem())
+    reduced = reduce(known.problem())
     right = (jnp.asarray(known.cross), jnp.asarray(known.optimum), jnp.asarray(known.floor))
     truth = eqx.tree_at(lambda r: (r.cross, r.optimum, r.floor), reduced, right)
     run = mf.solve_reduced(reduced, TIMES, method=method, error=True, derivative="forward")
     best = mf.solve_reduced(truth, TIMES, method=method, derivative="forward")
+    assert run.error is not None
     true = {name: np.abs(np.asarray(run.observables[name] - best.observables[name])) for name in run.error}
     stated = {name: np.asarray(error) for name, error in run.error.items()}
     true |= {"cross": np.abs(np.asarray(reduced.cross) - known.cross), "floor": np.abs(reduced.floor - known.floor)[None]}
@@ -96,7 +104,7 @@ def test_promises_in_single_precision(law, function, host):
     y = host(x.T)
     energy, cross = weights @ y**2, weights @ (y[:, None] * x)
     floor = (energy - cross @ cross / float(inputs.second_moment / 3)) / 2
-    reduced = mf.reduce(mf.Problem(inputs, mf.FunctionTarget(function, parity="odd")), dtype=jnp.float32)
+    reduced = reduce(mf.Problem(inputs, mf.FunctionTarget(function, parity="odd")), jnp.float32)
     assert reduced.dtype == jnp.float32
     off = abs(float(reduced.floor) - floor), np.abs(np.asarray(reduced.cross) - cross).max()
     print(f"floor {off[0]:.1e} ({reduced.floor_error:.1e}), X̄ {off[1]:.1e} ({reduced.cross_error:.1e})")
@@ -122,14 +130,15 @@ def fine_rule(inputs):
 @pytest.mark.slow
 def test_errors_of_finite_steps_and_of_the_moments():
     """The errors of X̄ and Q* reach every form of the equation, not only the closed solution."""
-    known = PROMISES["a window, d = 1"]()
+    known = PROMISES["‖x‖ x_1, d = 6"]()
     found = compare(known, method="hyperboloid")
     assert all(found.covered().values())
-    reduced, training = mf.reduce(known.problem()), mf.Training(step=0.1)
+    reduced, training = reduce(known.problem()), mf.Training(step=0.1)
     right = (jnp.asarray(known.cross), jnp.asarray(known.optimum), jnp.asarray(known.floor))
     truth = eqx.tree_at(lambda r: (r.cross, r.optimum, r.floor), reduced, right)
     ts = 0.1 * jnp.arange(0.0, 31.0, 10.0)
     run, best = (mf.solve_reduced(r, ts, training=training, error=r is reduced) for r in (reduced, truth))
+    assert run.error is not None
     for name, error in run.error.items():
         assert np.all(np.abs(run.observables[name] - best.observables[name]) <= error + 1e-14), name
     assert float(jnp.max(run.error["w"])) > 0 and float(jnp.max(run.error["gap"])) > 0

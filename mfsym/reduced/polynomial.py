@@ -137,7 +137,8 @@ def monomials_of(sets: list[np.ndarray], degrees: tuple[int, ...], basis: np.nda
     """
     tables = _line_tables()
     keys = [_key(chosen, basis.shape[0]) for chosen in sets]
-    starts, axes, powers = {(): 0}, [np.zeros((1, DEGREE), np.int32)], [np.zeros((1, DEGREE), np.int32)]
+    starts: dict[tuple[int, ...], int] = {(): 0}
+    axes, powers = ([np.zeros((1, DEGREE), np.int32)] for _ in range(2))
     count = 1
     for chosen, degree in zip(sets, degrees, strict=True):
         size = chosen.shape[1]
@@ -163,8 +164,16 @@ def monomials_of(sets: list[np.ndarray], degrees: tuple[int, ...], basis: np.nda
             multiple.append((start + np.arange(len(chosen))).astype(np.int32))
             kind.append(np.full(len(chosen), len(weights), np.int32))
             weights.append(np.prod([tables[:, a, b] for a, b in zip(pattern, part, strict=True)], axis=0))
-    columns = (np.concatenate(z) for z in (axes, powers, multiple, divisor, kind))
-    return Monomials(*columns, np.stack(weights), starts[(1,)] + np.arange(len(sets[0])), basis)
+    return Monomials(
+        axes=np.concatenate(axes),
+        powers=np.concatenate(powers),
+        multiple=np.concatenate(multiple),
+        divisor=np.concatenate(divisor),
+        kind=np.concatenate(kind),
+        weights=np.stack(weights),
+        linear=starts[(1,)] + np.arange(len(sets[0])),
+        basis=basis,
+    )
 
 
 def _key(chosen: np.ndarray, rank: int) -> np.ndarray:
