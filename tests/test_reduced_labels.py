@@ -39,7 +39,11 @@ def points(reduced, count=6):
     ],
     ids=["radial", "signed"],
 )
-@pytest.mark.parametrize("start", [mf.SphereStart(0.7, 0.4), mf.GaussianStart(0.5, 2.0)], ids=["balanced", "Gaussian"])
+@pytest.mark.parametrize(
+    "start",
+    [mf.SphereStart(0.7, 0.4), pytest.param(mf.GaussianStart(0.5, 2.0), marks=pytest.mark.slow)],
+    ids=["balanced", "Gaussian"],
+)
 def test_one_block_is_the_line(line, block, start):
     systems = [
         LabelDynamics(reduction(target, start=start), jnp.array([2.0, 0.5]), jnp.asarray(0.3), jnp.zeros(2)).prepare()
@@ -59,7 +63,10 @@ def test_one_block_is_the_line(line, block, start):
 
 @pytest.mark.parametrize(
     "reduced",
-    [functools.partial(reduction, COORDINATES, nodes=7), functools.partial(reduction, COORDINATES, STRETCHED, nodes=7)],
+    [
+        pytest.param(functools.partial(reduction, COORDINATES, nodes=7), marks=pytest.mark.slow),
+        functools.partial(reduction, COORDINATES, STRETCHED, nodes=7),
+    ],
     ids=["isotropic", "stretched"],
 )
 def test_the_gradient_of_the_potential(reduced):
@@ -74,6 +81,7 @@ def test_the_gradient_of_the_potential(reduced):
         np.testing.assert_allclose((value(where + step) - value(where - step)) / 2e-5, gradient[:, axis], atol=1e-7)
 
 
+@pytest.mark.slow
 def test_the_potential_of_stretched_inputs_is_a_mean_over_inputs():
     # Without neurons Φ(q) = E[f*(x) σ(b·x)].
     reduced = reduction(COORDINATES, STRETCHED, nodes=7, modes=12).all_modes()
@@ -99,6 +107,7 @@ def test_densities_and_atoms_of_the_start():
     np.testing.assert_allclose(jnp.sum(system.atoms(state).weights, axis=1), 0.5, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_the_limiter_of_several_angles_is_differentiated():
     """Densities that fall to nothing within a cell, where polynomials are pulled to their means."""
     system = BlockGridDynamics(reduction(nodes=7)).prepare()
@@ -152,10 +161,11 @@ CASES = {
     "unbalanced start, unequal rates, decay": Case(mf.UnbalancedStart(0.5, 2.0), UNEQUAL),
     "stretched inputs": Case(mf.SphereStart(), None, STRETCHED, mf.BlockNorms((1, 2))),
 }
+MARKS = (pytest.mark.slow, pytest.mark.study)  # one member is kept for every change
+EACH = [pytest.param(name, marks=mark) for name, mark in zip(CASES, MARKS, strict=True)]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", EACH)
 def test_two_angles_against_clouds(name):
     case = CASES[name]
     risks = []
@@ -168,12 +178,11 @@ def test_two_angles_against_clouds(name):
     print(f"{name}: reduced {np.asarray(case.exact.risk)}, clouds {mean} ± {error}")
     bias = 4 * np.asarray(case.exact.risk)[0] / 768  # E f_m² − E f² is of order 1/m
     assert np.all(np.abs(case.exact.risk - mean) < 5 * error + bias)
-    assert float(case.exact.risk[0]) == pytest.approx({"stretched inputs": 3.245}.get(name, float(mean[0])), rel=1e-2)
+    assert float(case.exact.risk[0]) == pytest.approx({"stretched inputs": 3.25}.get(name, float(mean[0])), rel=1e-2)
     assert np.all(np.abs(case.exact.risk - mean)[1:] < 0.1 * np.asarray(case.exact.risk)[1:])
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", EACH)
 def test_clouds_drawn_from_labels(name):
     case = CASES[name]
     cloud = mf.sample_cloud(case.exact, TIMES[-1], width=4000, key=jax.random.key(1))

@@ -121,6 +121,7 @@ class MomentSteps(AbstractMomentForm):
 
     def run(self, state, ts, stepping, training):
         """`descend_moments` at equally spaced times."""
+        assert training is not None and training.step is not None
         steps, rate, every = _steps_between(ts, training.step)
         control = stepping.control
         given = {"stop": control.stop, "checkpoint": control.checkpoint, "progress": control.progress}
