@@ -28,14 +28,11 @@ from .errors import (
 )
 from .extrapolation import Comparison, compare
 from .lift import project
-from .neurons import Particles
 from .particles.flow import solve_particles
 from .particles.initial import initial_cloud
 from .particles.risk import risk_of
-from .problem.block_inputs import GaussianBlocks
 from .problem.problem import Problem
 from .problem.start import GaussianStart
-from .problem.units import AbstractHomogeneousUnit
 from .reduce import reduce
 from .reduced.base import AbstractReduction
 from .reduced.flow import solve_reduced

@@ -14,9 +14,9 @@ from mfsym.particles.descent import descend
 from mfsym.particles.flow import solve_particles
 from mfsym.particles.predictor import predict_cloud
 from mfsym.particles.risk import risk_of
-from mfsym.risks.field import homogeneous_field
 from mfsym.problem.losses import AbstractLoss
 from mfsym.problem.units import AbstractUnit
+from mfsym.risks.field import homogeneous_field
 
 KEY = jax.random.key(0)
 

@@ -81,7 +81,7 @@ def reached_times(solution: Solution, ts: Any) -> Any:
 
 
 def differences(solution: Solution, other: Solution, but: Collection[str] = ()) -> dict[str, Array]:
-    """|differences| of each observable [T] of a run at the first n of the same times, `but` some; NaN where not both are known."""
+    """|differences| at the first n of the same times of each observable [T] `but` some; NaN where not both are known."""
 
     def of(values: Array, others: Array) -> Array:
         found = jnp.full_like(values, jnp.nan)

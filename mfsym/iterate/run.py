@@ -1,5 +1,6 @@
 """A whole run in steps: the jit boundary."""
 
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -15,7 +16,7 @@ from .rule import AbstractRule
 from .scan import scan_in_parts, while_in_parts
 from .segments import iterate_in_segments
 from .times import StepTimes
-from .walk import Outcome, Walk, one_step, outcome, record, record_at, start_of_walk
+from .walk import Outcome, Run
 
 
 def iterate(
@@ -33,18 +34,15 @@ def iterate(
     `max_steps` bounds their number; without it there is no bound, or 65536 where the times are traced. With checkpoints
     or a limit of wall time the loop is cut into segments, with the same result to round-off.
     """
-    dtype = jnp.result_type(*jax.tree.leaves(state))
-    rule, control, times = cast_floats((rule, control, times), dtype)
-    if times.times is not None:
-        check_increasing(times.times)
-    control.observers.check(rule, times.counts[0], state)
-    control.check_concrete((rule, state, control, times))
+    run = cast_floats(Run(rule, times, bool(save_states), control), jnp.result_type(*jax.tree.leaves(state)))
+    if run.times.times is not None:
+        check_increasing(run.times.times)
+    control.observers.check(run.rule, run.times.counts[0], state)
+    control.check_concrete((run, state))
     if times.gap is None and max_steps is None:
         max_steps = MAX_STEPS
-    if control.in_segments:
-        end = iterate_in_segments(rule, state, times, save_states, control, max_steps)
-    else:
-        end = _run(rule, state, times, save_states, control, _binding(times, max_steps))
+    most = _binding(times, max_steps)
+    end = iterate_in_segments(run, state, max_steps) if control.in_segments else _run(run, state, most)
     observables, states = end.records
     stats = {"steps": end.walk.index, "rejected": jnp.zeros_like(end.walk.index)}
     if control.stop is not None:
@@ -60,56 +58,53 @@ def _binding(times: StepTimes, max_steps: int | None) -> int | None:
 
 
 @eqx.filter_jit
-def _run(rule, state, times: StepTimes, save_states: bool, control: Control, most: int | None) -> Outcome:
-    rule, stop, shown, total = rule.prepare(), control.levels, control.progress, times.ends[-1]
+def _run(run: Run, state: PyTree, most: int | None) -> Outcome:
+    run, shown = run.prepare(), run.control.progress
 
     def step(carry):
         walk, bar = carry
-        walk = one_step(rule, walk, stop)
-        return walk, step_meter(shown, bar, walk.index / total) if shown else bar
+        walk = run.step(walk)
+        return walk, step_meter(shown, bar, walk.index / run.times.ends[-1]) if shown else bar
 
-    follow = _even if times.even and most is None else _uneven
-    start = start_of_walk(rule, state), open_meter(shown)
-    walk, bar, records = follow(rule, step, start, times, save_states, control, most)
+    start = run.start(state), open_meter(shown)
+    if run.times.even and most is None:
+        (walk, bar), records = _even(run, step, start)
+    else:
+        (walk, bar), records = _uneven(run, step, start, most)
     close_meter(shown, bar)
-    return outcome(rule, walk, records, times, stop, most)
+    return run.outcome(walk, records, most)
 
 
-def _even(rule, step, start, times: StepTimes, save_states: bool, control: Control, most) -> tuple[Walk, Any, PyTree]:
-    """Records after every `gap` steps."""
+def _even(run: Run, step: Callable, start: Any) -> tuple[Any, PyTree]:
+    """The end and the records after every `gap` steps."""
+    times, plain = run.times, run.control.progress
     assert times.gap is not None
 
     def row(carry):
-        return record(rule, carry[0].index, carry[0].state, save_states, control)
+        return run.record(carry[0].index, carry[0].state)
 
     def stretch(carry, _):
-        return scan_in_parts(lambda carry, _: (step(carry), None), carry, times.gap, control.progress)[0], row(carry)
+        return scan_in_parts(lambda carry, _: (step(carry), None), carry, times.gap, plain)[0], row(carry)
 
-    carry, records = scan_in_parts(stretch, start, len(times.numbers) - 1, control.progress)
-    records = jax.tree.map(lambda early, last: jnp.concatenate([early, last[None]]), records, row(carry))
-    return *carry, records
+    carry, records = scan_in_parts(stretch, start, len(times.numbers) - 1, plain)
+    return carry, jax.tree.map(lambda early, last: jnp.concatenate([early, last[None]]), records, row(carry))
 
 
-def _uneven(rule, step, start, times: StepTimes, save_states: bool, control: Control, most) -> tuple[Walk, Any, PyTree]:
-    """Records at any numbers of steps: between two of them a loop of which a bound is known."""
+def _uneven(run: Run, step: Callable, start: Any, most: int | None) -> tuple[Any, PyTree]:
+    """The end and the records after any numbers of steps: between two of them a loop of which a bound is known."""
+    times, plain = run.times, run.control.progress
     targets = times.numbers if most is None else jnp.minimum(times.numbers, most)
     bound = most if times.gap is None else times.gap
     assert bound is not None
 
     def stretch(carry, _):
         moving, made, row, _ = carry  # `made` counts for all lanes of a batch, also for those that have ended
-        moving, made = while_in_parts(
-            lambda carry: carry[1] < targets[row],
-            lambda carry: (step(carry[0]), carry[1] + 1),
-            (moving, made),
-            bound,
-            control.progress,
-        )
+        live = lambda carry: carry[1] < targets[row]  # noqa: E731
+        moving, made = while_in_parts(live, lambda carry: (step(carry[0]), carry[1] + 1), (moving, made), bound, plain)
         room = True if most is None else times.numbers[row] < most
-        there, found = record_at(rule, moving[0], times, row, save_states, control, room)
-        return (moving, made, row + 1, there if times.fractions is not None else None), found
+        there, found = run.record_at(moving[0], row, room)
+        return (moving, made, row + 1, None if times.fractions is None else there), found
 
-    zero, there = jnp.asarray(0), start[0] if times.fractions is not None else None
-    carry, records = scan_in_parts(stretch, (start, zero, zero, there), len(times.numbers), control.progress)
-    (walk, bar), _, _, there = carry
-    return walk if there is None else there, bar, records
+    zero, there = jnp.asarray(0), None if times.fractions is None else start[0]
+    (moving, _, _, there), records = scan_in_parts(stretch, (start, zero, zero, there), len(times.numbers), plain)
+    return (moving if there is None else (there, moving[1])), records

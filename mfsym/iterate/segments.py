@@ -5,10 +5,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int, PyTree
 
-from ..control import Control, fill_unreached, run_segments
+from ..control import fill_unreached, run_segments
 from ..integrate import strong
-from .times import StepTimes
-from .walk import Outcome, Walk, one_step, outcome, record, record_at, start_of_walk
+from .walk import Outcome, Run, Walk
 
 
 class Place(eqx.Module):
@@ -25,54 +24,47 @@ class Place(eqx.Module):
         return self.walk.index
 
 
-def iterate_in_segments(
-    rule, state: PyTree, times: StepTimes, save_states: bool, control: Control, max_steps: int | None
-) -> Outcome:
+def iterate_in_segments(run: Run, state: PyTree, max_steps: int | None) -> Outcome:
     """What `iterate` needs of a run."""
-    bare = control.bare()
-    # A later call may allow more steps; everything else that compiled code sees is fixed.
-    mark = ("iterate", rule, state, times, save_states, bare)
-    prepared, start = _begin(rule, state, times, save_states, bare)
+    control, run = run.control, Run(run.rule, run.times, run.save_states, run.control.bare())
+    mark = ("iterate", run, state)  # a later call may allow more steps; everything else is fixed
+    prepared, start = _begin(run, state)
     start = eqx.tree_at(lambda place: place.walk.state, start, state)  # on the devices where the caller put it
 
     def advance(place: Place, most: int) -> Place:
-        return _advance(prepared, place, times, save_states, bare, jnp.asarray(most))
+        return _advance(prepared, place, jnp.asarray(most))
 
-    total = int(times.ends[-1])
+    total = int(run.times.ends[-1])
     place, reason = run_segments(control, mark, start, advance, lambda p: p.steps / total, max_steps)
-    end = _finish(prepared, place, times, bare)
+    end = _finish(prepared, place)
     return end if reason is None else eqx.tree_at(lambda end: end.status, end, reason)
 
 
 @eqx.filter_jit
-def _begin(rule, state, times: StepTimes, save_states: bool, control: Control):
-    rule = rule.prepare()
-    walk, count = start_of_walk(rule, state), len(times.numbers)
-    row = record(rule, times.counts[0], state, save_states, control)
+def _begin(run: Run, state: PyTree) -> tuple[Run, Place]:
+    run = run.prepare()
+    walk, count = run.start(state), len(run.times.numbers)
+    row = run.record(run.times.counts[0], state)
     records = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (count, *leaf.shape)), row)
     records = fill_unreached(jnp.arange(count) < 1, records)
-    return rule, strong(Place(walk, records, jnp.asarray(1), jnp.asarray(True)))
+    return run, strong(Place(walk, records, jnp.asarray(1), jnp.asarray(True)))
 
 
 @eqx.filter_jit
-def _advance(rule, place: Place, times: StepTimes, save_states: bool, control: Control, most) -> Place:
+def _advance(run: Run, place: Place, most: Int[Array, ""]) -> Place:
     """At most `most` steps further."""
-    until, count, stop = place.walk.index + most, len(times.numbers), control.levels
+    times, until, count = run.times, place.walk.index + most, len(run.times.numbers)
 
     def to_next_record(place: Place) -> Place:
-        goal = times.numbers[place.row]
-        walk = jax.lax.while_loop(
-            lambda walk: (walk.index < jnp.minimum(goal, until)) & ~walk.ended,
-            lambda walk: one_step(rule, walk, stop),
-            place.walk,
-        )
-        last = place.row == count - 1
-        room = (walk.index < until) | ~last if times.fractions is not None else True
+        goal, last = times.numbers[place.row], place.row == count - 1
+        unfinished = lambda walk: (walk.index < jnp.minimum(goal, until)) & ~walk.ended  # noqa: E731
+        walk = jax.lax.while_loop(unfinished, lambda walk: run.step(walk), place.walk)
+        room = True if times.fractions is None else (walk.index < until) | ~last  # the last record takes a step more
         due = (walk.index == goal) & ~walk.ended & room
         return jax.lax.cond(due, recorded, lambda place: place, Place(walk, place.records, place.row, place.running))
 
     def recorded(place: Place) -> Place:
-        there, row = record_at(rule, place.walk, times, place.row, save_states, control, True)
+        there, row = run.record_at(place.walk, place.row, True)
         records = jax.tree.map(lambda leaf, new: leaf.at[place.row].set(new), place.records, row)
         last = place.row == count - 1  # the run ends there, be it between two steps
         walk = jax.tree.map(lambda here, end: jnp.where(last, end, here), place.walk, there)
@@ -86,7 +78,6 @@ def _advance(rule, place: Place, times: StepTimes, save_states: bool, control: C
 
 
 @eqx.filter_jit
-def _finish(rule, place: Place, times: StepTimes, control: Control) -> Outcome:
-    """The end of a run; one that was cut short is judged too, and goes on from its place."""
-    end = outcome(rule, place.walk, place.records, times, control.levels, None)
-    return eqx.tree_at(lambda end: end.records, end, fill_unreached(times.ends <= end.walk.index, end.records))
+def _finish(run: Run, place: Place) -> Outcome:
+    """The end of a run, or of what was done of one that was cut short."""
+    return run.outcome(place.walk, place.records, None)

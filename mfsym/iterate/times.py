@@ -61,7 +61,7 @@ def times_of_whole_steps(ts: Any, step: Any) -> StepTimes:
     """
     counts, rounding = _counts(ts, step)
     if is_traced(counts):
-        return StepTimes(jnp.round(counts).astype(int), None, jnp.asarray(ts))
+        return StepTimes(jnp.round(counts).astype(int), None, jnp.asarray(ts, float))
     whole = np.rint(counts)
     distance = np.abs(counts - whole)
     wrong = (distance > 1e-4 + rounding * whole) | np.append(False, np.diff(whole) <= 0)
@@ -84,21 +84,22 @@ def times_between_steps(ts: Any, step: Any) -> StepTimes:
     fractions = counts - numbers
     if xp is np:
         return _known(numbers, fractions, ts)
-    return StepTimes(numbers.astype(int), fractions, jnp.asarray(ts))
+    return StepTimes(numbers.astype(int), fractions, jnp.asarray(ts, float))
 
 
 def _counts(ts: Any, step: Any) -> tuple[Any, float]:
     """ts/step [T], on the host if both are known, and its relative rounding error."""
-    rounding = _ROUNDING * max(float(jnp.finfo(kind).eps) for kind in (_kind(ts), _kind(step)))
     if is_traced(ts) or is_traced(step):
-        ts = jnp.asarray(ts)
-        return ts / jnp.asarray(step).astype(ts.dtype), rounding
-    return np.asarray(ts, float) / float(step), rounding
+        counts = jnp.asarray(ts, float) / jnp.asarray(step, float)
+    else:
+        counts = np.asarray(ts, float) / float(step)
+    return counts, _ROUNDING * max(_rounding(ts), _rounding(step), _rounding(counts))
 
 
-def _kind(value: Any) -> Any:
-    kind = value.dtype if hasattr(value, "dtype") else np.dtype(float)
-    return kind if jnp.issubdtype(kind, jnp.floating) else np.dtype(float)
+def _rounding(value: Any) -> float:
+    """The unit of rounding of an array; plain numbers and integers are in double precision."""
+    kind = getattr(value, "dtype", np.dtype(float))
+    return float(jnp.finfo(kind if jnp.issubdtype(kind, jnp.floating) else np.dtype(float)).eps)
 
 
 def _known(numbers: np.ndarray, fractions: np.ndarray | None, ts: Any) -> StepTimes:

@@ -19,7 +19,6 @@ from ..errors import (
     check_integer,
     check_times,
     is_traced,
-    positive_number,
 )
 from ..integrate import AbstractDynamics, Stepping, cast_floats, integrate, require_complete
 from ..iterate import Descent, iterate, times_between_steps, times_of_whole_steps

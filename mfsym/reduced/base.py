@@ -16,7 +16,6 @@ from ..iterate import StepTimes
 from ..problem.training import Training
 from ..solution import Solution
 
-
 Times = Float[Array, " T"] | StepTimes  # flow times, or where a training has steps those times counted in them
 
 
