@@ -44,7 +44,7 @@ class Stepping(eqx.Module):
         """The most steps of a run whose steps nobody can count before."""
         return MAX_STEPS if self.max_steps is None else self.max_steps
 
-    def with_defaults(self, method: str, rtol: float, atol: float) -> "Stepping":
+    def with_defaults(self, method: str, rtol: float, atol: Float[Array, ""] | float) -> "Stepping":
         """The same with a method, and with these tolerances where the caller gave none."""
         rtol, atol = (usual if own is None else own for own, usual in ((self.rtol, rtol), (self.atol, atol)))
         return dataclasses.replace(self, method=method, rtol=rtol, atol=atol)
