@@ -28,16 +28,11 @@ from .errors import (
 )
 from .extrapolation import Comparison, compare
 from .lift import project
-from .neurons import Particles
 from .particles.flow import solve_particles
 from .particles.initial import initial_cloud
-from .particles.risk.block_risk import isotropic_inputs, relative_scales, stretched
-from .particles.risk.kernel import pair_energy
-from .particles.risk.targets import mean_square
-from .problem.block_inputs import GaussianBlocks
+from .particles.risk import risk_of
 from .problem.problem import Problem
 from .problem.start import GaussianStart
-from .problem.units import AbstractHomogeneousUnit
 from .reduce import reduce
 from .reduced.base import AbstractReduction
 from .reduced.flow import solve_reduced
@@ -226,21 +221,11 @@ def _projected(problem, reduced, states):
     """θ and signed weights [S, T, width], and E f_m² [S, T], of stacked clouds."""
     shape = states.a.shape[:2]
     flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), states)
-    energy = jax.lax.map(lambda cloud: predictor_energy(problem, cloud), flat).reshape(shape)
+    energy = jax.lax.map(risk_of(problem).energy, flat).reshape(shape)
     if reduced.angles == 0:
         return jnp.zeros((*shape, 0)), jnp.zeros((*shape, 0)), energy
     theta, weight = jax.vmap(lambda cloud: project(cloud, reduced))(flat)
     return theta.reshape(*shape, *theta.shape[1:]), weight.reshape(*shape, -1), energy
-
-
-def predictor_energy(problem: Problem, cloud: Particles) -> Float[Array, ""]:
-    """E f_m(x)² of a cloud with a 1-homogeneous unit, by the arc-cosine kernel."""
-    unit = check_instance("problem.unit", problem.unit, AbstractHomogeneousUnit, "Use ReLU, LeakyReLU or Identity.")
-    odd, even = (slope.astype(cloud.dtype) ** 2 for slope in (unit.odd_slope, unit.even_slope))
-    inputs = problem.inputs
-    if isinstance(inputs, GaussianBlocks):
-        inputs, cloud = isotropic_inputs(inputs), stretched(cloud, relative_scales(inputs))
-    return mean_square(inputs, cloud.dtype) * pair_energy(cloud, cloud, odd, even)
 
 
 def judge(reference: Solution, runs: Runs) -> Judgement:

@@ -49,7 +49,7 @@ def with_masks(function: Callable[_Given, _Found]) -> Callable[_Given, _Found]:
 _AS_ASKED = ("risk_reached", "steady", "out_of_time")
 
 
-_ORDER = ("risk", "mass_plus", "mass_minus", "alignment_plus", "alignment_minus", "distance_plus", "distance_minus")
+USUAL_NAMES = ("risk", "mass_plus", "mass_minus", "alignment_plus", "alignment_minus", "distance_plus", "distance_minus")
 
 
 class Solution(eqx.Module):
@@ -92,7 +92,7 @@ class Solution(eqx.Module):
 
     def names(self) -> list[str]:
         """The observables in reading order: the usual ones first."""
-        usual = [name for name in _ORDER if name in self.observables]
+        usual = [name for name in USUAL_NAMES if name in self.observables]
         return usual + sorted(set(self.observables) - set(usual))
 
     @property

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 import mfsym as mf
-from mfsym.crosscheck import predictor_energy
 from mfsym.distances import wasserstein_squared
 from mfsym.extrapolation import compare
 from mfsym.reduced import transport
@@ -144,13 +143,13 @@ def test_wasserstein_distance_of_atoms():
     np.testing.assert_allclose(point, np.mean((x - 0.3) ** 2), rtol=1e-12)
 
 
-def test_predictor_energy_against_sampling():
+def test_energy_of_the_predictor_against_sampling():
     problem = PROBLEMS["radial"]()
     cloud = mf.sphere_cloud(problem, width=32, key=jax.random.key(3))
     x = problem.inputs.sample(jax.random.key(4), 200_000)
     squares = np.asarray(mf.predict(cloud, x) ** 2)
     error = squares.std() / np.sqrt(len(squares))
-    assert abs(float(predictor_energy(problem, cloud)) - squares.mean()) < 4 * error
+    assert abs(float(mf.risk_of(problem).energy(cloud)) - squares.mean()) < 4 * error
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 import mfsym as mf
 from mfsym.control import Control
 from mfsym.integrate import SSPRK104, AbstractDynamics, Stepping, cast_floats, integrate, require_complete
+from mfsym.integrate.methods import METHODS
 
 
 class Decay(AbstractDynamics):
@@ -70,15 +71,22 @@ def test_adaptive_methods(method):
     assert bool(run.succeeded) and bool(jnp.all(run.valid))
 
 
-@pytest.mark.parametrize(("method", "order"), [("ssprk104", 4), ("euler", 1), ("dopri8", 8)])
+def by_equal_steps(method, velocity, state, until, count):
+    """The state after `count` steps of one length of the methods that the library hands to diffrax."""
+    term = diffrax.ODETerm(lambda t, y, args: velocity(y))
+    constant = diffrax.ConstantStepSize()
+    out = diffrax.diffeqsolve(term, METHODS[method](), 0.0, until, until / count, state, stepsize_controller=constant)
+    return jax.tree.map(lambda leaf: leaf[-1], out.ys)
+
+
+@pytest.mark.parametrize(("method", "order"), [("ssprk104", 4), ("dopri8", 8)])
 def test_order_with_fixed_steps(method, order):
     counts = np.array([2, 4, 8] if method == "dopri8" else [20, 40, 80])
     dynamics, state = decay()
-    ts = jnp.array([0.0, 2.0])
     errors = []
     for count in counts:
-        run = integrate(dynamics, state, ts, stepping(method, step=2.0 / count))
-        errors.append(abs(float(run.final["z"]) - 1 / 3))
+        final = by_equal_steps(method, lambda y: dynamics.velocity(0.0, y), state, 2.0, count)
+        errors.append(abs(float(final["z"]) - 1 / 3))
     slope = -np.polyfit(np.log(counts), np.log(errors), 1)[0]
     print(f"{method}: errors {errors}, order {slope:.2f}")
     assert slope == pytest.approx(order, abs=0.25 if order < 8 else 1.5)
@@ -127,11 +135,8 @@ def test_two_registers_are_the_published_tableau():
 
 def test_positivity_of_stages():
     """y' = −y stays non-negative with steps of six times the Euler bound, and not with 6.5 times."""
-    dynamics, state = decay()
-    one, state = jnp.array([0.0, 1.0]), {"y": state["y"], "z": jnp.zeros(())}
     lowest = [
-        float(integrate(eqx.tree_at(lambda d: d.rate, dynamics, rate), state, one, stepping(step=1.0)).final["y"][0])
-        for rate in jnp.array([4.0, 5.0, 6.0])
+        float(by_equal_steps("ssprk104", lambda y, rate=rate: -rate * y, jnp.ones(()), 1.0, 1)) for rate in (4.0, 5.0, 6.0)
     ]
     assert min(lowest) >= -1e-16
 
@@ -180,8 +185,6 @@ def test_statuses():
     explosion = integrate(Explosion(), jnp.ones(()), jnp.array([0.0, 0.5, 1.5]), stepping())
     np.testing.assert_array_equal(explosion.valid, [True, True, False])
     assert not bool(explosion.succeeded) and "Last valid time: 0.5" in explosion.sentence()
-    lost = integrate(dynamics, {"y": jnp.array([jnp.nan, 1.0]), "z": jnp.ones(())}, TS, stepping(step=0.1))
-    assert "not finite" in lost.sentence() and not bool(jnp.any(lost.valid))
 
 
 def test_states_are_optional():
@@ -222,7 +225,6 @@ def test_cast_leaves_nothing_weakly_typed():
         ({"method": "rk4"}, "Argument `method` must be one of 'ssprk104'"),
         ({"rtol": -1e-3}, "Argument `rtol` must be a positive number, but is -0.001"),
         ({"atol": "x"}, "Argument `atol`"),
-        ({"step": 0.0}, "Argument `step` must be a positive number"),
         ({"derivative": "both"}, "Argument `derivative` must be one of 'reverse', 'forward', but is 'both'"),
         ({"max_steps": 0}, "Argument `max_steps` must be an integer of at least 1, but is 0"),
     ],

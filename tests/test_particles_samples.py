@@ -9,14 +9,14 @@ from jax.flatten_util import ravel_pytree
 from particle_problems import random_cloud
 
 import mfsym as mf
-from mfsym.particles.blocks import StepBlocks, block_limits, map_blocks, rows_per_block, split_rows, step_blocks, sum_blocks
+from mfsym.chunks import StepBlocks, block_limits, map_blocks, rows_per_block, split_rows, step_blocks, sum_blocks
 from mfsym.particles.descent import descend
 from mfsym.particles.flow import solve_particles
 from mfsym.particles.predictor import predict_cloud
 from mfsym.particles.risk import risk_of
-from mfsym.particles.risk.field import homogeneous_field
 from mfsym.problem.losses import AbstractLoss
 from mfsym.problem.units import AbstractUnit
+from mfsym.risks.field import homogeneous_field
 
 KEY = jax.random.key(0)
 

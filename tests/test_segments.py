@@ -31,21 +31,16 @@ def same_numbers(first, second, tolerance=0.0):
     assert bool(first.status == second.status)
 
 
-@pytest.mark.parametrize(
-    "options",
-    [{"method": "tsit5"}, {"method": "euler", "step": 0.07}],  # steps that land on the record, and steps that do not
-    ids=["landing", "fixed"],
-)
-def test_segments_change_nothing(options, tmp_path, monkeypatch):
+def test_segments_change_nothing(tmp_path, monkeypatch):
     calls, traces = [], []
     advance, loop = segments_module._advance, segments_module.solve_loop
     monkeypatch.setattr(segments_module, "_advance", lambda *arguments: calls.append(1) or advance(*arguments))
     monkeypatch.setattr(segments_module, "solve_loop", lambda *a, **k: traces.append(1) or loop(*a, **k))
     checkpoints = mf.Checkpoints(tmp_path, every=0)
-    plain, run = relax(**options), relax(Control(checkpoint=checkpoints), **options)
+    plain, run = relax(), relax(Control(checkpoint=checkpoints))
     same_numbers(plain, run, 1e-13)
     assert len(calls) > 10 and len(traces) == 1  # many segments of at most a few steps, compiled once
-    again = relax(Control(checkpoint=checkpoints), **options)
+    again = relax(Control(checkpoint=checkpoints))
     same_numbers(run, again)
     assert len(list(tmp_path.iterdir())) == 2
 

@@ -10,7 +10,7 @@ from test_integrate import TS, decay, stepping
 import mfsym as mf
 from mfsym.control import Control
 from mfsym.integrate import AbstractDynamics, integrate, require_complete
-from mfsym.iterate import AbstractRule, iterate
+from mfsym.iterate import AbstractRule, iterate, times_of_every
 from mfsym.solution import Status
 
 
@@ -145,7 +145,7 @@ class Halving(AbstractRule):
 
 def halve(stop, steps=12, record_every=4, rule=None, **host):
     rule = Halving(jnp.asarray(0.5)) if rule is None else rule
-    return iterate(rule, jnp.asarray([3.0]), steps, record_every, True, Control(stop, **host))
+    return iterate(rule, jnp.asarray([3.0]), times_of_every(steps, record_every), True, Control(stop, **host))
 
 
 @pytest.mark.parametrize(

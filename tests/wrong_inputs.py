@@ -157,6 +157,9 @@ STATES = ["x", 3, later(lambda: jnp.ones((2, 9))), later(lambda: -jnp.ones((2, 8
 STOP = [1e-3, "risk", later(lambda: mf.Stop)]
 CHECKPOINT = ["folder", 3, later(lambda: mf.Checkpoints)]
 CONTROL = {"progress": FLAG, "stop": STOP, "checkpoint": CHECKPOINT}
+OBSERVE = [3, [jnp.sum], {3: jnp.sum}, {"no name": jnp.sum}, {"new": 3}, {"risk": jnp.sum}, {"final": jnp.sum},
+           *({"new": f} for f in (lambda state: "word", lambda state: (state, state), lambda state: state.missing))]  # fmt: skip
+RISK = [3, "risk", mf.SquareLoss, later(lambda: mf.SquareLoss())]
 
 NO_MASS = given(0.0, "mass_plus", mass_plus=0)
 
@@ -356,6 +359,7 @@ TABLE = {
             "atol": [v for v in POSITIVE if v is not None],
             "initial": [*STATES, given(np.ones((2, 8)), method="characteristics")],
             "error": [*FLAG, given(True, initial=np.ones((2, 8)))],
+            "observe": OBSERVE,
             **_SOLVE,
         },
     ),
@@ -366,7 +370,7 @@ TABLE = {
             name: [given(value, reduced=kind) for kind in (odd, point) for value in values]
             for name, values in {
                 "ts": TIMES, "rtol": [-1.0], "atol": ["0"], "max_steps": [0], "derivative": ["both"], "throw": FLAG,
-                **CONTROL, "error": FLAG, "initial": [np.ones(2)], "dtype": DTYPE, "method": ["euler"],
+                **CONTROL, "observe": OBSERVE, "error": FLAG, "initial": [np.ones(2)], "dtype": DTYPE, "method": ["euler"],
             }.items()
         },
     ),
@@ -426,6 +430,7 @@ TABLE = {
             "rtol": [v for v in POSITIVE if v is not None],
             "atol": [v for v in POSITIVE if v is not None],
             "stop": STOP,
+            "observe": OBSERVE,
             "throw": FLAG,
         },
     ),
@@ -499,6 +504,8 @@ TABLE = {
             "atol": [v for v in POSITIVE if v is not None],
             "save_states": FLAG,
             "block_size": OPTIONAL,
+            "risk": RISK,
+            "observe": OBSERVE,
             **_SOLVE,
         },
     ),
@@ -517,6 +524,8 @@ TABLE = {
             "throw": FLAG,
             "save_states": FLAG,
             "block_size": OPTIONAL,
+            "risk": RISK,
+            "observe": OBSERVE,
             **CONTROL,
             "dtype": DTYPE,
         },

@@ -1,6 +1,7 @@
 """What accompanies a run: where it stops, the checkpoints it writes, its progress bar."""
 
 from .control import Control as Control
+from .observers import Observers as Observers
 from .segments import Bar as Bar
 from .segments import run_segments as run_segments
 from .stop import Stop as Stop

@@ -8,29 +8,32 @@ import jax
 
 from ..errors import argument_error, check_flags, check_instance, is_traced
 from ..storage.checkpoints import Checkpoints
+from .observers import Observers
 from .stop import Stop
 
 _TRACED = "left out under jit, vmap and grad"
 
 
 class Control(eqx.Module):
-    """Where a run stops, the checkpoints it writes, its progress bar, and when the call began.
+    """Where a run stops, the checkpoints it writes, its progress bar, what else is seen of it, and when the call began.
 
-    The levels of `stop` are arrays; all the rest belongs to the host and never enters compiled code.
+    The levels of `stop` are arrays, and `observers` act inside of compiled code; all the rest belongs to the host.
     """
 
     stop: Stop | None
     checkpoint: Checkpoints | None = eqx.field(static=True)
     progress: bool = eqx.field(static=True)
+    observers: Observers
     started: float | None = eqx.field(static=True)  # only where wall time counts, so that equal calls compile once
 
-    def __init__(self, stop: Any = None, checkpoint: Any = None, progress: Any = False):
+    def __init__(self, stop: Any = None, checkpoint: Any = None, progress: Any = False, observe: Any = None):
         check_flags(progress=progress)
         if stop is not None:
             check_instance("stop", stop, Stop, "Pass for example mf.Stop(risk=1e-3).")
         if checkpoint is not None:
             check_instance("checkpoint", checkpoint, Checkpoints, 'Pass for example mf.Checkpoints("folder").')
         self.stop, self.checkpoint, self.progress = stop, checkpoint, bool(progress)
+        self.observers = observe if isinstance(observe, Observers) else Observers(observe)
         self.started = time.monotonic() if stop is not None and stop.seconds is not None else None
 
     @property
@@ -45,7 +48,7 @@ class Control(eqx.Module):
 
     def bare(self) -> "Control":
         """The part that compiled code needs."""
-        return Control(self.levels)
+        return Control(self.levels, observe=self.observers)
 
     def check_concrete(self, tree: Any) -> None:
         """Refuse what the host does during a run where the run is traced."""

@@ -1,6 +1,7 @@
 """Where a run should stop before its last time."""
 
 import dataclasses
+from collections.abc import Collection
 from typing import Any
 
 import equinox as eqx
@@ -72,21 +73,21 @@ def fill_unreached(reached: Bool[Array, " T"], records: PyTree) -> PyTree:
     return jax.tree.map(fill, records)
 
 
-def reached_times(solution: Solution, ts: Float[Array, " T"]) -> Float[Array, " n"]:
+def reached_times(solution: Solution, ts: Any) -> Any:
     """The times that a run reached before it stopped, two at least; all of them where this is not known yet."""
     if is_traced(solution.valid):
         return ts
     return ts[: max(2, int(jnp.sum(solution.valid)))]
 
 
-def differences(solution: Solution, other: Solution) -> dict[str, Array]:
-    """|differences| of each observable [T] to a run at the first n of the same times; NaN where either is not known."""
+def differences(solution: Solution, other: Solution, but: Collection[str] = ()) -> dict[str, Array]:
+    """|differences| at the first n of the same times of each observable [T] `but` some; NaN where not both are known."""
 
     def of(values: Array, others: Array) -> Array:
         found = jnp.full_like(values, jnp.nan)
         return found.at[: len(others)].set(jnp.abs(values[: len(others)] - others))
 
-    return {name: of(values, other.observables[name]) for name, values in solution.observables.items()}
+    return {name: of(solution.observables[name], others) for name, others in other.observables.items() if name not in but}
 
 
 def cut_after(solution: Solution, stop: Stop, speed: Float[Array, " T"] | None) -> Solution:

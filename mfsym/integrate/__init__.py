@@ -11,5 +11,5 @@ from .meter import step_meter as step_meter
 from .methods import SSPRK104 as SSPRK104
 from .run import integrate as integrate
 from .run import require_complete as require_complete
+from .stepping import MAX_STEPS as MAX_STEPS
 from .stepping import Stepping as Stepping
-from .stepping import bound_on_steps as bound_on_steps

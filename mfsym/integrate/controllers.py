@@ -59,31 +59,6 @@ class LandingController(diffrax.AbstractAdaptiveStepSizeController):
         return jnp.where(pieces > 1, t + (save - t) / jnp.maximum(pieces, 1), jnp.maximum(save, t + after))
 
 
-class EqualSteps(diffrax.AbstractStepSizeController):
-    """Steps of the length `dt0`, the last one shortened so that it ends at the last time.
-
-    diffrax's own constant steps divide the whole time evenly: they are shorter where it is no multiple of the length.
-    The state is (number of the step, first time, last time, length).
-    """
-
-    def wrap(self, direction):
-        return self
-
-    def init(self, terms, t0, t1, y0, dt0, args, func, error_order):
-        state = (jnp.asarray(1, jnp.int32), t0, t1, dt0)
-        return self._end(*state), state
-
-    def adapt_step_size(self, t0, t1, y0, y1_candidate, args, y_error, error_order, controller_state):
-        number, *run = controller_state
-        state = (number + 1, *run)
-        return True, t1, self._end(*state), False, state, diffrax.RESULTS.successful
-
-    def _end(self, number, start, last, length):
-        end = start + number.astype(length.dtype) * length
-        slack = 1e-3 * length + 8 * jnp.finfo(length.dtype).eps * last  # a multiple but for its rounding
-        return jnp.where(end > last - slack, last, end)
-
-
 class SegmentController(diffrax.AbstractStepSizeController):
     """Another controller, resumed where an earlier segment of the run left it, for a number of steps.
 

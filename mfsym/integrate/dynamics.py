@@ -1,8 +1,6 @@
 """What can be integrated: a system z' = velocity(t, z) with things to observe."""
 
 import abc
-import functools
-from typing import Any
 
 import equinox as eqx
 import jax
@@ -30,12 +28,8 @@ class AbstractDynamics(eqx.Module):
         """Largest explicit Euler step that keeps the state admissible; infinite if there is no such bound."""
 
 
-@functools.singledispatch
-def relative_speed(dynamics: Any, t: Float[Array, ""], state: PyTree) -> Float[Array, ""]:
-    """‖z'‖/‖z‖, root mean squares over all numbers of the state that are finite.
-
-    A system whose velocity is not that of its flow, or whose state holds more than the place, registers its own.
-    """
+def relative_speed(dynamics: AbstractDynamics, t: Float[Array, ""], state: PyTree) -> Float[Array, ""]:
+    """‖z'‖/‖z‖, root mean squares over all numbers of the state that are finite."""
     return ratio_of_norms(dynamics.velocity(t, state), state)
 
 

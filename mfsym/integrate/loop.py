@@ -7,7 +7,7 @@ import jax
 
 from ..control import Stop
 from ..solution import Status
-from .controllers import EqualSteps, LandingController
+from .controllers import LandingController
 from .dynamics import relative_speed
 from .meter import meter
 from .methods import ADJOINTS, METHODS, SSP_COEFFICIENT
@@ -15,13 +15,16 @@ from .methods import ADJOINTS, METHODS, SSP_COEFFICIENT
 
 def start_of_steps(dynamics: Any, state: Any, ts: Any, stepping: Any) -> tuple[Any, Any]:
     """The step control of a run, and its first step."""
-    if stepping.step is not None:
-        return EqualSteps(), stepping.step
     ssp = SSP_COEFFICIENT.get(stepping.method)
     control = diffrax.PIDController(stepping.rtol, stepping.atol, dtmin=1e-13 * ts[-1], force_dtmin=False, factormax=5.0)
     # A guess that error control mends at once: a search for the first step would compile the velocity twice more.
     first_step = jax.lax.stop_gradient(dynamics.largest_step(state)) if ssp else 0.01 * ts[1]
     return LandingController(control, ts, ssp or 1.0), first_step
+
+
+def observed(dynamics: Any, t: Any, state: Any, stepping: Any) -> dict[str, Any]:
+    """What a system shows of a state, and what the caller wants to see of it."""
+    return dynamics.observe(t, state) | stepping.control.observers(state)
 
 
 def solve_loop(dynamics, state, t0, ts, stepping, not_unique, controller, first_step, **segment: Any) -> Any:
@@ -31,7 +34,7 @@ def solve_loop(dynamics, state, t0, ts, stepping, not_unique, controller, first_
     """
 
     def record(t, y, dynamics):
-        return dynamics.observe(t, y), y if stepping.save_states else None
+        return observed(dynamics, t, y, stepping), y if stepping.save_states else None
 
     events = _events(stepping.control.levels, not_unique)
     alone = events is not None and not segment
@@ -39,7 +42,7 @@ def solve_loop(dynamics, state, t0, ts, stepping, not_unique, controller, first_
     save = {"record": times, "end": diffrax.SubSaveAt(t1=True, fn=lambda t, y, _: (t, y))}
     options = {
         "adjoint": ADJOINTS[stepping.derivative](),
-        "max_steps": stepping.max_steps,
+        "max_steps": stepping.bound,
         "progress_meter": meter(stepping.control.progress),
     }
     return diffrax.diffeqsolve(

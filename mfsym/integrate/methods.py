@@ -71,6 +71,6 @@ class SSPRK104(diffrax.AbstractAdaptiveSolver):
         return y1, error, {"y0": y0, "y1": y1}, None, diffrax.RESULTS.successful
 
 
-METHODS = {"ssprk104": SSPRK104, "tsit5": diffrax.Tsit5, "dopri8": diffrax.Dopri8, "euler": diffrax.Euler}
+METHODS = {"ssprk104": SSPRK104, "tsit5": diffrax.Tsit5, "dopri8": diffrax.Dopri8}
 SSP_COEFFICIENT = {"ssprk104": 6.0}
 ADJOINTS = {"reverse": diffrax.RecursiveCheckpointAdjoint, "forward": diffrax.ForwardMode}

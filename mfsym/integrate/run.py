@@ -37,6 +37,7 @@ def integrate(
     dtype = jnp.result_type(*jax.tree.leaves(state))
     dynamics, state, ts, stepping = cast_floats((dynamics, state, ts, stepping), dtype)
     check_increasing(ts)
+    stepping.control.observers.check(dynamics, ts[0], state)
     stepping.control.check_concrete((dynamics, state, ts, stepping))
     run = integrate_in_segments if stepping.control.in_segments else _run
     with words_for_mode(stepping.derivative):

@@ -12,7 +12,7 @@ from ..control import fill_unreached, run_segments
 from ..solution import Status
 from .casts import cast_floats, strong
 from .controllers import SegmentController
-from .loop import begin_control, event_status, is_unfinished, solve_loop, start_of_steps, with_forward_mode
+from .loop import begin_control, event_status, is_unfinished, observed, solve_loop, start_of_steps, with_forward_mode
 
 
 class Place(eqx.Module):
@@ -49,7 +49,7 @@ def integrate_in_segments(dynamics, state, ts, stepping, not_unique):
     def advance(place: Place, most: int) -> Place:
         return _advance(prepared, place, ts, numerics, not_unique, jnp.asarray(most))
 
-    place, reason = run_segments(control, mark, start, advance, lambda p: p.t / ts[-1], stepping.max_steps)
+    place, reason = run_segments(control, mark, start, advance, lambda p: p.t / ts[-1], stepping.bound)
     observables, states = place.records
     valid = (jnp.arange(len(ts)) < place.index) & jnp.isfinite(observables["risk"])
     stats = {"steps": place.accepted, "rejected": place.rejected}
@@ -67,7 +67,7 @@ def _begin(dynamics, state, ts, stepping) -> tuple[Any, Place]:
     dynamics = dynamics.prepare()
     controller, first_step = start_of_steps(dynamics, state, ts, stepping)
     memory = begin_control(controller, ts[0], ts[-1], state, first_step, dynamics)
-    row = (dynamics.observe(ts[0], state), state if stepping.save_states else None)
+    row = (observed(dynamics, ts[0], state, stepping), state if stepping.save_states else None)
     row = cast_floats(row, jnp.result_type(*jax.tree.leaves(state)))
     records = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (len(ts), *leaf.shape)), row)
     records = fill_unreached(jnp.arange(len(ts)) < 1, records)

@@ -4,6 +4,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import PyTree
 
 from ..errors import argument_error, check_instance, is_finite, is_traced
@@ -19,6 +20,24 @@ def check_problem(problem: Any) -> Problem:
     return check_instance("problem", problem, Problem, _PROBLEM)
 
 
+def check_problem_beside(risk: Any, problem: Any) -> Problem | None:
+    """A Problem, or None where a risk is given in place of it."""
+    return None if problem is None and risk is not None else check_problem(problem)
+
+
+def check_state(state: PyTree) -> Any:
+    """The floating type of any pytree of finite arrays of one such type."""
+    leaves = jax.tree.leaves(state)
+    if not leaves or not all(isinstance(leaf, (jax.Array, np.ndarray)) for leaf in leaves):
+        raise argument_error("cloud", "a pytree of arrays", state, NEURONS)
+    dtypes = {jnp.dtype(leaf.dtype) for leaf in leaves}
+    if len(dtypes) != 1 or not jnp.issubdtype(next(iter(dtypes)), jnp.floating):
+        raise argument_error("cloud", "of one floating type", sorted(map(str, dtypes)), NEURONS)
+    if any(not is_traced(leaf) and not is_finite(leaf) for leaf in leaves):
+        raise argument_error("cloud", "a pytree of finite arrays", state, NEURONS)
+    return next(iter(dtypes))
+
+
 def check_cloud(cloud: PyTree, unit: AbstractUnit, problem: Problem | None = None) -> Any:
     """The floating type of a cloud that fits the unit and the problem.
 
@@ -28,12 +47,7 @@ def check_cloud(cloud: PyTree, unit: AbstractUnit, problem: Problem | None = Non
     if isinstance(unit, AbstractOddSlope):
         check_instance("cloud", cloud, Particles, "Build one with mf.Particles(a, b), or mf.sphere_cloud(problem, width=m).")
     check_neurons(cloud)
-    leaves = jax.tree.leaves(cloud)
-    dtypes = {jnp.dtype(leaf.dtype) for leaf in leaves}
-    if len(dtypes) != 1 or not jnp.issubdtype(next(iter(dtypes)), jnp.floating):
-        raise argument_error("cloud", "of one floating type", sorted(map(str, dtypes)), NEURONS)
-    if any(not is_traced(leaf) and not is_finite(leaf) for leaf in leaves):
-        raise argument_error("cloud", "a pytree of finite arrays", cloud, NEURONS)
+    dtype = check_state(cloud)
     if problem is not None and isinstance(cloud, Particles):
         check_cloud_dimension(problem, cloud.dim)
-    return next(iter(dtypes))
+    return dtype

@@ -3,7 +3,6 @@
 import dataclasses
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
@@ -11,24 +10,26 @@ from jaxtyping import Array, Float, PyTree
 
 from ..control import Control
 from ..errors import Words, argument_error, check_flags, check_integer, positive_number
-from ..integrate import cast_floats, require_complete
-from ..iterate import AbstractRule, iterate
+from ..integrate import require_complete
+from ..iterate import Descent, OptimisedDescent, iterate, times_of_every
 from ..problem.problem import Problem
 from ..solution import Solution, with_masks
-from .arguments import check_problem
+from .arguments import check_problem_beside
 from .flow import ParticleDynamics, floating_cloud
 from .observables import measurement
-from .risk import risk_of
+from .risk import risk_to_follow
 
 
 @with_masks
 def descend(
-    problem: Problem,
+    problem: Problem | None,
     cloud: PyTree,
     steps: Any,
     *,
     optimiser: optax.GradientTransformation | None = None,
     learning_rate: Any = None,
+    risk: Any = None,
+    observe: Any = None,
     samples: Any = None,
     key: Any = None,
     record_every: Any = 1,
@@ -45,64 +46,27 @@ def descend(
     Arguments: either `learning_rate` η, plain gradient descent z_j ← z_j − η m∇_{z_j}F, whose clock is the flow time
     t = η·step: it is the Euler scheme of `solve_particles(step=η)`; or `optimiser`, any optax transformation of the
     gradient (no line search), which has no such clock: `ts` then counts steps and `solution.clock` is "steps".
-    `samples` draws n fresh inputs per step from `key`; `block_size` is that of `risk_of`. The run is recorded at step 0
-    and after every `record_every` steps. `progress` shows a bar on stderr; `stop`, a `Stop`, ends the run early;
-    `checkpoint`, a `Checkpoints`, writes files from which the same call goes on.
+    `risk` and `observe` are those of `solve_particles`. `samples` draws n fresh inputs per step from `key`;
+    `block_size` is that of `risk_of`. The run is recorded at step 0 and after every `record_every` steps. `progress`
+    shows a bar on stderr; `stop`, a `Stop`, ends the run early; `checkpoint`, a `Checkpoints`, writes files
+    from which the same call goes on.
     Returns a Solution as `solve_particles` does. Raises ArgumentError before anything is compiled, and SolveError if
     the risk stops being finite and `throw`.
     """
-    control = Control(stop, checkpoint, progress)
-    check_problem(problem)
+    control = Control(stop, checkpoint, progress, observe)
+    problem = check_problem_beside(risk, problem)
     cloud = floating_cloud(cloud, problem, dtype)
     steps = check_integer("steps", steps, 1, "It is the number of steps.")
     record_every = check_integer("record_every", record_every, 1, "It is the number of steps between two records.")
-    if steps % record_every:
-        raise argument_error("record_every", f"a divisor of steps = {steps}", record_every, "Choose one.")
+    times = times_of_every(steps, record_every)
     check_flags(throw=throw, save_states=save_states)
     rate = _check_rule(optimiser, learning_rate, cloud)
-    risk = risk_of(problem, samples=samples, key=key, step=rate, block_size=block_size)
+    risk = risk_to_follow(problem, cloud, risk, samples=samples, key=key, step=rate, block_size=block_size)
     dynamics = ParticleDynamics(risk, measurement(problem, cloud))
-    rule = cast_floats(Descent(dynamics, rate, optimiser), jnp.result_type(*jax.tree.leaves(cloud)))
-    solution = iterate(rule, cloud, steps, record_every, bool(save_states), control)
-    clock = "flow time" if optimiser is None else "steps"
-    solution = dataclasses.replace(solution, model=problem.unit, clock=clock, absent=dynamics.measure.absent())
+    rule = Descent(dynamics, rate) if optimiser is None else OptimisedDescent(dynamics, optimiser)
+    solution = iterate(rule, cloud, times, bool(save_states), control, model=None if problem is None else problem.unit)
+    solution = dataclasses.replace(solution, clock=rule.clock, absent=dynamics.measure.absent())
     return require_complete(solution, throw)
-
-
-class Descent(AbstractRule):
-    """z ← z + η v, or what an optimiser makes of the gradient −v, with v the velocity of the flow."""
-
-    dynamics: ParticleDynamics
-    rate: Float[Array, ""]
-    optimiser: optax.GradientTransformation | None = eqx.field(static=True)
-
-    def prepare(self):
-        """The same rule with the tables of the risk."""
-        return Descent(self.dynamics.prepare(), self.rate, self.optimiser)
-
-    def time(self, index):
-        """Flow time, or the step for an optimiser."""
-        return self.rate * index.astype(self.rate.dtype)
-
-    def memory(self, state):
-        """That of the optimiser."""
-        return None if self.optimiser is None else self.optimiser.init(state)
-
-    def velocity(self, index, state):
-        """−m∇F."""
-        return self.dynamics.velocity(self.time(index), state)
-
-    def move(self, state, memory, velocity):
-        """One step."""
-        if self.optimiser is None:
-            moves = jax.tree.map(lambda v: self.rate * v, velocity)
-        else:
-            moves, memory = self.optimiser.update(jax.tree.map(jnp.negative, velocity), memory, state)
-        return jax.tree.map(lambda z, move: z + move.astype(z.dtype), state, moves), memory
-
-    def observe(self, index, state):
-        """What is observed of the flow."""
-        return self.dynamics.observe(self.time(index), state)
 
 
 def _check_rule(optimiser: Any, learning_rate: Any, cloud: PyTree) -> Float[Array, ""]:

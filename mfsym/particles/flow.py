@@ -9,7 +9,6 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, PyTree
 
 from ..control import Control
-from ..discrete import take_steps
 from ..errors import (
     FLOATING,
     Words,
@@ -20,16 +19,17 @@ from ..errors import (
     check_integer,
     check_times,
     is_traced,
-    positive_number,
 )
-from ..integrate import AbstractDynamics, Stepping, bound_on_steps, cast_floats, integrate, require_complete
+from ..integrate import AbstractDynamics, Stepping, cast_floats, integrate, require_complete
+from ..iterate import Descent, iterate, times_between_steps, times_of_whole_steps
 from ..neurons import Particles
 from ..problem.problem import Problem
 from ..problem.training import Training
+from ..risks import AbstractRisk
 from ..solution import Solution, with_masks
-from .arguments import check_cloud, check_problem
+from .arguments import check_cloud, check_problem_beside, check_state
 from .observables import Measurement, measurement
-from .risk import AbstractRisk, risk_of
+from .risk import risk_to_follow
 from .zero import comes_to_zero, nearest_to_zero
 
 
@@ -79,11 +79,13 @@ def trained(training: Training, velocity: PyTree, cloud: PyTree) -> PyTree:
 
 @with_masks
 def solve_particles(
-    problem: Problem,
+    problem: Problem | None,
     cloud: PyTree,
     ts: Any,
     *,
     training: Any = None,
+    risk: Any = None,
+    observe: Any = None,
     samples: Any = None,
     step: Any = None,
     key: Any = None,
@@ -110,44 +112,48 @@ def solve_particles(
     (Tsitouras 5(4)) with `rtol` and `atol`, by default 1e-6 and 1e-9 in float64, 1e-4 and 1e-6 in float32, where `atol`
     is less for neurons smaller than 1. `max_steps` bounds their number: 65536, or as many as steps of a given length need.
     `derivative` is the mode of differentiation through the run, "reverse" (which keeps √(2 `max_steps`) clouds at once:
-    lower it for large ones) or "forward". `dtype` replaces the floating type of the cloud. `save_states` keeps every
-    cloud. `progress` shows a bar on stderr; `stop`, a `Stop`, ends the run early; `checkpoint`, a `Checkpoints`, writes
-    files from which the same call goes on. `block_size` is that of `risk_of`.
+    lower it for large ones) or "forward"; through steps of a given length both work, and n of them keep 2√n clouds.
+    `dtype` replaces the floating type of the cloud. `save_states` keeps every cloud. `progress` shows a bar on stderr;
+    `stop`, a `Stop`, ends the run early; `checkpoint`, a `Checkpoints`, writes files from which the same call goes on.
+    `block_size` is that of `risk_of`.
+    `risk`, an `mfsym.risks.AbstractRisk`, is followed in place of that of the problem, which may then be None: the cloud
+    is in that case any pytree of floating arrays, with or without an axis of neurons.
+    `observe`, a dict from names to functions of the cloud, records what each returns, an array [T, …] in `observables`.
     Returns a Solution: `risk`, `mass_plus`, `mass_minus`, `alignment_plus`, `alignment_minus`, `distance_plus`,
     `distance_minus`, each [T], and `final`, the last cloud, from which a run can be restarted.
     Raises ArgumentError before anything is compiled, and SolveError if the run ends early and `throw`: also where a
     neuron reaches b = 0, as one with |a| > ‖b‖ can, from where the ReLU flow is not unique.
     (Hajjar & Chizat 2022, §2.)
     """
-    control = Control(stop, checkpoint, progress)
-    check_problem(problem)
+    control = Control(stop, checkpoint, progress, observe)
+    problem = check_problem_beside(risk, problem)
     cloud = floating_cloud(cloud, problem, dtype)
     check_training(training, cloud, step)
     check_flags(throw=throw, save_states=save_states)
     times = check_times(ts)
-    steps: Training | None = training if training is not None and training.step is not None else None
-    step = step if steps is None else steps.step
+    whole, step = step is None, training.step if step is None and training is not None else step
     check_sampling(samples, step)
-    risk = risk_of(problem, samples=samples, key=key, step=step, block_size=block_size)
-    length = None if step is None else positive_number("step", step, "It is the fixed step in flow time.")
-    most = bound_on_steps(ts, step) if max_steps is None else max_steps
-    options = {"derivative": derivative, "max_steps": most, "save_states": save_states, "control": control}
-    rtol, atol = _tolerances(cloud, rtol, atol)
-    stepping = Stepping("tsit5" if step is None else "euler", rtol=rtol, atol=atol, step=length, **options)
-    # Finite steps pass b = 0 in any case.
-    nearest = nearest_to_zero(problem.unit, training, cloud, atol) if step is None else None
-    dynamics = ParticleDynamics(risk, measurement(problem, cloud), training, nearest)
-    if steps is not None and steps.step is not None:
-        solution = take_steps(dynamics, cloud, times, steps.step, steps.momentum, problem.unit, **options)
-    else:
-        solution = integrate(dynamics, cloud, times, stepping, problem.unit, None if nearest is None else reaches_zero)
+    risk = risk_to_follow(problem, cloud, risk, samples=samples, key=key, step=step, block_size=block_size)
+    options = {"derivative": derivative, "max_steps": max_steps, "save_states": save_states, "control": control}
+    stepping, model = Stepping(rtol=rtol, atol=atol, **options), None if problem is None else problem.unit
+    dynamics = ParticleDynamics(risk, measurement(problem, cloud), training)
+    if step is None:
+        stepping = stepping.with_defaults("tsit5", *_tolerances(cloud))
+        nearest = nearest_to_zero(model, training, cloud, stepping.atol)
+        dynamics = dataclasses.replace(dynamics, nearest=nearest)
+        solution = integrate(dynamics, cloud, times, stepping, model, None if nearest is None else reaches_zero)
+    else:  # finite steps pass b = 0 in any case
+        rule = Descent(dynamics, jnp.asarray(step, float), None if training is None else training.momentum)
+        counted = times_of_whole_steps(ts, step) if whole else times_between_steps(ts, step)
+        solution = iterate(rule, cloud, counted, save_states, control, stepping.max_steps, model)
+        solution = dataclasses.replace(solution, clock=rule.clock)
     solution = dataclasses.replace(solution, absent=dynamics.measure.absent())
     return require_complete(solution, throw)
 
 
-def floating_cloud(cloud: PyTree, problem: Problem, dtype: Any) -> PyTree:
-    """The cloud in its own floating type, or in `dtype`, once it has been checked."""
-    found = check_cloud(cloud, problem.unit, problem)
+def floating_cloud(cloud: PyTree, problem: Problem | None, dtype: Any) -> PyTree:
+    """The cloud in its own floating type, or in `dtype`, once it has been checked; any state where there is no problem."""
+    found = check_state(cloud) if problem is None else check_cloud(cloud, problem.unit, problem)
     if dtype is None and found not in FLOATING:
         remedy = "Pass dtype=jnp.float32: fewer digits are not enough for a run."
         raise argument_error("cloud", "of type float32 or float64", Words(f"of type {found}"), remedy)
@@ -183,7 +189,7 @@ def _size(leaf: Any, xp: Any) -> tuple[Any, Any]:
     """The largest entry (1 if it is 0), and the root mean square relative to it, so that no square overflows."""
     largest = xp.max(xp.abs(leaf))
     peak = xp.where(largest > 0, largest, xp.ones_like(largest))
-    return peak, xp.sqrt(xp.sum((leaf / peak) ** 2) / leaf.shape[0])
+    return peak, xp.sqrt(xp.sum((leaf / peak) ** 2) / max((1, *leaf.shape[:1])))
 
 
 @jax.jit
@@ -191,15 +197,12 @@ def _size_where_it_lies(leaf: Array) -> tuple[Array, Array]:
     return _size(leaf, jnp)
 
 
-def _tolerances(cloud: PyTree, rtol: Any, atol: Any) -> tuple[Any, Any]:
-    """Those given, or the default. Absolute ones are meant for neurons of size 1; smaller ones need smaller tolerances."""
+def _tolerances(cloud: PyTree) -> tuple[float, float]:
+    """The usual ones. Absolute ones are meant for neurons of size 1; smaller ones need smaller tolerances."""
     single = jnp.finfo(jnp.result_type(*jax.tree.leaves(cloud))).bits < 64
-    rtol = (1e-4 if single else 1e-6) if rtol is None else rtol
-    if atol is not None:
-        return rtol, atol
     known = not any(map(is_traced, jax.tree.leaves(cloud)))
     smallest = min([1.0, *(size for size in _sizes(cloud) if size > 0)]) if known else 1.0
-    return rtol, smallest * (1e-6 if single else 1e-9)
+    return (1e-4, 1e-6 * smallest) if single else (1e-6, 1e-9 * smallest)
 
 
 def check_training(training: Any, cloud: PyTree, step: Any) -> None:

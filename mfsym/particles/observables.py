@@ -62,8 +62,10 @@ class Measurement(eqx.Module):
         return tuple(reasons)
 
 
-def measurement(problem: Problem, cloud: PyTree) -> Measurement:
-    """The observables that have a meaning for a problem and a cloud."""
+def measurement(problem: Problem | None, cloud: PyTree) -> Measurement:
+    """The observables that have a meaning for a problem and a cloud; none without a problem."""
+    if problem is None:
+        return Measurement(None, False, False)
     masses = isinstance(cloud, Particles) and isinstance(problem.unit, AbstractHomogeneousUnit)
     return Measurement(problem.subspace() if masses else None, masses, masses and problem.radial_subspace())
 

@@ -4,15 +4,15 @@ from typing import Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
+from ..chunks import map_blocks, rows_per_block
 from ..errors import argument_error, float_array
 from ..integrate import cast_floats
 from ..neurons import Particles
-from ..problem.units import AbstractOddSlope, AbstractUnit
+from ..problem.units import AbstractUnit
+from ..risks.outputs import cloud_outputs
 from .arguments import check_cloud
-from .blocks import map_blocks, rows_per_block
 
 
 def predict_cloud(cloud: PyTree, unit: AbstractUnit, x: Any) -> Float[Array, " n"]:
@@ -31,12 +31,3 @@ def predict_cloud(cloud: PyTree, unit: AbstractUnit, x: Any) -> Float[Array, " n
 def _predict(cloud: PyTree, unit: AbstractUnit, x: Float[Array, "n d"]) -> Float[Array, " n"]:
     width = jax.tree.leaves(cloud)[0].shape[0]
     return map_blocks(lambda rows: cloud_outputs(cloud, unit, rows), x, rows_per_block(width))
-
-
-def cloud_outputs(cloud: PyTree, unit: AbstractUnit, x: Float[Array, "n d"]) -> Float[Array, " n"]:
-    """f at the rows of one block, [n]; cloud, unit and x share their floating type."""
-    if isinstance(unit, AbstractOddSlope) and isinstance(cloud, Particles):
-        before = jnp.matmul(x, cloud.b.T, precision=jax.lax.Precision.HIGHEST)
-        return jnp.matmul(unit.activation(before), cloud.a, precision=jax.lax.Precision.HIGHEST) / cloud.width
-    neurons = jax.vmap(unit, in_axes=(0, None))
-    return jax.vmap(lambda row: jnp.mean(neurons(cloud, row)))(x)

@@ -22,7 +22,7 @@ def comes_to_zero(nearest: Float[Array, " m"], cloud: Particles) -> Bool[Array, 
 
 
 def nearest_to_zero(
-    unit: AbstractUnit, training: Training | None, cloud: PyTree, tolerance: Any
+    unit: AbstractUnit | None, training: Training | None, cloud: PyTree, tolerance: Any
 ) -> Float[Array, " m"] | None:
     """The ‖b‖ of every neuron that time steps of a given absolute error cannot tell from 0, [m].
 

@@ -1,6 +1,7 @@
 """What an equation on angles is asked for, whatever their number: its harmonics, and its states as laws of the angles."""
 
 import abc
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -9,12 +10,12 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
-from ..discrete import take_steps
 from ..errors import argument_error, check_choice, float_array, is_traced
 from ..integrate import AbstractDynamics, Stepping, cast_floats, integrate
+from ..iterate import Descent, iterate
 from ..problem.training import Training
 from ..solution import Solution
-from .base import AbstractForm, AbstractReduction, Atoms
+from .base import AbstractForm, AbstractReduction, Atoms, Times
 from .label_law import LabelLaw
 
 POSITIONS = "distances to the ends of the interval are measured for targets of ‖x_H‖ only"
@@ -122,11 +123,12 @@ class AbstractAngularDynamics(AbstractForm, AbstractDynamics):
             raise argument_error("initial", "finite, with densities that are not negative", initial, remedy)
         return cast_floats(initial, jax.tree.leaves(like)[0].dtype)
 
-    def run(self, state: PyTree, ts: Float[Array, " T"], stepping: Stepping, training: Training | None) -> Solution:
+    def run(self, state: PyTree, ts: Times, stepping: Stepping, training: Training | None) -> Solution:
         """The record of the flow, or of gradient descent where the training has a step."""
         if training is not None and training.step is not None:
-            options = {name: getattr(stepping, name) for name in ("derivative", "max_steps", "control")}
-            return take_steps(self, state, ts, training.step, training.momentum, self.reduction, **options)
+            rule = Descent(self, training.step, training.momentum)
+            run = iterate(rule, state, ts, True, stepping.control, stepping.max_steps, self.reduction)
+            return dataclasses.replace(run, clock=rule.clock)
         return integrate(self, state, ts, stepping, self.reduction, self.event())
 
     def chooses_steps(self, training: Training | None) -> bool:

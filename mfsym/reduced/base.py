@@ -12,8 +12,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
 from ..integrate import Stepping
+from ..iterate import StepTimes
 from ..problem.training import Training
 from ..solution import Solution
+
+Times = Float[Array, " T"] | StepTimes  # flow times, or where a training has steps those times counted in them
 
 
 class AbstractReduction(eqx.Module):
@@ -110,7 +113,7 @@ class AbstractForm(eqx.Module):
         """The state at time 0: that of the problem, or the given one; raises ArgumentError if it cannot be started from."""
 
     @abc.abstractmethod
-    def run(self, state: PyTree, ts: Float[Array, " T"], stepping: Stepping, training: Training | None) -> Solution:
+    def run(self, state: PyTree, ts: Times, stepping: Stepping, training: Training | None) -> Solution:
         """The record at `ts`."""
 
     @abc.abstractmethod

@@ -12,7 +12,7 @@ from ..errors import argument_error
 from ..integrate import Stepping, cast_floats
 from ..problem.training import Training
 from ..solution import Solution, Status
-from .base import AbstractForm
+from .base import AbstractForm, Times
 
 
 class AbstractClosedForm(AbstractForm):
@@ -37,11 +37,13 @@ class AbstractClosedForm(AbstractForm):
             raise argument_error("initial", "left out where no angle is left", initial, remedy)
         return self.initial_state()
 
-    def run(self, state: PyTree, ts: Float[Array, " T"], stepping: Stepping, training: Training | None) -> Solution:
+    def run(self, state: PyTree, ts: Times, stepping: Stepping, training: Training | None) -> Solution:
         """All of the record at once; nothing is stepped."""
         control = stepping.control
         control.check_stepped()
+        assert isinstance(ts, jax.Array)
         states, observables = self.record(ts)
+        observables = control.observers.beside(observables, states)
         valid = jnp.isfinite(observables["risk"])
         stats = {"steps": jnp.asarray(0), "rejected": jnp.asarray(0)}
         status = Status.where(jnp.all(valid), Status.complete, Status.not_finite)

@@ -5,14 +5,15 @@ from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, PyTree
 
 from ..control import Control, differences, reached_times
 from ..errors import argument_error, check_flags, check_floating, check_instance, check_times, no_reduction
-from ..integrate import Stepping, bound_on_steps, cast_floats, require_complete
+from ..integrate import Stepping, cast_floats, require_complete
+from ..iterate import times_of_whole_steps
 from ..problem.training import Training
 from ..solution import Solution, with_masks
-from .base import AbstractForm, AbstractReduction
+from .base import AbstractForm, AbstractReduction, Times
 from .choose import dynamics_of
 from .scales import check_range, smallest_scale
 
@@ -61,6 +62,7 @@ def solve_reduced(
     dtype: Any = None,
     stop: Any = None,
     checkpoint: Any = None,
+    observe: Any = None,
 ) -> Solution:
     """Solve the reduced equation ∂_t τ^± = ∓∂_θ(V τ^±) ± 2 G τ^± from its start.
 
@@ -79,7 +81,7 @@ def solve_reduced(
       rtol, atol: tolerances of a time step; by default 1e-6 and 1e-6 on a grid, 1e-9 and 1e-10 for characteristics,
         1e-10 and 1e-12 for moments, and 1e-4 and 1e-6 (moments: 1e-5 and 1e-7) in float32; on a grid `atol` is less
         where the masses of the start or of the target are below 1.
-      max_steps, throw, progress: bound on the steps (default 65536, or as many as steps of a given length need); raise
+      max_steps, throw, progress: bound on the steps (default 65536, or as many finite steps as there are); raise
         SolveError on an early end; show a progress bar on stderr.
       initial: state to start from instead of the reduction's own, for example `solution.final` of an earlier run, or,
         for an odd target, the moments E[c cᵀ], c = (a, b), of any start that is invariant under c ↦ −c.
@@ -88,6 +90,8 @@ def solve_reduced(
       dtype: floating type of the run; default that of the reduction.
       stop: a `Stop`, where to end the run early.
       checkpoint: a `Checkpoints`, where to write files from which the same call goes on.
+      observe: a dict from names to functions of the state; what each returns is recorded in `observables`, [T, …], without
+        an estimate in `error`.
 
     Returns a Solution whose `final` is the cell means [2, cells] (one axis per angle), or the state of the labels. Masses
     and alignments of an unbalanced start belong to the sign of a at that time, which |a| < ‖b‖ lets change. For an odd
@@ -97,7 +101,7 @@ def solve_reduced(
     a run that ended early: also where a neuron reaches b = 0, from where the ReLU flow is not unique.
     (Hajjar & Chizat 2022, low-dimensional structure; spectral form and scheme derived here.)
     """
-    control = Control(stop, checkpoint, progress)
+    control = Control(stop, checkpoint, progress, observe)
     training = None if training is None else _checked_training(training)
     check_instance("reduced", reduced, AbstractReduction, "Build it with mf.reduce(problem).")
     times = check_times(ts)
@@ -105,18 +109,19 @@ def solve_reduced(
     if error and initial is not None:
         raise argument_error("error", "False for a run with `initial`", error, "Estimate the error of a whole run.")
     dtype = reduced.dtype if dtype is None else check_floating(dtype)
-    most = bound_on_steps(ts, None if training is None else training.step) if max_steps is None else max_steps
-    options: dict[str, Any] = {"derivative": derivative, "max_steps": most, "control": control}
-    reduced, ts = cast_floats((reduced, times), dtype)
+    stepping = Stepping(rtol=rtol, atol=atol, derivative=derivative, max_steps=max_steps, control=control)
+    reduced, times = cast_floats((reduced, times), dtype)
     method = reduced.choose_method(method, training, initial)
     check_range(reduced)
-    stepping = _stepping(NUMERICS[method], dtype, smallest_scale(reduced), rtol, atol, options)
+    stepping = _with_defaults(stepping, NUMERICS[method], dtype, smallest_scale(reduced))
     form = dynamics_of(reduced, method, training, stepping.atol)
     state = form.start(initial)
-    solution = _with_words(form, state, form.run(state, ts, stepping, training))
+    if training is not None and training.step is not None:
+        times = times_of_whole_steps(ts, training.step)  # what the caller gave is known inside of jit, an array is not
+    solution = _with_words(form, state, form.run(state, times, stepping, training))
     solution = require_complete(solution, throw)
     if error:
-        estimate = _error_estimate(form, method, ts, training, stepping, solution)
+        estimate = _error_estimate(form, method, times, training, stepping, solution)
         solution = eqx.tree_at(lambda s: s.error, solution, estimate, is_leaf=lambda leaf: leaf is None)
     return solution
 
@@ -128,12 +133,10 @@ def _checked_training(training: Any) -> Training:
     return check_instance("training", training, Training, "Use mf.Training().")
 
 
-def _stepping(numerics: Numerics, dtype: Any, scale: Any, rtol: Any, atol: Any, options: dict[str, Any]) -> Stepping:
+def _with_defaults(stepping: Stepping, numerics: Numerics, dtype: Any, scale: Any) -> Stepping:
     """The scheme and tolerances of a method; `scale` is the size of the smallest masses that matter, where below 1."""
-    default = numerics.fine if jnp.finfo(dtype).bits >= 64 else numerics.single
-    default = (default[0], scale * default[1]) if numerics.of_mass else default
-    rtol, atol = (given if given is not None else usual for given, usual in zip((rtol, atol), default, strict=True))
-    return Stepping(numerics.scheme, rtol=rtol, atol=atol, **options)
+    rtol, atol = numerics.fine if jnp.finfo(dtype).bits >= 64 else numerics.single
+    return stepping.with_defaults(numerics.scheme, rtol, scale * atol if numerics.of_mass else atol)
 
 
 def _with_words(form: AbstractForm, state: PyTree, solution: Solution) -> Solution:
@@ -145,25 +148,23 @@ def _with_words(form: AbstractForm, state: PyTree, solution: Solution) -> Soluti
 def _error_estimate(
     form: AbstractForm,
     method: str,
-    ts: Float[Array, " T"],
+    times: Times,
     training: Training | None,
     stepping: Stepping,
     solution: Solution,
 ) -> dict[str, Array]:
     """|difference| to the same run with half the resolution and all stored modes, with steps 10 times as exact, and with
     the target off by what is not known of it; the risk inherits what is not known of the floor."""
-    reduced, ts = form.reduction, reached_times(solution, ts)
-    quiet = dataclasses.replace(stepping, control=Control())
+    reduced, times, quiet = form.reduction, reached_times(solution, times), stepping.quiet()
     coarser, variants = reduced.coarser(), []
     if coarser is not None:
         variants.append((coarser.all_modes(), quiet))
     if form.chooses_steps(training):  # given steps have no error
-        tighter = dataclasses.replace(quiet, rtol=stepping.rtol / 10, atol=stepping.atol / 10)
-        variants.append((reduced, tighter))
+        variants.append((reduced, quiet.tighter(10.0)))
     variants += [(moved, quiet) for moved in reduced.displaced()]
-    total = differences(solution, solution)
+    total = differences(solution, solution, but=stepping.control.observers.functions)
     for variant, steps in variants:
         other = dynamics_of(variant, method, training, steps.atol)
-        run = other.run(other.start(None), ts, steps, training)
+        run = other.run(other.start(None), times, steps, training)
         total = {name: total[name] + found for name, found in differences(solution, run).items()}
     return total | {"risk": total["risk"] + reduced.floor_uncertainty()}

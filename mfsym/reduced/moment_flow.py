@@ -21,7 +21,7 @@ from ..errors import (
     positive_number,
 )
 from ..integrate import AbstractDynamics, integrate, relative_speed, require_complete
-from ..iterate import AbstractRule, iterate
+from ..iterate import AbstractRule, iterate, times_of_every
 from ..solution import Solution, with_masks
 from .base import AbstractForm, Atoms
 from .certificate import certify
@@ -120,12 +120,10 @@ class MomentSteps(AbstractMomentForm):
         return _initial_state(self.reduction, initial, True)
 
     def run(self, state, ts, stepping, training):
-        """`descend_moments` at equally spaced times."""
+        """All steps, as `descend_moments`."""
         assert training is not None and training.step is not None
-        steps, rate, every = _steps_between(ts, training.step)
-        control = stepping.control
-        given = {"stop": control.stop, "checkpoint": control.checkpoint, "progress": control.progress}
-        return descend_moments(self.reduction, steps, rate, initial=state, record_every=every, throw=False, **given)
+        rule = MomentDescent(self.reduction, training.step)
+        return iterate(rule, state, ts, True, stepping.control, stepping.max_steps, self.reduction)
 
     def chooses_steps(self, training):
         """No."""
@@ -133,18 +131,6 @@ class MomentSteps(AbstractMomentForm):
 
     def certificate(self, state, solution):
         """The bound is one of the flow."""
-
-
-def _steps_between(ts: Any, step: Any) -> tuple[int, Any, int]:
-    """(steps, step, steps between records) of equally spaced times."""
-    remedy = "Pass for example step * jnp.arange(0, 101, 10)."
-    if any(map(is_traced, (step, ts))):
-        raise argument_error("ts", "known when steps are counted", ts, remedy)
-    counts = np.asarray(ts, float) / float(step)
-    whole = np.rint(counts).astype(int)
-    if np.any(np.abs(counts - whole) > 1e-6 * np.maximum(whole, 1)) or np.any(np.diff(whole) != whole[1]):
-        raise argument_error("ts", f"equally spaced multiples of the step {float(step):g}", ts, remedy)
-    return int(whole[-1]), step, int(whole[1])
 
 
 @with_masks
@@ -175,13 +161,11 @@ def descend_moments(
     check_instance("reduced", reduced, OddReduction, "Build it with mf.reduce(problem).")
     steps = check_integer("steps", steps, 1, "It is the number of steps.")
     record_every = check_integer("record_every", record_every, 1, "It is the number of steps between two records.")
-    if steps % record_every:
-        raise argument_error("record_every", f"a divisor of steps = {steps}", record_every, "Choose one.")
+    times = times_of_every(steps, record_every)
     check_flags(throw=throw)
-    rate = positive_number("rate", rate, "It is the step in flow time.").astype(reduced.dtype)
-    state = _initial_state(reduced, initial, True)
-    solution = iterate(MomentDescent(reduced, rate), state, steps, record_every, True, control)
-    return require_complete(dataclasses.replace(solution, model=reduced, absent=reduced.absent(solution.observables)), throw)
+    rule = MomentDescent(reduced, positive_number("rate", rate, "It is the step in flow time."))
+    solution = iterate(rule, _initial_state(reduced, initial, True), times, True, control, model=reduced)
+    return require_complete(dataclasses.replace(solution, absent=reduced.absent(solution.observables)), throw)
 
 
 class MomentDescent(AbstractRule):

@@ -163,8 +163,8 @@ class OddReduction(AbstractReduction):
         return method
 
     def decided_by_values(self, method: str | None, training: Training | None) -> bool:
-        """How many finite steps there are."""
-        return training is not None and training.step is not None
+        """Never."""
+        return False
 
     def scales(self) -> Scales | None:
         """None: there is no grid."""

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
-from ..discrete import bound_on_multiples
+from ..control import Control
 from ..errors import (
     SolveError,
     Words,
@@ -21,6 +21,7 @@ from ..errors import (
     check_times,
     positive_number,
 )
+from ..iterate import times_of_whole_steps
 from ..neurons import Particles
 from ..particles.flow import solve_particles
 from ..particles.initial import initial_cloud
@@ -53,6 +54,7 @@ def sweep(
     rtol: Any = None,
     atol: Any = None,
     stop: Any = None,
+    observe: Any = None,
     throw: bool = True,
 ) -> Sweep:
     """Solve many problems, those whose reductions have the same shapes in one vmapped compiled loop.
@@ -67,10 +69,11 @@ def sweep(
         modes that one of them needs, so that they stack.
       method, training, rtol, atol, stop: as in `mf.solve_reduced`, the same for all problems; clouds get `training` and
         `stop`.
+      observe: as in `mf.solve_reduced`, of the states of the reduced equations.
       throw: raise SolveError, with the sweep in its `.solution`, if a run ended early.
 
     Returns a Sweep, with solutions by label. In a vmapped loop every problem waits for the one with most steps. A problem
-    with shapes of its own, or whose equation depends on its numbers (finite steps of an odd target), runs by itself.
+    with shapes of its own, or whose equation depends on its numbers (whether a start is balanced), runs by itself.
     Raises ArgumentError on wrong arguments, NoReductionError, naming the problem, if one has no reduced equation.
     """
     table = _labelled(problems)
@@ -83,7 +86,8 @@ def sweep(
             positive_number(name, value, "It is a tolerance of one time step.")
     keys = jax.random.split(jax.random.key(0) if key is None else check_key(key), len(table))
     both = {"training": training, "stop": stop} | _finite_steps(training, ts)
-    options = {"method": method, "rtol": rtol, "atol": atol} | both
+    Control(stop, observe=observe)  # for its checks
+    options = {"method": method, "rtol": rtol, "atol": atol, "observe": observe} | both
     solutions = _solve(_reductions(table, cells, nodes, modes), ts, options)
     clouds = {}
     if widths:
@@ -103,7 +107,7 @@ def _finite_steps(training: Any, ts: Array) -> dict[str, Any]:
     """What compiled code cannot find out of finite steps: that the times are multiples of them, and how many they are."""
     if not isinstance(training, Training) or training.step is None:
         return {}
-    return {"max_steps": bound_on_multiples(ts, training.step)}
+    return {"max_steps": int(times_of_whole_steps(ts, training.step).numbers[-1])}
 
 
 def _labelled(problems: Any) -> dict[str, Problem]:

@@ -1,7 +1,5 @@
-"""Risks of a cloud: objects with a value and a velocity, exact, empirical or sampled."""
+"""Exact risks of a cloud by closed forms, and which risk a problem has."""
 
-from .base import AbstractRisk as AbstractRisk
 from .choose import risk_of as risk_of
-from .empirical import EmpiricalRisk as EmpiricalRisk
+from .choose import risk_to_follow as risk_to_follow
 from .exact import ExactRisk as ExactRisk
-from .sampled import SampledRisk as SampledRisk

@@ -18,12 +18,12 @@ from ...problem.block_targets import BlockNorms
 from ...problem.inputs import Gaussian
 from ...problem.targets import AbstractTarget, LinearTarget, SingleIndex, SubspaceNorm, Teacher
 from ...problem.units import AbstractHomogeneousUnit
-from .base import AbstractRisk
+from ...risks import AbstractPredictorRisk
 from .exact import ExactRisk
 from .targets import USE_SAMPLES
 
 
-class BlockRisk(AbstractRisk):
+class BlockRisk(AbstractPredictorRisk):
     """F(a, b) = F_iso(a, S b), and its velocity (a', b') = (a'_iso, S b'_iso) at (a, S b). (Derived.)"""
 
     isotropic: ExactRisk
@@ -46,6 +46,11 @@ class BlockRisk(AbstractRisk):
     def velocity(self, cloud):
         """(a', b') for every neuron."""
         return stretched(self.isotropic.velocity(stretched(cloud, self.stretch)), self.stretch)
+
+    @eqx.filter_jit
+    def energy(self, cloud):
+        """E f²."""
+        return self.isotropic.energy(stretched(cloud, self.stretch))
 
 
 def stretched(cloud: Particles, scales: Float[Array, " d"]) -> Particles:

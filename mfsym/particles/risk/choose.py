@@ -2,31 +2,31 @@
 
 from typing import Any
 
+from jaxtyping import PyTree
+
 from ...errors import ArgumentError, argument_error, check_integer, check_key, positive_number
 from ...problem.block_inputs import GaussianBlocks
 from ...problem.inputs import Empirical, Gaussian, Sphere
 from ...problem.losses import SquareLoss
 from ...problem.problem import Problem
 from ...problem.units import AbstractHomogeneousUnit
+from ...risks import AbstractPredictorRisk, AbstractRisk, EmpiricalRisk, SampledRisk, check_risk
 from ..arguments import check_problem
-from .base import AbstractRisk
 from .block_risk import block_risk
-from .empirical import EmpiricalRisk
 from .exact import ExactRisk
-from .sampled import SampledRisk
 from .targets import USE_SAMPLES, check_closed_form
 
 
 def risk_of(
-    problem: Problem, *, samples: Any = None, key: Any = None, step: Any = None, block_size: Any = None
-) -> AbstractRisk:
+    problem: Any, *, samples: Any = None, key: Any = None, step: Any = None, block_size: Any = None
+) -> AbstractPredictorRisk:
     """The risk of a problem: exact where a closed form exists, the training risk on a data set, or sampled.
 
     Arguments: `samples` asks for n fresh inputs for every step of length `step` (flow time), drawn from `key`.
     `block_size` is how many samples (neurons, for the exact risk) are held against the whole cloud at a time; the default
     suits the shapes and the device. It changes time and memory, and the order of sums.
-    Returns an object with `value(cloud)` and `velocity(cloud)` = −m∇F; for a sampled risk `at_time(t)` gives the one
-    of a later step. Raises ArgumentError if there is no closed form and no `samples`.
+    Returns an object with `value(cloud)`, `velocity(cloud)` = −m∇F and `energy(cloud)` = E f²; for a sampled risk
+    `at_time(t)` gives the one of a later step. Raises ArgumentError if there is no closed form and no `samples`.
     """
     check_problem(problem)
     if block_size is not None:
@@ -54,3 +54,15 @@ def risk_of(
 
 def _no_exact_risk(argument: str, expected: str, got: Any) -> ArgumentError:
     return argument_error(argument, f"{expected}, as the exact risk needs", f"a {type(got).__name__}", USE_SAMPLES)
+
+
+def risk_to_follow(
+    problem: Problem | None, cloud: PyTree, risk: Any, *, samples: Any, key: Any, step: Any, block_size: Any
+) -> AbstractRisk:
+    """The risk that a caller brings, once it has been found to fit the cloud, or that of the problem."""
+    if risk is None:
+        return risk_of(problem, samples=samples, key=key, step=step, block_size=block_size)
+    for name, value in (("samples", samples), ("key", key), ("block_size", block_size)):
+        if value is not None:
+            raise argument_error(name, "left out where `risk` is given", value, "The risk says itself what it is made of.")
+    return check_risk(risk, cloud)

@@ -9,12 +9,12 @@ from ...neurons import Particles
 from ...problem.inputs import AbstractInputs
 from ...problem.targets import AbstractTarget
 from ...problem.units import AbstractHomogeneousUnit
-from .base import AbstractRisk
+from ...risks import AbstractPredictorRisk
 from .kernel import pair_energy, pair_field
 from .targets import AbstractTargetTerm, mean_square, target_term, target_values
 
 
-class ExactRisk(AbstractRisk):
+class ExactRisk(AbstractPredictorRisk):
     """F = ½E(f − f*)² for rotation-invariant inputs and 1-homogeneous units, by the arc-cosine kernel k:
 
     F = ½E f*² − (1/m) Σ_i a_i g*(b_i) + (E‖x‖²/d)(1/2m²) Σ_ij a_i a_j k(b_i, b_j),
@@ -52,6 +52,12 @@ class ExactRisk(AbstractRisk):
         term, square, odd, even = self._parts(cloud)
         field = term.field(cloud.b) - square * pair_field(cloud.b, cloud, odd, even, self.block_size)
         return Particles(jnp.sum(cloud.b * field, axis=1), cloud.a[:, None] * field)
+
+    @eqx.filter_jit
+    def energy(self, cloud):
+        """E f² = (E‖x‖²/d)(1/m²) Σ_ij a_i a_j k(b_i, b_j)."""
+        _, square, odd, even = self._parts(cloud)
+        return square * pair_energy(cloud, cloud, odd, even, self.block_size)
 
     def _parts(self, cloud: Particles) -> tuple[AbstractTargetTerm, Float[Array, ""], Float[Array, ""], Float[Array, ""]]:
         risk = cast_floats(self, cloud.dtype).prepare()

@@ -12,9 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from ...chunks import map_blocks, rows_per_block
 from ...neurons import Particles
 from ..angles import safe_direction, safe_norm, safe_ratio
-from ..blocks import map_blocks, rows_per_block
 from .chebyshev import chebyshev_points, coefficient_matrix
 
 _EXACT = jax.lax.Precision.HIGHEST

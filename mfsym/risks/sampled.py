@@ -5,12 +5,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from ...problem.problem import Problem
-from .base import AbstractRisk
+from ..problem.problem import Problem
+from .base import AbstractPredictorRisk
 from .empirical import EmpiricalRisk
 
 
-class SampledRisk(AbstractRisk):
+class SampledRisk(AbstractPredictorRisk):
     """The mean loss on `samples` inputs that are drawn afresh for every step of length `step`.
 
     The inputs of step k = round(t/step) come from `key` folded with k: the same key gives the same run. Value and
@@ -40,3 +40,7 @@ class SampledRisk(AbstractRisk):
     def velocity(self, cloud):
         """The velocity on the inputs of the first step."""
         return self.at_time(jnp.zeros((), self.step.dtype)).velocity(cloud)
+
+    def energy(self, cloud):
+        """The mean of f² over the inputs of the first step."""
+        return self.at_time(jnp.zeros((), self.step.dtype)).energy(cloud)

@@ -1,5 +1,6 @@
 """The risk on a data set: any unit, any loss, in blocks of samples."""
 
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -7,18 +8,18 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
-from ...integrate import cast_floats
-from ...neurons import Particles
-from ...problem.losses import AbstractLoss
-from ...problem.targets import AbstractTarget
-from ...problem.units import AbstractHomogeneousUnit, AbstractUnit
-from ..blocks import rows_per_block, step_blocks, sum_blocks
-from ..predictor import cloud_outputs
-from .base import AbstractRisk
+from ..chunks import rows_per_block, step_blocks, sum_blocks
+from ..integrate import cast_floats
+from ..neurons import Particles
+from ..problem.losses import AbstractLoss
+from ..problem.targets import AbstractTarget
+from ..problem.units import AbstractHomogeneousUnit, AbstractUnit
+from .base import AbstractPredictorRisk
 from .field import homogeneous_field
+from .outputs import cloud_outputs
 
 
-class EmpiricalRisk(AbstractRisk):
+class EmpiricalRisk(AbstractPredictorRisk):
     """F = (1/n) Σ_i ℓ(f(x_i), y_i) on a data set x [n, d] with y_i = f*(x_i).
 
     z_j' = (1/n) Σ_i R_i ∂_z σ*(x_i; z_j), R_i the residual of sample i; for a 1-homogeneous unit the derivative is
@@ -45,13 +46,12 @@ class EmpiricalRisk(AbstractRisk):
     @eqx.filter_jit
     def value(self, cloud):
         """Mean loss over the data."""
-        risk, rows = self._rows(cloud)
+        return self._mean(cloud, lambda risk, outputs, y: risk.loss(outputs, y))
 
-        def block(rows):
-            x, y, weights = rows
-            return jnp.sum(weights * risk.loss(cloud_outputs(cloud, risk.unit, x), y))
-
-        return sum_blocks(block, rows, rows_per_block(_width(cloud), self.block_size))
+    @eqx.filter_jit
+    def energy(self, cloud):
+        """Mean of f² over the data."""
+        return self._mean(cloud, lambda risk, outputs, y: outputs**2)
 
     @eqx.filter_jit
     def velocity(self, cloud):
@@ -64,6 +64,16 @@ class EmpiricalRisk(AbstractRisk):
             return Particles(jnp.sum(cloud.b * field, axis=1), cloud.a[:, None] * field)
         size = rows_per_block(_width(cloud), self.block_size)
         return sum_blocks(lambda rows: _general_velocity(risk, cloud, rows), rows, size)
+
+    def _mean(self, cloud: PyTree, function: Callable[["EmpiricalRisk", Array, Array], Array]) -> Float[Array, ""]:
+        """The mean over the data of a function of the outputs of a cloud and of the target."""
+        risk, rows = self._rows(cloud)
+
+        def block(rows):
+            x, y, weights = rows
+            return jnp.sum(weights * function(risk, cloud_outputs(cloud, risk.unit, x), y))
+
+        return sum_blocks(block, rows, rows_per_block(_width(cloud), self.block_size))
 
     def _rows(self, cloud: PyTree) -> tuple["EmpiricalRisk", tuple[Array, Array, Array]]:
         risk = cast_floats(self, _dtype(cloud)).prepare()

@@ -4,10 +4,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ...neurons import Particles
-from ...problem.losses import AbstractLoss
-from ...problem.units import AbstractHomogeneousUnit
-from ..blocks import StepBlocks, map_blocks, sum_blocks
+from ..chunks import StepBlocks, map_blocks, sum_blocks
+from ..neurons import Particles
+from ..problem.losses import AbstractLoss
+from ..problem.units import AbstractHomogeneousUnit
 
 _EXACT = jax.lax.Precision.HIGHEST
 

@@ -1,0 +1,90 @@
+"""What a caller wants to see of every state besides what a solver records by itself."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, PyTree
+
+from ..errors import Words, argument_error
+from ..solution import USUAL_NAMES, Solution
+
+_REMEDY = 'Pass for example observe={"largest": lambda state: jnp.max(state.a)}.'
+_TAKEN = {*(field.name for field in dataclasses.fields(Solution)), *dir(Solution), *USUAL_NAMES, "t"}
+
+
+class Observers(eqx.Module):
+    """Functions of a state by name, each returning one array of real numbers. Arrays in them are leaves.
+
+    What they return is recorded in the floating type of the state, so that what was not reached can be NaN.
+    """
+
+    functions: dict[str, Callable[[PyTree], Any]]
+
+    def __init__(self, functions: Any = None):
+        functions = {} if functions is None else functions
+        if not isinstance(functions, dict):
+            raise argument_error("observe", "a dict from names to functions of the state", functions, _REMEDY)
+        for name, function in functions.items():
+            if not isinstance(name, str) or not name.isidentifier() or name.startswith("_"):
+                raise argument_error("observe", "made of names that can be attributes", name, _REMEDY)
+            if name in _TAKEN:
+                raise _taken(name)
+            if not callable(function):
+                got = Words(f"{type(function).__name__} at {name!r}")
+                raise argument_error("observe", "made of functions of the state", got, _REMEDY)
+        self.functions = dict(functions)
+
+    def __call__(self, state: PyTree) -> dict[str, Array]:
+        """What is seen of one state."""
+        return {name: _as_floats(function(state), state) for name, function in self.functions.items()}
+
+    def beside(self, record: dict[str, Array], states: PyTree) -> dict[str, Array]:
+        """The record [T, …] of a closed solution with what is seen of its states [T, …]."""
+        if not self.functions:
+            return record
+        self._check(record, eqx.filter_eval_shape(lambda states: jax.tree.map(lambda leaf: leaf[0], states), states))
+        return record | jax.vmap(self)(states)
+
+    def check(self, system: Any, clock: Array, state: PyTree) -> None:
+        """Refuse, without running anything, names that the system records itself and results that are no arrays.
+
+        A system, as integrated or iterated, has `prepare()` and `observe(clock, state)`.
+        """
+        if self.functions:
+            observe = lambda system, state: system.prepare().observe(clock, state)  # noqa: E731
+            self._check(eqx.filter_eval_shape(observe, system, state), state)
+
+    def _check(self, own: dict[str, Any], state: PyTree) -> None:
+        for name, function in self.functions.items():
+            if name in own:
+                raise _taken(name)
+            self._check_result(name, function, state)
+
+    def _check_result(self, name: str, function: Callable[[PyTree], Any], state: PyTree) -> None:
+        expected = "made of functions of the state that return one array of real numbers"
+        try:
+            found = eqx.filter_eval_shape(lambda function, state: function(state), function, state)
+        except Exception as error:
+            got = Words(f"one at {name!r} that fails with {type(error).__name__}: {error}")
+            raise argument_error("observe", expected, got, _REMEDY) from error
+        kind = getattr(found, "dtype", np.dtype(type(found)) if isinstance(found, (bool, int, float)) else None)
+        if kind is None or kind.kind not in "fiub":
+            got = Words(f"one at {name!r} that returns {_shape(found)}")
+            raise argument_error("observe", expected, got, _REMEDY)
+
+
+def _as_floats(found: Any, state: PyTree) -> Array:
+    return jnp.asarray(found).astype(jnp.result_type(*jax.tree.leaves(state)))
+
+
+def _shape(found: Any) -> str:
+    return str(jax.tree.map(lambda leaf: getattr(leaf, "shape", leaf), found))
+
+
+def _taken(name: str) -> Exception:
+    return argument_error("observe", "made of names that the solution does not have already", name, "Choose another name.")

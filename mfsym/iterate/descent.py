@@ -1,0 +1,85 @@
+"""The rules that train along a flow: gradient descent, the heavy ball, and what an optimiser makes of the gradient."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float
+
+from ..integrate import AbstractDynamics
+from .rule import AbstractRule
+
+
+class Descent(AbstractRule):
+    """z ← z + η v, with v the velocity of a flow; with momentum β the heavy ball from rest, u ← β u + v, z ← z + η u.
+
+    Without momentum it is the Euler scheme of the flow, and its clock η k is the flow time. (Polyak 1964.)
+    """
+
+    dynamics: AbstractDynamics
+    step: Float[Array, ""]
+    momentum: Float[Array, ""] | None = None
+
+    def prepare(self):
+        """The same rule with the tables of the flow."""
+        return Descent(self.dynamics.prepare(), self.step, self.momentum)
+
+    def time(self, index):
+        """η k."""
+        return self.step * index.astype(self.step.dtype)
+
+    def memory(self, state):
+        """u = 0."""
+        return None if self.momentum is None else jax.tree.map(jnp.zeros_like, state)
+
+    def velocity(self, index, state):
+        """That of the flow."""
+        return self.dynamics.velocity(self.time(index), state)
+
+    def move(self, state, memory, velocity):
+        """One step."""
+        if self.momentum is not None:
+            velocity = memory = jax.tree.map(lambda u, v: self.momentum * u + v, memory, velocity)
+        return jax.tree.map(lambda z, v: z + self.step * v, state, velocity), memory
+
+    def observe(self, index, state):
+        """What is observed of the flow."""
+        return self.dynamics.observe(self.time(index), state)
+
+    @property
+    def clock(self) -> str:
+        """What the clock is: momentum has no flow time."""
+        return "flow time" if self.momentum is None else "step times number of steps"
+
+
+class OptimisedDescent(AbstractRule):
+    """What an optax optimiser makes of the gradient −v, with v the velocity of a flow whose clock counts steps."""
+
+    dynamics: AbstractDynamics
+    optimiser: optax.GradientTransformation = eqx.field(static=True)
+    clock = "steps"
+
+    def prepare(self):
+        """The same rule with the tables of the flow."""
+        return OptimisedDescent(self.dynamics.prepare(), self.optimiser)
+
+    def time(self, index):
+        """The number of steps."""
+        return index.astype(jnp.result_type(float))
+
+    def memory(self, state):
+        """That of the optimiser."""
+        return self.optimiser.init(state)
+
+    def velocity(self, index, state):
+        """That of the flow."""
+        return self.dynamics.velocity(self.time(index), state)
+
+    def move(self, state, memory, velocity):
+        """One step."""
+        moves, memory = self.optimiser.update(jax.tree.map(jnp.negative, velocity), memory, state)
+        return jax.tree.map(lambda z, move: z + move.astype(z.dtype), state, moves), memory
+
+    def observe(self, index, state):
+        """What is observed of the flow."""
+        return self.dynamics.observe(self.time(index), state)

@@ -1,0 +1,7 @@
+"""Risks of a state: objects with a value and a velocity; those on data, and those on fresh samples."""
+
+from .base import AbstractPredictorRisk as AbstractPredictorRisk
+from .base import AbstractRisk as AbstractRisk
+from .check import check_risk as check_risk
+from .empirical import EmpiricalRisk as EmpiricalRisk
+from .sampled import SampledRisk as SampledRisk
