@@ -157,8 +157,9 @@ STATES = ["x", 3, later(lambda: jnp.ones((2, 9))), later(lambda: -jnp.ones((2, 8
 STOP = [1e-3, "risk", later(lambda: mf.Stop)]
 CHECKPOINT = ["folder", 3, later(lambda: mf.Checkpoints)]
 CONTROL = {"progress": FLAG, "stop": STOP, "checkpoint": CHECKPOINT}
-OBSERVE = [3, [jnp.sum], {3: jnp.sum}, {"no name": jnp.sum}, {"new": 3}, {"risk": jnp.sum}, {"final": jnp.sum},
-           *({"new": f} for f in (lambda state: "word", lambda state: (state, state), lambda state: state.missing))]  # fmt: skip
+_NO_ARRAYS = (lambda state: "word", lambda state: (state, state), lambda state: state.missing)
+OBSERVE = [3, [jnp.sum], {3: jnp.sum}, {"no name": jnp.sum}, {"new": 3}, {"risk": jnp.sum}, {"final": jnp.sum}]
+OBSERVE += [{"new": function} for function in _NO_ARRAYS]
 RISK = [3, "risk", mf.SquareLoss, later(lambda: mf.SquareLoss())]
 
 NO_MASS = given(0.0, "mass_plus", mass_plus=0)
