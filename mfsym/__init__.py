@@ -1,9 +1,10 @@
 """mfsym: the infinite-width limit of two-layer networks, exactly where symmetry allows it."""
 
-from .startup import is_command_line, keep_compiled_programs
+from .startup import is_command_line as _is_command_line
+from .startup import keep_compiled_programs as _keep_compiled_programs
 
-if is_command_line():  # the process is our own; nothing is set where mfsym is imported
-    keep_compiled_programs()
+if _is_command_line():  # the process is our own; nothing is set where mfsym is imported
+    _keep_compiled_programs()
 
 from . import plot as plot
 from .control.stop import Stop as Stop

@@ -43,12 +43,15 @@ class Observers(eqx.Module):
         """What is seen of one state."""
         return {name: _as_floats(function(state), state) for name, function in self.functions.items()}
 
-    def beside(self, record: dict[str, Array], states: PyTree) -> dict[str, Array]:
-        """The record [T, …] of a closed solution with what is seen of its states [T, …]."""
-        if not self.functions:
-            return record
-        self._check(record, eqx.filter_eval_shape(lambda states: jax.tree.map(lambda leaf: leaf[0], states), states))
-        return record | jax.vmap(self)(states)
+    def of_all(self, states: PyTree) -> dict[str, Array]:
+        """What is seen of states [T, …], [T, …]."""
+        return jax.vmap(self)(states) if self.functions else {}
+
+    def check_record(self, record: Callable[[Array], tuple[PyTree, dict[str, Array]]], ts: Array) -> None:
+        """As `check`, of a solution that is known: `record(ts)` are its states and observables [T, …]."""
+        if self.functions:
+            states, own = eqx.filter_eval_shape(record, ts)
+            self._check(own, jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), states))
 
     def check(self, system: Any, clock: Array, state: PyTree) -> None:
         """Refuse, without running anything, names that the system records itself and results that are no arrays.

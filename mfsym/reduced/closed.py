@@ -42,8 +42,9 @@ class AbstractClosedForm(AbstractForm):
         control = stepping.control
         control.check_stepped()
         assert isinstance(ts, jax.Array)
+        control.observers.check_record(self.record, ts)
         states, observables = self.record(ts)
-        observables = control.observers.beside(observables, states)
+        observables = observables | control.observers.of_all(states)
         valid = jnp.isfinite(observables["risk"])
         stats = {"steps": jnp.asarray(0), "rejected": jnp.asarray(0)}
         status = Status.where(jnp.all(valid), Status.complete, Status.not_finite)
