@@ -46,8 +46,8 @@ class Stepping(eqx.Module):
 
     def with_defaults(self, method: str, rtol: float, atol: Float[Array, ""] | float) -> "Stepping":
         """The same with a method, and with these tolerances where the caller gave none."""
-        rtol, atol = (usual if own is None else own for own, usual in ((self.rtol, rtol), (self.atol, atol)))
-        return dataclasses.replace(self, method=method, rtol=rtol, atol=atol)
+        relative, absolute = (usual if own is None else own for own, usual in ((self.rtol, rtol), (self.atol, atol)))
+        return dataclasses.replace(self, method=method, rtol=relative, atol=absolute)
 
     def tighter(self, factor: float) -> "Stepping":
         """The same with tolerances that many times as small."""

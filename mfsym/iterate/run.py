@@ -77,14 +77,14 @@ def _run(run: Run, state: PyTree, most: int | None) -> Outcome:
 
 def _even(run: Run, step: Callable, start: Any) -> tuple[Any, PyTree]:
     """The end and the records after every `gap` steps."""
-    times, plain = run.times, run.control.progress
-    assert times.gap is not None
+    times, gap, plain = run.times, run.times.gap, run.control.progress
+    assert gap is not None
 
     def row(carry):
         return run.record(carry[0].index, carry[0].state)
 
     def stretch(carry, _):
-        return scan_in_parts(lambda carry, _: (step(carry), None), carry, times.gap, plain)[0], row(carry)
+        return scan_in_parts(lambda carry, _: (step(carry), None), carry, gap, plain)[0], row(carry)
 
     carry, records = scan_in_parts(stretch, start, len(times.numbers) - 1, plain)
     return carry, jax.tree.map(lambda early, last: jnp.concatenate([early, last[None]]), records, row(carry))

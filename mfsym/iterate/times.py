@@ -43,8 +43,8 @@ class StepTimes(eqx.Module):
 
     def __getitem__(self, first: slice) -> "StepTimes":
         """The first few records, times[:count]."""
-        first = [None if each is None else each[first] for each in (self.numbers, self.fractions, self.times)]
-        return StepTimes(*first, self.gap, self.even)
+        fractions, times = (None if each is None else each[first] for each in (self.fractions, self.times))
+        return StepTimes(self.numbers[first], fractions, times, self.gap, self.even)
 
 
 def times_of_every(steps: int, record_every: int) -> StepTimes:
@@ -75,7 +75,7 @@ def times_of_whole_steps(ts: Any, step: Any) -> StepTimes:
 def times_between_steps(ts: Any, step: Any) -> StepTimes:
     """Any times [T]; the last step ends at the last of them."""
     counts, rounding = _counts(ts, step)
-    xp = jnp if is_traced(counts) else np
+    xp: Any = jnp if is_traced(counts) else np
     slack = 1e-9 + rounding * counts
     whole = xp.round(counts)
     if xp is np and np.all(np.abs(counts - whole) <= slack):
@@ -102,13 +102,13 @@ def _rounding(value: Any) -> float:
     return float(jnp.finfo(kind if jnp.issubdtype(kind, jnp.floating) else np.dtype(float)).eps)
 
 
-def _known(numbers: np.ndarray, fractions: np.ndarray | None, ts: Any) -> StepTimes:
+def _known(numbers: np.ndarray, parts: np.ndarray | None, ts: Any) -> StepTimes:
     if numbers[-1] >= _LARGEST:
         raise argument_error(
             "ts", f"at most {_LARGEST} steps from 0", Words(f"{numbers[-1]:.3g} steps"), "Take longer steps."
         )
     gaps = np.diff(numbers)
-    even = fractions is None and bool(np.all(gaps == gaps[0]))
-    fractions = None if fractions is None else jnp.asarray(fractions)
+    even = parts is None and bool(np.all(gaps == gaps[0]))
+    fractions = None if parts is None else jnp.asarray(parts)
     times = None if ts is None else jnp.asarray(ts, float)
     return StepTimes(jnp.asarray(numbers.astype(int)), fractions, times, int(gaps.max()), even)

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, PyTree
 
 from ..errors import argument_error, check_choice, float_array, is_traced
 from ..integrate import AbstractDynamics, Stepping, cast_floats, integrate
-from ..iterate import Descent, iterate
+from ..iterate import Descent, StepTimes, iterate
 from ..problem.training import Training
 from ..solution import Solution
 from .base import AbstractForm, AbstractReduction, Atoms, Times
@@ -126,9 +126,11 @@ class AbstractAngularDynamics(AbstractForm, AbstractDynamics):
     def run(self, state: PyTree, ts: Times, stepping: Stepping, training: Training | None) -> Solution:
         """The record of the flow, or of gradient descent where the training has a step."""
         if training is not None and training.step is not None:
+            assert isinstance(ts, StepTimes)
             rule = Descent(self, training.step, training.momentum)
             run = iterate(rule, state, ts, True, stepping.control, stepping.max_steps, self.reduction)
             return dataclasses.replace(run, clock=rule.clock)
+        assert not isinstance(ts, StepTimes)
         return integrate(self, state, ts, stepping, self.reduction, self.event())
 
     def chooses_steps(self, training: Training | None) -> bool:

@@ -21,7 +21,7 @@ from ..errors import (
     positive_number,
 )
 from ..integrate import AbstractDynamics, integrate, relative_speed, require_complete
-from ..iterate import AbstractRule, iterate, times_of_every
+from ..iterate import AbstractRule, StepTimes, iterate, times_of_every
 from ..solution import Solution, with_masks
 from .base import AbstractForm, Atoms
 from .certificate import certify
@@ -77,6 +77,7 @@ class MomentDynamics(AbstractMomentForm, AbstractDynamics):
 
     def run(self, state, ts, stepping, training):
         """The flow."""
+        assert not isinstance(ts, StepTimes)
         return integrate(self, state, ts, stepping, model=self.reduction)
 
     def chooses_steps(self, training):
@@ -121,7 +122,7 @@ class MomentSteps(AbstractMomentForm):
 
     def run(self, state, ts, stepping, training):
         """All steps, as `descend_moments`."""
-        assert training is not None and training.step is not None
+        assert training is not None and training.step is not None and isinstance(ts, StepTimes)
         rule = MomentDescent(self.reduction, training.step)
         return iterate(rule, state, ts, True, stepping.control, stepping.max_steps, self.reduction)
 
