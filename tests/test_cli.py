@@ -80,6 +80,7 @@ def test_help_and_unknown_options_in_a_shell():
     assert unknown.returncode == 2 and "--colour" in unknown.stderr
 
 
+@pytest.mark.slow
 def test_a_second_start_compiles_nothing(tmp_path):
     """Every program of the first start is found again by the second, the loop of diffrax included."""
     ours = ("EQX_ON_ERROR", "JAX_COMPILATION_CACHE_DIR")

@@ -141,6 +141,7 @@ def test_the_stated_error_holds_at_either_end_of_high_dimension(dim_h):
         assert np.all(grid.error[name][1:] < 0.02 * labels.observables[name][1:]), name
 
 
+@pytest.mark.slow
 def test_the_smallest_grid_conserves_what_it_must():
     reduced = mf.reduce(mf.Problem(mf.Gaussian(6), mf.SubspaceNorm(2)), cells=8, nodes=7, modes=1)
     for method in ("grid", "characteristics"):

@@ -86,6 +86,7 @@ def angles():
     return histograms.compute(KEY, steps=(0, 20, 200), width=32, cells=100)
 
 
+@pytest.mark.slow
 def test_histograms_of_both_routes(angles):
     """At t = 1 the limit has the masses of the reference, and the cloud is where 200 clouds with m = 32 are.
 
@@ -97,6 +98,7 @@ def test_histograms_of_both_routes(angles):
     assert np.all(np.abs(difference - [-0.032, -0.012]) < 4.5 * 0.0066)
 
 
+@pytest.mark.slow
 def test_histograms_are_drawn(angles):
     """Bars hold the mass of the network, the line that of the limit."""
     axes = np.array(FIGURES["histograms"].draw(angles).axes).reshape(2, 3)

@@ -132,6 +132,7 @@ def test_the_last_time_changes_no_step_before_it():
     assert int(euler.stats["steps"]) == 4
 
 
+@pytest.mark.slow
 def test_derivative_in_the_length_of_the_steps():
     cloud = sphere_cloud(RADIAL, width=4, key=KEY)
 
@@ -155,6 +156,7 @@ def test_fixed_steps_are_not_bounded_by_a_default():
     assert "max_steps" in short.sentence() and not bool(short.succeeded)
 
 
+@pytest.mark.slow
 def test_descent_on_fresh_samples_is_the_sampled_flow():
     cloud, step = sphere_cloud(RADIAL, width=8, key=KEY), 0.05
     options = {"samples": 300, "key": jax.random.key(5)}

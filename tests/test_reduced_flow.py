@@ -25,6 +25,7 @@ def test_reference_run(t, method):
     assert float(run.risk[i]) == pytest.approx(risk, rel=0.01)
 
 
+@pytest.mark.slow
 def test_table_of_dimension_forty_in_one_batch():
     """Ten problems as one: exact masses within 1e-4, by one vmapped call over stacked reductions."""
     cases = references.DIM_40_TABLE

@@ -31,6 +31,7 @@ def swept():
     return mf.sweep(problems(), TS, **SIZES)
 
 
+@pytest.mark.slow
 def test_the_same_as_one_by_one(swept):
     assert swept.labels == tuple(problems())
     for label, problem in problems().items():
@@ -66,6 +67,7 @@ def test_a_list_gets_numbers_and_early_ends_are_named():
     assert bool(caught.value.solution["good"].succeeded)
 
 
+@pytest.mark.slow
 def test_clouds_that_end_early_are_named_too(monkeypatch):
     short = functools.partial(mf.solve_particles, max_steps=1)
     monkeypatch.setattr(importlib.import_module("mfsym.sweep.run"), "solve_particles", short)
@@ -95,6 +97,7 @@ def test_a_sweep_does_what_its_problems_do_alone():
     np.testing.assert_allclose(found["0"].risk, alone.risk, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_runs_that_stopped_show_where():
     closed = mf.Problem(mf.Gaussian(3), mf.SubspaceNorm(3))
     text = str(mf.sweep([closed], TS, widths=(2,), seeds=2, stop=mf.Stop(risk=1.2)))
