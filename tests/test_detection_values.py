@@ -68,24 +68,30 @@ def test_table_in_other_places():
 
 @pytest.mark.parametrize("kind", [kind for kind in RISKS if kind.parity == "odd"], ids=name)
 def test_risk_of_an_odd_target_with_a_jump(kind):
-    assert _risk(kind) == pytest.approx(RISKS[kind], rel=1e-9)
+    """E f*² of a function with jumps is a cubature: within its stated error, which is small."""
+    reduced = _reduced(kind)
+    error = float(reduced.floor_error)
+    assert abs(_risk(reduced) - RISKS[kind]) <= error < 5e-3 * RISKS[kind]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", [kind for kind in RISKS if kind.parity is None], ids=name)
 def test_risk_of_two_coordinates_with_a_jump(kind):
     """½ E f*² at time 0, when the network vanishes."""
-    assert _risk(kind, **SMALL) == pytest.approx(RISKS[kind], rel=1e-9)
+    assert _risk(_reduced(kind, **SMALL)) == pytest.approx(RISKS[kind], rel=1e-9)
 
 
 @pytest.mark.study
 @pytest.mark.parametrize("kind", [kind for kind in RISKS if kind.parity == "even"], ids=name)
 def test_risk_of_three_coordinates_with_a_jump(kind):
-    assert _risk(kind, **SMALL) == pytest.approx(RISKS[kind], rel=1e-9)
+    assert _risk(_reduced(kind, **SMALL)) == pytest.approx(RISKS[kind], rel=1e-9)
 
 
-def _risk(kind, **sizes):
-    reduced = mf.reduce(mf.Problem(mf.Gaussian(8), mf.FunctionTarget(kind.function)), **sizes)
+def _reduced(kind, **sizes):
+    return mf.reduce(mf.Problem(mf.Gaussian(8), mf.FunctionTarget(kind.function)), **sizes)
+
+
+def _risk(reduced):
     return float(mf.solve_reduced(reduced, jnp.array([0.0, 1e-3])).risk[0])
 
 
