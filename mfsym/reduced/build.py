@@ -27,7 +27,7 @@ from .harmonics import even_features, funk_hecke, norm_constant, truncated_share
 from .law import initial_measures
 from .odd import build_odd, check_odd, prefers_moments
 from .point import PointReduction
-from .predictor import average_table
+from .predictor import average_table, slope_table
 from .quadrature import interval_end
 from .quotient import AngleReduction
 
@@ -246,6 +246,7 @@ def _angle_reduction(problem, dim_h, signed, cells, nodes, modes) -> AngleReduct
         second_moment=second_moment,
         unit_slopes=jnp.stack([problem.unit.odd_slope, problem.unit.even_slope]),
         average_table=jnp.asarray(average_table(dim_h, dim - dim_h)),
+        slope_table=jnp.asarray(slope_table(dim_h, dim - dim_h)),
         basis=None if default_axes else problem.subspace(),
         labels=labels,
         modes=modes,

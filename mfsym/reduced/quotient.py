@@ -24,6 +24,7 @@ from .features import AngleFeatures
 from .label_law import LabelLaw
 from .predictor import predict_angle
 from .quadrature import interval_end, node_rule
+from .roots import row_norms
 
 _HIGHEST = jax.lax.Precision.HIGHEST
 
@@ -39,7 +40,7 @@ class AngleReduction(AbstractAngularReduction):
     - `cell_masses` [2, cells]: initial masses of τ⁺, τ⁻ in equal cells of [0, end].
     - `node_log_density` [2, nodes]: log-density of τ⁺, τ⁻ at the nodes of `node_rule`.
     - `floor`: risk that no τ can remove; `tail`: energy of the target beyond the stored features.
-    - `average_table` [2, K]: the averaged feature, see `predictor.average_table`.
+    - `average_table`, `slope_table` [2, K]: the averaged feature and its slope, see `predictor.average_table`.
     - `parity` [2]: parity of the density about both ends of the interval.
     - `labels`: the law of (|a|, ‖b‖) at time 0, which only starts that are not balanced, or not kept so, need.
     """
@@ -57,6 +58,7 @@ class AngleReduction(AbstractAngularReduction):
     second_moment: Float[Array, ""]
     unit_slopes: Float[Array, " 2"]
     average_table: Float[Array, "2 K"]
+    slope_table: Float[Array, "2 K"]
     basis: Float[Array, "dim_h d"] | None
     labels: LabelLaw
     modes: int = eqx.field(static=True)
@@ -183,13 +185,14 @@ class AngleReduction(AbstractAngularReduction):
 
     def sides(self, x: Float[Array, "n d"]) -> tuple[Float[Array, " n"], Float[Array, " n"]]:
         """(‖x_H‖ or the signed coordinate, ‖x_⊥‖) of every row."""
-        square = jnp.sum(x**2, axis=1)
         if self.basis is not None:
             inside = jnp.matmul(x, self.basis.T, precision=_HIGHEST)
+            outside = x - jnp.matmul(inside, self.basis, precision=_HIGHEST)
         else:
-            inside = jnp.where((jnp.arange(x.shape[1], dtype=x.dtype) < self.dim_h.astype(x.dtype))[None], x, 0.0)
-        along = jnp.sum(inside, axis=1) if self.signed else jnp.sqrt(jnp.sum(inside**2, axis=1))
-        return along, jnp.sqrt(jnp.maximum(square - along**2, 0.0))
+            within = (jnp.arange(x.shape[1], dtype=x.dtype) < self.dim_h.astype(x.dtype))[None]
+            inside, outside = jnp.where(within, x, 0.0), jnp.where(within, 0.0, x)
+        along = jnp.sum(inside, axis=1) if self.signed else row_norms(inside)
+        return along, row_norms(outside)
 
     def angles_of(self, x: Float[Array, "n d"]) -> Float[Array, "n 1"]:
         """θ of every row."""
