@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 from scipy.special import beta, betainc
 
 from .base import Atoms
-from .coefficients import composite_rule
+from .quadrature import composite_rule
 
 _TERMS = 48
 

@@ -20,6 +20,7 @@ from ..errors import argument_error, is_traced
 from ..problem.training import Training
 from .angular import METHODS, POSITIONS, AbstractAngularReduction, check_angular_method
 from .base import Atoms, Scales
+from .coefficients import TargetParts
 from .features import AngleFeatures
 from .label_law import LabelLaw
 from .predictor import predict_angle
@@ -40,6 +41,7 @@ class AngleReduction(AbstractAngularReduction):
     - `cell_masses` [2, cells]: initial masses of τ⁺, τ⁻ in equal cells of [0, end].
     - `node_log_density` [2, nodes]: log-density of τ⁺, τ⁻ at the nodes of `node_rule`.
     - `floor`: risk that no τ can remove; `tail`: energy of the target beyond the stored features.
+    - `check`: the three numbers of the target by another rule; their difference is the error of the quadrature.
     - `average_table`, `slope_table` [2, K]: the averaged feature and its slope, see `predictor.average_table`.
     - `parity` [2]: parity of the density about both ends of the interval.
     - `labels`: the law of (|a|, ‖b‖) at time 0, which only starts that are not balanced, or not kept so, need.
@@ -53,6 +55,7 @@ class AngleReduction(AbstractAngularReduction):
     parity: Float[Array, " 2"]
     floor: Float[Array, ""]
     tail: Float[Array, ""]
+    check: TargetParts
     dim: Float[Array, ""]
     dim_h: Float[Array, ""]
     second_moment: Float[Array, ""]
@@ -159,12 +162,12 @@ class AngleReduction(AbstractAngularReduction):
         return dataclasses.replace(self, modes=len(self.features.even))
 
     def floor_uncertainty(self) -> float:
-        """None: the floor is an integral."""
+        """None beside what `displaced` shows."""
         return 0.0
 
-    def displaced(self) -> tuple[()]:
-        """None: the coefficients of the target are integrals."""
-        return ()
+    def displaced(self) -> "tuple[AngleReduction]":
+        """With the numbers that another quadrature finds of the target, the floor among them."""
+        return (eqx.tree_at(lambda r: (r.coefficients, r.floor, r.tail), self, tuple(self.check)),)
 
     def absent(self, observables: dict[str, Array]) -> tuple[tuple[str, str], ...]:
         """Distances, on a signed angle."""

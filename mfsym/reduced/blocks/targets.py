@@ -17,9 +17,9 @@ from ...errors import no_reduction
 from ...problem.block_targets import BlockNorms, MultiIndex
 from ...problem.inputs import AbstractInputs, Gaussian
 from ...problem.targets import AbstractTarget
-from ..coefficients import composite_rule
 from ..harmonics import norm_constant
 from ..law import log_density
+from ..quadrature import composite_rule
 from .coordinates import Blocks
 from .harmonics import NestedTable, analyse, nested_tables, reachable_degrees, select
 
