@@ -101,3 +101,14 @@ def test_values_are_asked_for_only_where_inputs_come():
     mf.Problem(mf.Sphere(5, 0.5), mf.SingleIndex(lambda x: jnp.log(1 + x)))
     with pytest.raises(mf.ArgumentError, match="x_1 = 0, x_2 = 0"):
         mf.Problem(mf.Gaussian(5), mf.MultiIndex(lambda z: z[0] * jnp.sin(z[1]) / z[1], 2))
+
+
+@pytest.mark.slow
+def test_a_jump_in_two_coordinates_is_stated():
+    """½P(x_1 > ½): tensor rules in the angles cannot follow the jump, and their difference says by how much."""
+    target = mf.MultiIndex(lambda z: jnp.where(z[0] > 0.5, 1.0, 0.0), 2)
+    reduced = mf.reduce(mf.Problem(mf.Gaussian(6), target), cells=8, nodes=7, modes=2)
+    error = abs(float(start_of(reduced)) - norm.sf(0.5) / 2)
+    stated = abs(float(start_of(reduced, reduced.check) - start_of(reduced)))
+    print(f"error {error:.1e}, stated {stated:.1e}")
+    assert 1e-8 < error <= stated < 1e-2
