@@ -20,6 +20,7 @@ from ..problem.rotated import rotation_of, unrotated
 from ..problem.start import AbstractBalancedStart, GaussianStart, UnbalancedStart
 from ..problem.targets import LinearTarget, SingleIndex, SubspaceNorm
 from ..problem.units import AbstractHomogeneousUnit
+from .angular import SMALLEST_GRID
 from .base import AbstractReduction
 from .blocks.build import build_block_reduction, check_blocks, has_blocks
 from .coefficients import target_parts
@@ -33,7 +34,6 @@ from .predictor import average_table, slope_table
 from .quadrature import interval_end
 from .quotient import AngleReduction
 
-SMALLEST_GRID = 8
 _TRUNCATION = 1e-7  # share of K(0, 0) that the default number of modes may leave out
 _FEWEST_MODES, _MOST_MODES = 16, 128
 

@@ -78,6 +78,10 @@ class PointReduction(AbstractReduction):
     def coarser(self) -> None:
         """Nothing to resolve."""
 
+    def can_be_halved(self, method: str) -> bool:
+        """Nothing to halve."""
+        return False
+
     def all_modes(self) -> "PointReduction":
         """All is there."""
         return self

@@ -18,7 +18,7 @@ from jaxtyping import Array, Float
 
 from ..errors import argument_error, is_traced
 from ..problem.training import Training
-from .angular import METHODS, POSITIONS, AbstractAngularReduction, check_angular_method
+from .angular import METHODS, POSITIONS, AbstractAngularReduction, check_angular_method, sizes_can_be_halved
 from .base import Atoms, Scales
 from .coefficients import TargetParts
 from .features import AngleFeatures
@@ -156,6 +156,10 @@ class AngleReduction(AbstractAngularReduction):
             self.labels.coarsened(self.labels.log_probability[1::2]),
         )
         return eqx.tree_at(lambda r: (r.cell_masses, r.node_log_density, r.labels), self, halves)
+
+    def can_be_halved(self, method: str) -> bool:
+        """Whether the numbers of cells and labels are even and odd, and large enough."""
+        return sizes_can_be_halved(method, (self.cells,), (self.nodes,))
 
     def all_modes(self) -> "AngleReduction":
         """All stored features in the dynamics."""

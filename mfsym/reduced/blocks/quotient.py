@@ -16,7 +16,7 @@ from jaxtyping import Array, Float
 
 from ...errors import argument_error
 from ...problem.training import Training
-from ..angular import POSITIONS, AbstractAngularReduction, check_angular_method
+from ..angular import POSITIONS, AbstractAngularReduction, check_angular_method, sizes_can_be_halved
 from ..base import Atoms, Scales
 from ..coefficients import TargetParts
 from ..label_law import LabelLaw
@@ -188,6 +188,10 @@ class BlockReduction(AbstractAngularReduction):
         nested = self.labels.log_probability.reshape(self.node_counts)[(slice(1, None, 2),) * self.angles]
         new = (uniform, self.labels.coarsened(nested.ravel()))
         return dataclasses.replace(eqx.tree_at(lambda r: (r.uniform, r.labels), self, new), node_counts=counts)
+
+    def can_be_halved(self, method: str) -> bool:
+        """Whether the numbers of cells and labels are even and odd, and large enough."""
+        return sizes_can_be_halved(method, self.cells, self.node_counts)
 
     def all_modes(self) -> "BlockReduction":
         """All stored degrees in the dynamics."""
