@@ -5,7 +5,7 @@ one function registered below. (Derived.)
 """
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -54,7 +54,8 @@ def target_parts(
     problem: Problem, inputs: AbstractInputs, features: EvenFeatures, signed: bool, rule: Quadrature
 ) -> TargetParts:
     """What is kept of the problem's target, for rotation-invariant `inputs` with the same law of x_H."""
-    target, unit = target_coefficients(problem.target, inputs, features, rule), problem.unit
+    target = target_coefficients(problem.target, inputs, features, rule)
+    unit: Any = problem.unit
     # A part of the target that the unit cannot represent is no coefficient but floor.
     no_even, no_odd = unit.even_slope == 0, unit.odd_slope == 0
     tail = jnp.where(no_even, 0.0, jnp.maximum(target.even_energy - 0.5 * jnp.sum(target.even**2), 0.0))

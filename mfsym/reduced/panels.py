@@ -69,12 +69,11 @@ class _Law(NamedTuple):
     @staticmethod
     def of(inputs: AbstractInputs) -> "_Law | None":
         """None where a length is traced."""
-        gaussian = isinstance(inputs, Gaussian)
-        found = values_on_host(lambda _: inputs.scale if gaussian else inputs.second_moment**0.5, np.zeros(1))
+        found = values_on_host(lambda _: inputs.second_moment, np.zeros(1))
         if found is None:
             return None
-        length = float(found[0])
-        return _Law(inputs.dim, length, np.inf) if gaussian else _Law(inputs.dim, length / np.sqrt(inputs.dim), length)
+        length = float(np.sqrt(found[0]))
+        return _Law(inputs.dim, length / np.sqrt(inputs.dim), np.inf if isinstance(inputs, Gaussian) else length)
 
     def log_density(self, x: np.ndarray) -> np.ndarray:
         """Logarithm of the density of x_1, up to a constant; bounded at the ends of a circle."""

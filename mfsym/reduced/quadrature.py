@@ -80,5 +80,5 @@ def two_rules(breaks: Any, reach: int = USUAL_REACH) -> Quadrature:
     others = np.polynomial.legendre.leggauss(_POINTS - 1)
     both = [np.stack([one, np.append(other, 0.0)]) for one, other in zip((nodes, weights), others, strict=True)]
     dtype = jnp.result_type(float)
-    leaves = (np.stack([breaks, breaks]), *both, np.array([9.0, 12.0]))
-    return Quadrature(*(jnp.asarray(leaf, dtype) for leaf in leaves), reach)
+    breaks, extent = np.stack([breaks, breaks]), np.array([9.0, 12.0])
+    return Quadrature(*(jnp.asarray(leaf, dtype) for leaf in (breaks, *both, extent)), reach=reach)

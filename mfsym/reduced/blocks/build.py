@@ -133,7 +133,8 @@ def _target_parts(problem: Problem, blocks: Blocks, tables: Any, rule: BlockQuad
     target = block_coefficients(unrotated(problem.target), problem.inputs, blocks, tables, rule)
     degree = reachable_degrees(tables[0].log_first.shape[0], blocks.stride) * blocks.stride
     linear = (degree == 1).reshape(-1, *(1,) * (blocks.angles - 1))
-    even_slope, odd_slope = problem.unit.even_slope, problem.unit.odd_slope
+    unit: Any = problem.unit
+    even_slope, odd_slope = unit.even_slope, unit.odd_slope
     even_part, linear_part = (jnp.where(where, target.values, 0.0) for where in (~linear, linear))
     # A part of the target that the unit cannot represent is no coefficient but floor.
     tail = jnp.where(even_slope == 0, 0.0, jnp.maximum(target.even_energy - 0.5 * jnp.sum(even_part**2), 0.0))
