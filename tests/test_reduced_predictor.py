@@ -162,3 +162,43 @@ def test_projected_angles():
     theta, weight = mf.project(cloud, reduced)
     np.testing.assert_allclose(theta, [np.pi, np.pi / 4], atol=1e-12)
     np.testing.assert_allclose(weight, [3.0, -np.sqrt(2) / 2])
+
+
+def _slopes(function, x, step=1e-5):
+    """Central differences, [d]."""
+    moves = step * np.eye(len(x))
+    return np.array([float(function(x + move) - function(x - move)) / (2 * step) for move in moves])
+
+
+@pytest.mark.parametrize(
+    ("target", "points"),
+    [
+        (mf.LinearTarget([1.0, 0.0, 0.0, 0.0]), ([1, 1, 0, 0], [1, 0, 0, 0], [0, 1, 0, 0])),
+        (mf.SubspaceNorm(2), ([1, 0, 1, 0], [1, 0, 0, 0], [0, 0, 0, 1], [0.3, 0.4, 0.2, -0.1])),
+    ],
+)
+def test_gradients_of_the_predictor_where_its_table_ends(target, points):
+    """At ties of ‖x_H‖ and ‖x_⊥‖ on a face of the grid, and at x in H or in H^⊥, against central differences."""
+    reduced = mf.reduce(mf.Problem(mf.Gaussian(4), target), cells=40, nodes=7, modes=8)
+    run = mf.solve_reduced(reduced, jnp.array([0.0, 1.0]))
+    predict = jax.jit(lambda x: mf.predict(run, x[None])[0])
+    for point in points:
+        x = jnp.asarray(point, float)
+        gradient = np.asarray(jax.jit(jax.grad(predict))(x))
+        np.testing.assert_allclose(gradient, _slopes(predict, x), rtol=1e-5, atol=2e-6)
+
+
+@pytest.mark.slow
+def test_gradient_of_the_risk_where_nothing_moves():
+    """f* = 0 learnt from a balanced start: V = 0 everywhere, and the risk is even in the scale of f*."""
+
+    def risk(scale):
+        problem = mf.Problem(mf.Gaussian(4), mf.SubspaceNorm(2, scale))
+        reduced = mf.reduce(problem, cells=16, nodes=7, modes=4)
+        return mf.solve_reduced(reduced, jnp.array([0.0, 1.0]), derivative="forward").risk[-1]
+
+    slope = jax.jit(jax.jacfwd(risk))
+    value = jax.jit(risk)
+    for scale in (0.0, 0.5):
+        difference = (value(scale + 1e-4) - value(scale - 1e-4)) / 2e-4
+        assert float(slope(jnp.asarray(scale))) == pytest.approx(float(difference), abs=1e-7)

@@ -5,9 +5,11 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
+import numpy as np
 from jaxtyping import PyTree
 
-from ..errors import ArgumentError, Words, argument_error
+from ..errors import ArgumentError, Words, argument_error, is_traced
 
 
 class Function(eqx.Module):
@@ -58,3 +60,26 @@ def _failure(name: str, expected: str, error: Exception, remedy: str) -> Argumen
         if isinstance(error, kind):
             return argument_error(name, expected, Words(f"{got}, which JAX traces without its value"), way_out)
     return argument_error(name, expected, Words(f"one that fails with {type(error).__name__}: {error}"), remedy)
+
+
+def values_on_host(function: Callable[[Any], Any], points: np.ndarray) -> np.ndarray | None:
+    """A scalar function at `points` [n, ...], evaluated at once even while something else is traced, [n].
+
+    None where its values are traced themselves, which cannot be looked at.
+    """
+    with jax.ensure_compile_time_eval():
+        values = jax.vmap(function, axis_size=len(points))(jnp.asarray(points, jnp.result_type(float)))
+    return None if is_traced(values) else np.asarray(values)
+
+
+def check_finite_function(function: Callable[[Any], Any], points: np.ndarray) -> None:
+    """f* = g(x_H) must be a number at `points` [n] or [n, d_H], wherever its values are known."""
+    values = values_on_host(function, points)
+    if values is None or np.all(np.isfinite(values)):
+        return
+    wrong = np.flatnonzero(~np.isfinite(values))
+    first = wrong[np.argmin(np.abs(points[wrong]).reshape(len(wrong), -1).max(axis=1))]
+    name = "NaN" if np.isnan(values[first]) else "infinite"
+    place = ", ".join(f"x_{i + 1} = {x:.4g}" for i, x in enumerate(np.atleast_1d(points[first])))
+    remedy = "Give it a value there, for example with jnp.where, or take inputs that do not come there."
+    raise argument_error("target", "finite wherever the inputs come", Words(f"not: f* is {name} at {place}"), remedy)

@@ -2,14 +2,17 @@
 
 import equinox as eqx
 import jax
+import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from ..errors import argument_error, check_instance
-from .inputs import AbstractInputs
+from .block_targets import MultiIndex
+from .functions import check_finite_function, values_on_host
+from .inputs import AbstractInputs, Sphere
 from .losses import AbstractLoss, SquareLoss
 from .rotated import unrotated
 from .start import AbstractStart, SphereStart
-from .targets import AbstractTarget, SubspaceNorm
+from .targets import AbstractTarget, SingleIndex, SubspaceNorm
 from .units import AbstractUnit, ReLU
 
 
@@ -18,7 +21,7 @@ class Problem(eqx.Module):
 
     Arguments: `inputs` the law ρ; `target` f*; `unit` σ* (default a·ReLU(b·x)); `loss` ℓ (default ½(f−f*)²);
     `start` the law of the neurons at time 0 (default |a| = ‖b‖ = 1, uniform directions, equal signs).
-    Raises ArgumentError if the target does not fit the dimension of the inputs.
+    Raises ArgumentError if the target does not fit the dimension of the inputs, or is NaN or infinite where they come.
     (Hajjar & Chizat 2022, arXiv:2211.08771.)
     """
 
@@ -47,6 +50,7 @@ class Problem(eqx.Module):
         self.loss = check_instance("loss", loss, AbstractLoss, "Use mf.SquareLoss().")
         self.start = check_instance("start", start, AbstractStart, "Use mf.SphereStart().")
         target.check(inputs.dim)
+        _check_values(unrotated(target), inputs)
 
     @property
     def dim(self) -> int:
@@ -69,6 +73,26 @@ class Problem(eqx.Module):
         """Independent pairs (x, f*(x)): [count, d] and [count]."""
         x = self.inputs.sample(key, count, dtype)
         return x, self.values(x)
+
+
+_FAR = 8.0  # standard deviations, where inputs still come
+
+
+def _check_values(target: AbstractTarget, inputs: AbstractInputs) -> None:
+    """f* = g(x_H) of rotation-invariant inputs must be a number at 0, on the axes and between them."""
+    if not isinstance(target, SingleIndex | MultiIndex) or not inputs.rotation_invariant:
+        return
+    moment = values_on_host(lambda _: inputs.second_moment, np.zeros(1))
+    if moment is None:
+        return
+    far = float(np.sqrt(moment[0])) * (1.0 if isinstance(inputs, Sphere) else _FAR / np.sqrt(inputs.dim))
+    line = far * np.linspace(-1, 1, 129)
+    if isinstance(target, SingleIndex):
+        check_finite_function(target.g, line)
+        return
+    axes = line[:, None, None] * np.eye(target.dim_h)
+    between = far / np.sqrt(target.dim_h) * np.random.default_rng(0).uniform(-1, 1, (128, target.dim_h))
+    check_finite_function(target.g, np.concatenate([axes.reshape(-1, target.dim_h), between]))
 
 
 def check_cloud_dimension(problem: Problem, dim: int) -> None:

@@ -86,7 +86,8 @@ def _static_number(argument: str, value: Any) -> float:
 class SingleIndex(AbstractTarget):
     """f*(x) = g(x_1). `g` takes and returns a scalar; `kinks` are the points where g is not smooth.
 
-    Quadratures are split at the kinks; a kink that is not declared costs accuracy, a needless one nothing.
+    Quadratures are split at the kinks; a needless one costs nothing. `mf.reduce` finds those that are not declared, where g
+    is not traced; elsewhere they cost accuracy.
     Arrays inside `g`, where it is an `eqx.Module`, can be differentiated.
     """
 

@@ -20,6 +20,7 @@ from .label_law import LabelLaw
 
 POSITIONS = "distances to the ends of the interval are measured for targets of ‖x_H‖ only"
 METHODS = ("grid", "characteristics", "upwind")
+SMALLEST_GRID = 8  # cells of an angle that the reconstruction needs
 
 
 class AbstractAngularReduction(AbstractReduction):
@@ -149,6 +150,13 @@ def network_of_atoms(reduction: AbstractAngularReduction, atoms: Atoms) -> Float
 def check_angular_method(method: str | None) -> str:
     """A method for angles, "grid" by default."""
     return check_choice("method", "grid" if method is None else method, METHODS)
+
+
+def sizes_can_be_halved(method: str, cells: tuple[int, ...], nodes: tuple[int, ...]) -> bool:
+    """Whether half the cells and half the labels of every angle are enough for a method."""
+    labels = method == "characteristics"
+    enough = all(count % 2 == 0 and count // 2 >= (1 if labels else SMALLEST_GRID) for count in cells)
+    return enough and all(count % 2 and count > 1 for count in nodes)
 
 
 def refuse_density() -> Any:

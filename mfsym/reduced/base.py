@@ -64,6 +64,10 @@ class AbstractReduction(eqx.Module):
         """Half the resolution, for the error estimate; None where there is nothing to resolve."""
 
     @abc.abstractmethod
+    def can_be_halved(self, method: str) -> bool:
+        """Whether a method can still run with half this resolution."""
+
+    @abc.abstractmethod
     def all_modes(self) -> "AbstractReduction":
         """The same equation with everything that is stored in the dynamics: twice the modes."""
 
@@ -73,7 +77,8 @@ class AbstractReduction(eqx.Module):
 
     @abc.abstractmethod
     def displaced(self) -> "tuple[AbstractReduction, ...]":
-        """The same with what was computed of the target off by its error, one direction at a time; none if it is exact."""
+        """The same with what was computed of the target off by its error, one direction at a time; none if it is exact and
+        nothing is resolved."""
 
     @abc.abstractmethod
     def absent(self, observables: dict[str, Array]) -> tuple[tuple[str, str], ...]:

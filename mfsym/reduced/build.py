@@ -1,6 +1,7 @@
 """From a declared structure to the reduction: which angle, which features, which coefficients."""
 
 import enum
+import operator
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -19,19 +20,20 @@ from ..problem.rotated import rotation_of, unrotated
 from ..problem.start import AbstractBalancedStart, GaussianStart, UnbalancedStart
 from ..problem.targets import LinearTarget, SingleIndex, SubspaceNorm
 from ..problem.units import AbstractHomogeneousUnit
+from .angular import SMALLEST_GRID
 from .base import AbstractReduction
 from .blocks.build import build_block_reduction, check_blocks, has_blocks
-from .coefficients import target_coefficients
+from .coefficients import target_parts
 from .features import AngleFeatures
 from .harmonics import even_features, funk_hecke, norm_constant, truncated_share
 from .law import initial_measures
 from .odd import build_odd, check_odd, prefers_moments
+from .panels import quadrature_of
 from .point import PointReduction
-from .predictor import average_table
+from .predictor import average_table, slope_table
 from .quadrature import interval_end
 from .quotient import AngleReduction
 
-SMALLEST_GRID = 8
 _TRUNCATION = 1e-7  # share of K(0, 0) that the default number of modes may leave out
 _FEWEST_MODES, _MOST_MODES = 16, 128
 
@@ -96,7 +98,8 @@ def build_reduction(
     modes = check_integer("modes", default_modes(dim, dim_h) if modes is None else modes, 1, _MODES)
     if isinstance(problem.start, AbstractBalancedStart):
         _check_start(problem.start, signed)
-    return cast_floats(_angle_reduction(problem, dim_h, signed, cells, nodes, modes), dtype)
+    rules = quadrature_of(target, _isotropic_inputs(problem.inputs)[0])
+    return cast_floats(_angle_reduction(problem, dim_h, signed, cells, nodes, modes, rules), dtype)
 
 
 def _check_no_grid(**sizes: int | None) -> None:
@@ -209,23 +212,16 @@ def _check_start(start: Any, signed: bool) -> None:
 
 
 @eqx.filter_jit
-def _angle_reduction(problem, dim_h, signed, cells, nodes, modes) -> AngleReduction:
+def _angle_reduction(problem, dim_h, signed, cells, nodes, modes, rules) -> AngleReduction:
     (inputs, stretch), dim = _isotropic_inputs(problem.inputs), problem.dim
     dtype = jnp.result_type(float)
     second_moment = inputs.second_moment
     features = even_features(dim, dim_h, 2 * modes, second_moment)
-    target = target_coefficients(problem.target, inputs, features)
     even, linear = _unit_factors(problem.unit)
-    # A part of the target that the unit cannot represent is no coefficient but floor.
-    tail = target.even_energy - 0.5 * jnp.sum(target.even**2)
-    floor = target.unreachable_energy + jnp.where(even == 0, target.even_energy, 0.0)
-    tail = jnp.where(even == 0, 0.0, jnp.maximum(tail, 0.0))
-    coefficients = jnp.where(even == 0, 0.0, target.even)
-    factors = jnp.broadcast_to(even, coefficients.shape)
-    linear_feature = None
+    both = jax.vmap(lambda rule: target_parts(problem, inputs, features, signed, rule))(rules)
+    parts, check = (jax.tree.map(operator.itemgetter(i), both) for i in (0, 1))
+    factors, linear_feature = jnp.broadcast_to(even, (len(features),)), None
     if signed:
-        floor = floor + jnp.where(linear == 0, target.linear_energy, 0.0)
-        coefficients = jnp.append(coefficients, jnp.where(linear == 0, 0.0, target.linear))
         factors = jnp.append(factors, linear)
         linear_feature = 0.5 * jnp.sqrt(second_moment / dim)
     measures = initial_measures(problem.start, dim_h, dim - dim_h, signed, cells, nodes, dtype)
@@ -234,18 +230,20 @@ def _angle_reduction(problem, dim_h, signed, cells, nodes, modes) -> AngleReduct
     default_axes = isinstance(problem.target, (SubspaceNorm, SingleIndex))
     return AngleReduction(
         features=AngleFeatures(features, linear_feature, stretch),
-        coefficients=coefficients,
+        coefficients=parts.coefficients,
         factors=factors,
         cell_masses=cell_masses,
         node_log_density=node_density,
         parity=jnp.array([left, right]),
-        floor=floor,
-        tail=tail,
+        floor=parts.floor,
+        tail=parts.tail,
+        check=parts.beyond(check),
         dim=jnp.asarray(float(dim)),
         dim_h=jnp.asarray(float(dim_h)),
         second_moment=second_moment,
         unit_slopes=jnp.stack([problem.unit.odd_slope, problem.unit.even_slope]),
         average_table=jnp.asarray(average_table(dim_h, dim - dim_h)),
+        slope_table=jnp.asarray(slope_table(dim_h, dim - dim_h)),
         basis=None if default_axes else problem.subspace(),
         labels=labels,
         modes=modes,

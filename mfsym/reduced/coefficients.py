@@ -14,9 +14,14 @@ from jaxtyping import Array, Float
 
 from ..errors import no_reduction
 from ..problem.inputs import AbstractInputs, Gaussian
+from ..problem.problem import Problem
 from ..problem.rotated import Rotated
 from ..problem.targets import AbstractTarget, LinearTarget, SingleIndex, SubspaceNorm
 from .harmonics import EvenFeatures, norm_constant
+from .quadrature import FARTHEST, USUAL_REACH, Quadrature
+
+_RADIAL_PANELS = 6
+_SMEARED = np.array([-8.0, -4.0, 0.0, 4.0, 8.0])  # where panels end around a break that the radius smears
 
 
 class TargetCoefficients(NamedTuple):
@@ -33,9 +38,40 @@ class TargetCoefficients(NamedTuple):
     unreachable_energy: Float[Array, ""]
 
 
+class TargetParts(NamedTuple):
+    """What a reduction keeps of a target: coefficients η, the risk that no τ can remove, the energy beyond the features."""
+
+    coefficients: Float[Array, "..."]
+    floor: Float[Array, ""]
+    tail: Float[Array, ""]
+
+    def beyond(self, other: "TargetParts") -> "TargetParts":
+        """Three times as far away as `other`: how near two rules come to each other is a matter of chance."""
+        return TargetParts(*(own + 3 * (theirs - own) for own, theirs in zip(self, other, strict=True)))
+
+
+def target_parts(
+    problem: Problem, inputs: AbstractInputs, features: EvenFeatures, signed: bool, rule: Quadrature
+) -> TargetParts:
+    """What is kept of the problem's target, for rotation-invariant `inputs` with the same law of x_H."""
+    target = target_coefficients(problem.target, inputs, features, rule)
+    unit: Any = problem.unit
+    # A part of the target that the unit cannot represent is no coefficient but floor.
+    no_even, no_odd = unit.even_slope == 0, unit.odd_slope == 0
+    tail = jnp.where(no_even, 0.0, jnp.maximum(target.even_energy - 0.5 * jnp.sum(target.even**2), 0.0))
+    floor = target.unreachable_energy + jnp.where(no_even, target.even_energy, 0.0)
+    coefficients = jnp.where(no_even, 0.0, target.even)
+    if signed:
+        floor = floor + jnp.where(no_odd, target.linear_energy, 0.0)
+        coefficients = jnp.append(coefficients, jnp.where(no_odd, 0.0, target.linear))
+    return TargetParts(coefficients, floor, tail)
+
+
 @functools.singledispatch
-def target_coefficients(target: AbstractTarget, inputs: AbstractInputs, features: EvenFeatures) -> TargetCoefficients:
-    """Coefficients of a target; refuses targets that no function here covers."""
+def target_coefficients(
+    target: AbstractTarget, inputs: AbstractInputs, features: EvenFeatures, rule: Quadrature
+) -> TargetCoefficients:
+    """Coefficients of a target, its integrals by `rule`; refuses targets that no function here covers."""
     raise no_reduction(
         f"the target {type(target).__name__} declares no structure",
         "Declare it (SubspaceNorm, SingleIndex, LinearTarget), or use `solve_particles`, which needs none.",
@@ -43,7 +79,7 @@ def target_coefficients(target: AbstractTarget, inputs: AbstractInputs, features
 
 
 @target_coefficients.register
-def _(target: SubspaceNorm, inputs: AbstractInputs, features: EvenFeatures) -> TargetCoefficients:
+def _(target: SubspaceNorm, inputs: AbstractInputs, features: EvenFeatures, rule: Quadrature) -> TargetCoefficients:
     # ‖x_H‖ = α φ̃(0; x), so the target is scale·α neurons at θ = 0.
     at_pole, _ = features(jnp.zeros((), features.first.dtype))
     even = target.scale * norm_constant(target.dim_h) * at_pole
@@ -53,39 +89,32 @@ def _(target: SubspaceNorm, inputs: AbstractInputs, features: EvenFeatures) -> T
 
 
 @target_coefficients.register
-def _(target: Rotated, inputs: AbstractInputs, features: EvenFeatures) -> TargetCoefficients:
-    return target_coefficients(target.target, inputs, features)  # the law of Q x is that of x: checked by `build_reduction`
+def _(target: Rotated, inputs: AbstractInputs, features: EvenFeatures, rule: Quadrature) -> TargetCoefficients:
+    # The law of Q x is that of x: checked by `build_reduction`.
+    return target_coefficients(target.target, inputs, features, rule)
 
 
 @target_coefficients.register
-def _(target: LinearTarget, inputs: AbstractInputs, features: EvenFeatures) -> TargetCoefficients:
+def _(target: LinearTarget, inputs: AbstractInputs, features: EvenFeatures, rule: Quadrature) -> TargetCoefficients:
     second_moment = jnp.sum(target.w**2) * inputs.second_moment / inputs.dim
     zero = jnp.zeros_like(second_moment)
     even = jnp.zeros(len(features), second_moment.dtype)
     return TargetCoefficients(even, jnp.sqrt(second_moment), zero, 0.5 * second_moment, zero)
 
 
-_GAUSS_NODES, _GAUSS_WEIGHTS = np.polynomial.legendre.leggauss(16)
-_Vector = Float[Array, "_"] | Float[np.ndarray, "_"]
-
-
-def composite_rule(edges: _Vector) -> tuple[Any, Any]:
-    """Nodes and weights of 16-point Gauss–Legendre rules on consecutive panels; edges may be traced and may coincide.
-
-    Edges in numpy give a rule in numpy, whose values are known while a function is traced.
-    """
-    half, middle = (edges[1:] - edges[:-1])[:, None] / 2, (edges[1:] + edges[:-1])[:, None] / 2
-    nodes, weights = (rule[None].astype(edges.dtype) for rule in (_GAUSS_NODES, _GAUSS_WEIGHTS))
-    return (middle + half * nodes).ravel(), (half * weights).ravel()
-
-
 @target_coefficients.register
-def _(target: SingleIndex, inputs: AbstractInputs, features: EvenFeatures) -> TargetCoefficients:
+def _(target: SingleIndex, inputs: AbstractInputs, features: EvenFeatures, rule: Quadrature) -> TargetCoefficients:
     dim, second_moment = inputs.dim, inputs.second_moment
-    theta, weight = _angle_rule(target, inputs, len(features))
-    directions = jnp.stack([jnp.cos(theta), -jnp.cos(theta)])
-    profile, energy = jax.vmap(jax.vmap(lambda c: _radial_average(target, inputs, c)))(directions)
-    even_part, odd_part = (profile[0] + profile[1]) / 2, (profile[0] - profile[1]) / 2
+    theta, weight = _angle_rule(inputs, len(features), rule)
+
+    def averages(cosines):
+        both = jnp.stack([cosines, -cosines])
+        return jax.vmap(jax.vmap(lambda cosine: _radial_average(target, inputs, cosine, rule)))(both)
+
+    # One panel at a time: the radii of all angles would not fit where g needs many panels.
+    by_panel = jax.lax.map(averages, jnp.cos(theta).reshape(-1, len(rule.nodes)))
+    (plus, minus), (plus_square, minus_square) = (jnp.moveaxis(part, 1, 0).reshape(2, -1) for part in by_panel)
+    even_part, odd_part = (plus + minus) / 2, (plus - minus) / 2
     orthonormal = _orthonormal_harmonics(features, dim, theta, weight)  # times the root of the weight: bounded
     root = jnp.sqrt(weight)
     signs = np.where(np.arange(len(features)) == 0, 1.0, (-1.0) ** (np.arange(len(features)) + 1))
@@ -93,27 +122,34 @@ def _(target: SingleIndex, inputs: AbstractInputs, features: EvenFeatures) -> Ta
     even = jnp.asarray(signs, root.dtype) * coefficients / jnp.sqrt(second_moment)
     linear = jnp.sum(weight * odd_part * jnp.cos(theta)) * jnp.sqrt(dim / second_moment)
     even_energy = 0.5 * jnp.sum(weight * even_part**2) / second_moment
-    total = 0.5 * jnp.sum(weight * (energy[0] + energy[1])) / 2
+    total = 0.5 * jnp.sum(weight * (plus_square + minus_square)) / 2
     return TargetCoefficients(even, linear, even_energy, 0.5 * linear**2, total - even_energy - 0.5 * linear**2)
 
 
-def _angle_rule(target: SingleIndex, inputs: AbstractInputs, count: int) -> tuple[Float[Array, " N"], Float[Array, " N"]]:
-    """Nodes on (0, π/2) and weights of the law of arccos|x_1|/‖x‖ for a uniform direction, split at the kinks of g."""
+def _angle_rule(inputs: AbstractInputs, count: int, rule: Quadrature) -> tuple[Float[Array, " N"], Float[Array, " N"]]:
+    """Nodes on (0, π/2) and weights of the law of arccos|x_1|/‖x‖ for a uniform direction.
+
+    Panels end where x_1 comes to a break of g. For Gaussian inputs the radius smears it over a few 1/√2 around √(d−1).
+    """
     dim = inputs.dim
     panels = max(32, -(-count // 4))  # 16 nodes resolve two periods of the last feature
     spread = np.minimum(np.linspace(0, 40, 65) / np.sqrt(dim), np.pi / 2)  # from π/2: 40 standard deviations, then the rest
     fixed = np.unique(np.concatenate([np.pi / 2 - spread, np.linspace(0, np.pi / 2, panels + 1)]))
-    edges = jnp.asarray(fixed, jnp.result_type(inputs.second_moment))
-    if not isinstance(inputs, Gaussian):
-        kinks = jnp.asarray(np.abs(target.kinks), edges.dtype) / jnp.sqrt(inputs.second_moment)
-        edges = jnp.sort(jnp.concatenate([edges, jnp.arccos(jnp.clip(kinks, 0.0, 1.0))]))
-    theta, weight = composite_rule(edges)
+    fixed = jnp.asarray(fixed, jnp.result_type(inputs.second_moment))
+    breaks = jnp.abs(rule.breaks).astype(fixed.dtype)
+    if isinstance(inputs, Gaussian):
+        radii = np.maximum(np.sqrt(dim - 1) + _SMEARED, 1e-3)
+        cosines = breaks[:, None] / (inputs.scale * jnp.asarray(radii, fixed.dtype)[None])
+    else:
+        cosines = breaks / jnp.sqrt(inputs.second_moment)
+    edges = jnp.sort(jnp.concatenate([fixed, jnp.arccos(jnp.clip(cosines.ravel(), 0.0, 1.0))]))
+    theta, weight = rule.on_panels(edges)
     log_density = (dim - 2) * jnp.log(jnp.sin(theta))
     density = jnp.exp(log_density) * weight
     return theta, density / jnp.sum(density)
 
 
-def _radial_average(target: SingleIndex, inputs: AbstractInputs, cosine: Float[Array, ""]):
+def _radial_average(target: SingleIndex, inputs: AbstractInputs, cosine: Float[Array, ""], rule: Quadrature):
     """h = E_R[R g(R cos θ)] and E_R[g(R cos θ)²] at one angle, R = ‖x‖."""
     if not isinstance(inputs, Gaussian):
         radius = jnp.sqrt(inputs.second_moment)
@@ -121,13 +157,17 @@ def _radial_average(target: SingleIndex, inputs: AbstractInputs, cosine: Float[A
         return radius * value, value**2
     dim, scale = inputs.dim, inputs.scale
     center = np.sqrt(max(dim - 1, 0))
-    low, high = max(center - 9.0, 0.0), center + 9.0  # chi_d: unit variance at most, Gaussian tails
-    kinks = jnp.asarray(target.kinks, cosine.dtype) / (scale * jnp.where(cosine == 0, 1e-30, cosine))
-    edges = jnp.concatenate([jnp.linspace(low, high, 7, dtype=cosine.dtype), jnp.clip(kinks, low, high)])
-    radius, weight = composite_rule(jnp.sort(edges))
+    extent = rule.extent.astype(cosine.dtype)
+    low, high = jnp.maximum(center - extent, 0.0), center + extent  # chi_d: unit variance at most
+    count = _RADIAL_PANELS
+    if rule.reach > USUAL_REACH:  # g grows so fast that E g² comes from large ‖x‖
+        count, high = count + int(np.ceil(rule.reach / 3)), jnp.hypot(high, rule.reach)
+    breaks = rule.breaks.astype(cosine.dtype) / (scale * jnp.where(cosine == 0, 1e-30, cosine))
+    even = low + (high - low) * jnp.asarray(np.linspace(0, 1, count + 1), cosine.dtype)
+    radius, weight = rule.on_panels(jnp.sort(jnp.concatenate([even, jnp.clip(breaks, low, high)])))
     density = weight * jnp.exp((dim - 1) * jnp.log(radius / max(center, 1.0)) - (radius**2 - center**2) / 2)
     density = density / jnp.sum(density)
-    values = jax.vmap(target.g)(scale * radius * cosine)
+    values = jax.vmap(target.g)(scale * jnp.clip(radius * cosine, -FARTHEST, FARTHEST))  # what counts for nothing is finite
     return jnp.sum(density * scale * radius * values), jnp.sum(density * values**2)
 
 

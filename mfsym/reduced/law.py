@@ -7,9 +7,8 @@ from scipy.special import betainc, betaincc, betaln
 
 from ..integrate import cast_floats
 from ..problem.start import AbstractBalancedStart, AbstractStart, SphereStart
-from .coefficients import composite_rule
 from .label_law import LabelLaw, label_law
-from .quadrature import grid, interval_end, node_rule
+from .quadrature import composite_rule, grid, interval_end, node_rule
 
 
 def log_density(theta: np.ndarray, dim_h: int, dim_perp: int, signed: bool) -> np.ndarray:

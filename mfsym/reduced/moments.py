@@ -173,6 +173,10 @@ class OddReduction(AbstractReduction):
     def coarser(self) -> None:
         """Nothing to resolve."""
 
+    def can_be_halved(self, method: str) -> bool:
+        """Nothing to halve."""
+        return False
+
     def all_modes(self) -> "OddReduction":
         """All is there."""
         return self

@@ -13,6 +13,7 @@ from ..problem.training import Training
 from .angular import METHODS, check_angular_method
 from .base import AbstractReduction, Atoms, Scales
 from .closed import AbstractClosedForm
+from .roots import row_norms, safe_root
 
 
 class PointReduction(AbstractReduction):
@@ -77,6 +78,10 @@ class PointReduction(AbstractReduction):
     def coarser(self) -> None:
         """Nothing to resolve."""
 
+    def can_be_halved(self, method: str) -> bool:
+        """Nothing to halve."""
+        return False
+
     def all_modes(self) -> "PointReduction":
         """All is there."""
         return self
@@ -101,7 +106,7 @@ class PointReduction(AbstractReduction):
         """y(t), without a difference of nearly equal numbers: ω − |α| = 4 m_+ m_− / (ω + |α|), 1 − T from exp(−2Kωt)."""
         (plus, minus), target = self.masses, self.target_mass
         size, least = jnp.abs(target), jnp.finfo(self.dtype).tiny
-        speed = jnp.hypot(target, 2 * _root(plus) * _root(minus))
+        speed = jnp.hypot(target, 2 * safe_root(plus) * safe_root(minus))
         resting = speed <= least  # nothing to learn and one sign only: y' = 2K(m_− − m_+ y²) with m_+ m_− = 0
         safe = jnp.where(resting, 1, speed)
         decay = jnp.exp(-2 * self.kernel * safe * t)
@@ -143,9 +148,4 @@ class PointForm(AbstractClosedForm):
     def predict(self, state, x):
         """feature (m_+ − m_−) ‖x‖."""
         gap = state[0] - state[1]
-        return self.reduction.feature * gap * jnp.sqrt(jnp.sum(x**2, axis=1)).astype(gap.dtype)
-
-
-def _root(mass: Float[Array, ""]) -> Float[Array, ""]:
-    """√m, with derivative 0 at 0."""
-    return jnp.where(mass > 0, jnp.sqrt(jnp.where(mass > 0, mass, 1)), 0)
+        return self.reduction.feature * gap * row_norms(x).astype(gap.dtype)

@@ -18,12 +18,14 @@ from jaxtyping import Array, Float
 
 from ..errors import argument_error, is_traced
 from ..problem.training import Training
-from .angular import METHODS, POSITIONS, AbstractAngularReduction, check_angular_method
+from .angular import METHODS, POSITIONS, AbstractAngularReduction, check_angular_method, sizes_can_be_halved
 from .base import Atoms, Scales
+from .coefficients import TargetParts
 from .features import AngleFeatures
 from .label_law import LabelLaw
 from .predictor import predict_angle
 from .quadrature import interval_end, node_rule
+from .roots import row_norms
 
 _HIGHEST = jax.lax.Precision.HIGHEST
 
@@ -39,7 +41,8 @@ class AngleReduction(AbstractAngularReduction):
     - `cell_masses` [2, cells]: initial masses of τ⁺, τ⁻ in equal cells of [0, end].
     - `node_log_density` [2, nodes]: log-density of τ⁺, τ⁻ at the nodes of `node_rule`.
     - `floor`: risk that no τ can remove; `tail`: energy of the target beyond the stored features.
-    - `average_table` [2, K]: the averaged feature, see `predictor.average_table`.
+    - `check`: the three numbers of the target by another rule; their difference is the error of the quadrature.
+    - `average_table`, `slope_table` [2, K]: the averaged feature and its slope, see `predictor.average_table`.
     - `parity` [2]: parity of the density about both ends of the interval.
     - `labels`: the law of (|a|, ‖b‖) at time 0, which only starts that are not balanced, or not kept so, need.
     """
@@ -52,11 +55,13 @@ class AngleReduction(AbstractAngularReduction):
     parity: Float[Array, " 2"]
     floor: Float[Array, ""]
     tail: Float[Array, ""]
+    check: TargetParts
     dim: Float[Array, ""]
     dim_h: Float[Array, ""]
     second_moment: Float[Array, ""]
     unit_slopes: Float[Array, " 2"]
     average_table: Float[Array, "2 K"]
+    slope_table: Float[Array, "2 K"]
     basis: Float[Array, "dim_h d"] | None
     labels: LabelLaw
     modes: int = eqx.field(static=True)
@@ -152,17 +157,21 @@ class AngleReduction(AbstractAngularReduction):
         )
         return eqx.tree_at(lambda r: (r.cell_masses, r.node_log_density, r.labels), self, halves)
 
+    def can_be_halved(self, method: str) -> bool:
+        """Whether the numbers of cells and labels are even and odd, and large enough."""
+        return sizes_can_be_halved(method, (self.cells,), (self.nodes,))
+
     def all_modes(self) -> "AngleReduction":
         """All stored features in the dynamics."""
         return dataclasses.replace(self, modes=len(self.features.even))
 
     def floor_uncertainty(self) -> float:
-        """None: the floor is an integral."""
+        """None beside what `displaced` shows."""
         return 0.0
 
-    def displaced(self) -> tuple[()]:
-        """None: the coefficients of the target are integrals."""
-        return ()
+    def displaced(self) -> "tuple[AngleReduction]":
+        """With the numbers that another quadrature finds of the target, the floor among them."""
+        return (eqx.tree_at(lambda r: (r.coefficients, r.floor, r.tail), self, tuple(self.check)),)
 
     def absent(self, observables: dict[str, Array]) -> tuple[tuple[str, str], ...]:
         """Distances, on a signed angle."""
@@ -183,13 +192,14 @@ class AngleReduction(AbstractAngularReduction):
 
     def sides(self, x: Float[Array, "n d"]) -> tuple[Float[Array, " n"], Float[Array, " n"]]:
         """(‖x_H‖ or the signed coordinate, ‖x_⊥‖) of every row."""
-        square = jnp.sum(x**2, axis=1)
         if self.basis is not None:
             inside = jnp.matmul(x, self.basis.T, precision=_HIGHEST)
+            outside = x - jnp.matmul(inside, self.basis, precision=_HIGHEST)
         else:
-            inside = jnp.where((jnp.arange(x.shape[1], dtype=x.dtype) < self.dim_h.astype(x.dtype))[None], x, 0.0)
-        along = jnp.sum(inside, axis=1) if self.signed else jnp.sqrt(jnp.sum(inside**2, axis=1))
-        return along, jnp.sqrt(jnp.maximum(square - along**2, 0.0))
+            within = (jnp.arange(x.shape[1], dtype=x.dtype) < self.dim_h.astype(x.dtype))[None]
+            inside, outside = jnp.where(within, x, 0.0), jnp.where(within, 0.0, x)
+        along = jnp.sum(inside, axis=1) if self.signed else row_norms(inside)
+        return along, row_norms(outside)
 
     def angles_of(self, x: Float[Array, "n d"]) -> Float[Array, "n 1"]:
         """θ of every row."""

@@ -205,8 +205,9 @@ def _quotient_jvp(primals, tangents):
 def _crossing(slope: Float[Array, " faces"]) -> tuple[Float[Array, "2 cells"], Float[Array, "2 cells"]]:
     """The parts of every cell that the largest Euler step carries over its left and its right face, for both signs."""
     speed = jnp.asarray(_SIGNS, slope.dtype) * slope[None]
-    fastest = jnp.maximum(jnp.max(jnp.abs(slope)), jnp.finfo(slope.dtype).tiny)
-    speed = (OUTFLOW_SHARE / fastest) * speed
+    fastest = jnp.max(jnp.abs(slope))
+    # Where nothing moves nothing crosses, and the derivative of the part that does would be infinite.
+    speed = jnp.where(fastest > 0, OUTFLOW_SHARE / jnp.where(fastest > 0, fastest, 1.0), 0.0) * speed
     return jnp.maximum(-speed[:, :-1], 0.0), jnp.maximum(speed[:, 1:], 0.0)
 
 

@@ -17,6 +17,7 @@ from jaxtyping import Array, Float
 
 from ..law import cell_probabilities, log_density
 from ..quadrature import interval_end, node_rule
+from ..roots import row_norms, safe_root
 
 MOST_ANGLES = 3
 
@@ -76,11 +77,9 @@ class Blocks(NamedTuple):
         `outside`."""
         own = self.dims if outside is None else self.dims[:-1]
         parts = jnp.split(inside, np.cumsum(own)[:-1], axis=1)
-        columns = [
-            p[:, 0] if s else jnp.sqrt(jnp.sum(p**2, axis=1)) for p, s in zip(parts, (*self.signed, False), strict=False)
-        ]
+        columns = [p[:, 0] if s else row_norms(p) for p, s in zip(parts, (*self.signed, False), strict=False)]
         if outside is not None:
-            columns.append(jnp.sqrt(jnp.maximum(outside, 0.0)))
+            columns.append(safe_root(outside))
         return jnp.stack(columns, axis=1)
 
     def with_sides(self, directions: Float[Array, "n own"], points: Float[Array, "n K"]) -> Float[Array, "n own"]:

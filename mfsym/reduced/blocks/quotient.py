@@ -16,8 +16,9 @@ from jaxtyping import Array, Float
 
 from ...errors import argument_error
 from ...problem.training import Training
-from ..angular import POSITIONS, AbstractAngularReduction, check_angular_method
+from ..angular import POSITIONS, AbstractAngularReduction, check_angular_method, sizes_can_be_halved
 from ..base import Atoms, Scales
+from ..coefficients import TargetParts
 from ..label_law import LabelLaw
 from .coordinates import Blocks, tangents, to_angles, to_point
 from .harmonics import NestedTable, log_funk_hecke, reachable_degrees
@@ -37,6 +38,7 @@ class BlockReduction(AbstractAngularReduction):
       isotropic inputs, ψ(b) = ‖S b‖ ψ(S b/‖S b‖).
     - `second_moment`: E‖x‖². `basis`: rows that span H, where it is not the first coordinates.
     - `floor`: risk that no τ can remove; `tail`: energy of the target beyond the stored harmonics.
+    - `check`: the three numbers of the target by another rule; their difference is the error of the quadrature.
     - `resolved_count`: how many of the stored degrees the dynamics uses; the risk uses all.
     - `remainder`: whether the last block is what the target ignores, rather than one of its own blocks.
     """
@@ -51,6 +53,7 @@ class BlockReduction(AbstractAngularReduction):
     stretch: Float[Array, " K"] | None
     floor: Float[Array, ""]
     tail: Float[Array, ""]
+    check: TargetParts
     second_moment: Float[Array, ""]
     basis: Float[Array, "dim_h d"] | None
     node_counts: tuple[int, ...] = eqx.field(static=True)
@@ -186,17 +189,21 @@ class BlockReduction(AbstractAngularReduction):
         new = (uniform, self.labels.coarsened(nested.ravel()))
         return dataclasses.replace(eqx.tree_at(lambda r: (r.uniform, r.labels), self, new), node_counts=counts)
 
+    def can_be_halved(self, method: str) -> bool:
+        """Whether the numbers of cells and labels are even and odd, and large enough."""
+        return sizes_can_be_halved(method, self.cells, self.node_counts)
+
     def all_modes(self) -> "BlockReduction":
         """All stored degrees in the dynamics."""
         return dataclasses.replace(self, resolved_count=self.count)
 
     def floor_uncertainty(self) -> float:
-        """None: the floor is an integral."""
+        """None beside what `displaced` shows."""
         return 0.0
 
-    def displaced(self) -> tuple[()]:
-        """None: the coefficients of the target are integrals."""
-        return ()
+    def displaced(self) -> "tuple[BlockReduction]":
+        """With the numbers that another quadrature finds of the target, the floor among them."""
+        return (eqx.tree_at(lambda r: (r.coefficients, r.floor, r.tail), self, tuple(self.check)),)
 
     def absent(self, observables: dict[str, Array]) -> tuple[tuple[str, str], ...]:
         """Distances."""

@@ -17,14 +17,24 @@ from ...errors import no_reduction
 from ...problem.block_targets import BlockNorms, MultiIndex
 from ...problem.inputs import AbstractInputs, Gaussian
 from ...problem.targets import AbstractTarget
-from ..coefficients import composite_rule
 from ..harmonics import norm_constant
 from ..law import log_density
+from ..quadrature import composite_rule
 from .coordinates import Blocks
 from .harmonics import NestedTable, analyse, nested_tables, reachable_degrees, select
 
-_PANELS = {1: 64, 2: 24, 3: 2}  # panels of 16 Gauss points per angle
-_RADII = 24
+_PANELS = {1: 64, 2: 24, 3: 2}  # panels of Gauss points per angle
+
+
+class BlockQuadrature(NamedTuple):
+    """A rule for the integrals of a target: Gauss points on each panel of an angle, and for ‖x‖."""
+
+    points: int = 16
+    radii: int = 48
+
+
+RULE = BlockQuadrature()
+CHECK = BlockQuadrature(11, 33)  # the difference from it shows the error of the quadrature; odd: its points lie elsewhere
 
 
 class BlockCoefficients(NamedTuple):
@@ -39,14 +49,14 @@ class BlockCoefficients(NamedTuple):
 
 @functools.singledispatch
 def block_coefficients(
-    target: AbstractTarget, inputs: AbstractInputs, blocks: Blocks, tables: tuple[NestedTable, ...]
+    target: AbstractTarget, inputs: AbstractInputs, blocks: Blocks, tables: tuple[NestedTable, ...], rule: BlockQuadrature
 ) -> BlockCoefficients:
-    """Coefficients of a target; refuses targets that no function here covers."""
+    """Coefficients of a target, its integrals by `rule`; refuses targets that no function here covers."""
     raise no_reduction(f"the target {type(target).__name__} declares no blocks")
 
 
 @block_coefficients.register
-def _(target: BlockNorms, inputs, blocks, tables):
+def _(target: BlockNorms, inputs, blocks, tables, rule):
     # ‖x_i‖ = α(d_i) φ̃(e_i; x): the target is a sum of neurons at the poles.
     count = tables[0].log_first.shape[0]
     poles = [jnp.asarray(blocks.pole(i), target.weights.dtype) for i in range(len(target.dims))]
@@ -78,9 +88,9 @@ def _norms_energy(target: BlockNorms, inputs: AbstractInputs) -> Float[Array, ""
 
 
 @block_coefficients.register
-def _(target: MultiIndex, inputs, blocks, tables):
+def _(target: MultiIndex, inputs, blocks, tables, rule):
     count = tables[0].log_first.shape[0]
-    rules = [_rule(blocks, axis) for axis in range(blocks.angles)]
+    rules = [_rule(blocks, axis, rule.points) for axis in range(blocks.angles)]
     plain = nested_tables(blocks, count, scaled=False)
     at_nodes = [
         select(blocks, a, table(jnp.asarray(theta))[0])
@@ -90,7 +100,7 @@ def _(target: MultiIndex, inputs, blocks, tables):
     angles = np.stack([m.ravel() for m in np.meshgrid(*(theta for theta, _ in rules), indexing="ij")], axis=1)
     weight = functools.reduce(np.multiply.outer, [w for _, w in rules])
     directions = jnp.asarray(_points(angles)[:, : target.dim_h])
-    profile, square = _radial_averages(target, inputs, directions)
+    profile, square = _radial_averages(target, inputs, directions, rule.radii)
     profile, weight = profile.reshape(shape), jnp.asarray(weight)
     mirrored = jnp.flip(profile, range(blocks.angles))  # u_H → −u_H: the rules are symmetric
     even, odd = (profile + mirrored) / 2, (profile - mirrored) / 2
@@ -111,19 +121,19 @@ def _points(angles: np.ndarray) -> np.ndarray:
     return before * np.concatenate([np.cos(angles), np.ones_like(angles[:, :1])], axis=1)
 
 
-def _rule(blocks: Blocks, axis: int) -> tuple[np.ndarray, np.ndarray]:
+def _rule(blocks: Blocks, axis: int, points: int) -> tuple[np.ndarray, np.ndarray]:
     """Nodes and weights for the law of one angle, symmetric on a signed angle, split at π/2."""
     panels = _PANELS[blocks.angles]
     half = np.linspace(0.0, np.pi / 2, panels + 1)
     edges = np.concatenate([half, np.pi - half[-2::-1]]) if blocks.signed[axis] else half
-    theta, weight = composite_rule(edges)
+    theta, weight = composite_rule(edges, points)
     law = weight * np.exp(log_density(theta, blocks.dims[axis], blocks.rest(axis), blocks.signed[axis]))
     return theta, law / law.sum()
 
 
-def _radial_averages(target: MultiIndex, inputs: AbstractInputs, directions: Float[Array, "n h"]):
+def _radial_averages(target: MultiIndex, inputs: AbstractInputs, directions: Float[Array, "n h"], radii: int):
     """h = E_R[R g(R u_H)] and E_R[g(R u_H)²] in every direction, R = ‖x‖."""
-    radius, weight = _radius_rule(inputs)
+    radius, weight = _radius_rule(inputs, radii)
 
     def one(direction):
         values = jax.vmap(target.g)(radius[:, None] * direction[None])
@@ -132,13 +142,13 @@ def _radial_averages(target: MultiIndex, inputs: AbstractInputs, directions: Flo
     return jax.lax.map(one, directions, batch_size=4096)
 
 
-def _radius_rule(inputs: AbstractInputs):
+def _radius_rule(inputs: AbstractInputs, count: int):
     if not isinstance(inputs, Gaussian):
         return jnp.sqrt(inputs.second_moment)[None], jnp.ones(1)
     dim = inputs.dim
     centre = np.sqrt(max(dim - 1, 0))
     low, high = max(centre - 7.0, 0.0), centre + 7.0
-    node, weight = np.polynomial.legendre.leggauss(2 * _RADII)
+    node, weight = np.polynomial.legendre.leggauss(count)
     radius = (low + high) / 2 + (high - low) / 2 * node
     density = weight * np.exp((dim - 1) * np.log(radius / max(centre, 1.0)) - (radius**2 - centre**2) / 2)
     return inputs.scale * jnp.asarray(radius), jnp.asarray(density / density.sum())
