@@ -208,6 +208,7 @@ def test_under_a_trace_the_structure_must_be_stated():
     assert isinstance(report.target, mf.SubspaceNorm)
 
 
+@pytest.mark.slow
 def test_arrays_inside_a_detected_function_stay_leaves():
     """A single index found by detection is differentiated through its own parameters."""
 

@@ -121,6 +121,7 @@ def test_linear_part_of_data():
         assert float(part.floor) == pytest.approx(0.5 * np.mean((x @ best - y) ** 2), abs=1e-14)
 
 
+@pytest.mark.slow
 def test_derivatives_through_the_cubature():
     """X̄ and Q* of the cubic are polynomials in its coefficients and in the scale of the inputs."""
 
@@ -136,6 +137,7 @@ def test_derivatives_through_the_cubature():
     np.testing.assert_allclose(jax.jit(jax.jacfwd(outcome))(point), expected, rtol=1e-10)
 
 
+@pytest.mark.slow
 def test_whole_route_under_a_trace():
     """reduce and solve_reduced are one function of the coefficients of a target: grad and vmap of it."""
     ts, coefficients = jnp.array([0.0, 2.0]), jnp.array([0.4, -1.0, 0.3])

@@ -81,6 +81,7 @@ def test_averaged_feature_is_the_norm_at_the_pole():
         assert references.alpha(dim_h) * float(at_pole[0]) == pytest.approx(1.7, rel=1e-9)
 
 
+@pytest.mark.slow
 @RUNS
 def test_risk_of_the_predictor_by_sampling(case, method):
     run = problems.tight_run(case, method)

@@ -145,6 +145,7 @@ CLOUD = mf.sphere_cloud(PROBLEM, width=4, key=jax.random.key(0))
 SEEN = {"mass": mass, "moments": moments, "steps_since": lambda cloud: 3}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "solve",
     [
@@ -182,6 +183,7 @@ REDUCED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", REDUCED)
 def test_states_of_the_reduced_equation_are_seen(case):
     problem, sizes, training = REDUCED[case]
