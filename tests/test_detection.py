@@ -164,6 +164,7 @@ def test_a_stated_parity_is_not_looked_at_again(monkeypatch):
     assert type(reduced).__name__ == "OddReduction"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("function", "kind"),
     [

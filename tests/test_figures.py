@@ -173,6 +173,7 @@ def limits():
     return masses.compute(KEY, dims=(2, 10, 20), network_dims=())
 
 
+@pytest.mark.slow
 def test_masses_against_references(limits):
     """Against explicit steps of 5e-3 from the same start, and the published values, with their known deviations."""
     for k, (plus, minus) in zip(limits.dims, limits.exact, strict=True):
@@ -251,6 +252,7 @@ def stairs():
     return small_staircase("orthogonal")
 
 
+@pytest.mark.slow
 def test_staircases_against_references(stairs):
     """|x_1| + ‖x_{2:3}‖ at t = 4, and F(0), which the networks are scaled by, where the limit starts."""
     assert stairs.exact["orthogonal", 2][-1] == pytest.approx(0.058785 / 2.5, rel=1e-3)
@@ -312,6 +314,7 @@ def dimensions():
     return dimension.compute(KEY, {2: (3, 10)}, {2: (10,)}, (100,), width=64, steps=160, sizes=sizes)
 
 
+@pytest.mark.slow
 def test_dimensions_against_references(dimensions):
     """d = 10 against another scheme with explicit steps, to half a per cent; d = 3 and 10 against the full figure."""
     for t, risk in ((1, 0.5399), (4, 0.0583), (8, 0.01825)):

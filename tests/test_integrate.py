@@ -193,6 +193,7 @@ def test_states_are_optional():
     np.testing.assert_allclose(run.final["y"], np.exp(-2.5), rtol=1e-7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("derivative", ["reverse", "forward"])
 def test_derivatives(derivative):
     def final(rate):

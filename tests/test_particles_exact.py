@@ -121,6 +121,7 @@ def test_value_and_velocity_keep_the_type_of_the_cloud(name):
     assert np.all(np.isfinite(flat(velocity)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["norm", "tanh, leaky"])
 def test_derivative_of_the_velocity(name):
     """Finite and right in forward and reverse mode, on the diagonal and where neurons coincide or are opposite."""

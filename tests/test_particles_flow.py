@@ -69,6 +69,7 @@ def test_clouds_with_a_symmetric_partner_are_linear():
     np.testing.assert_allclose(solution.risk[-1], remaining @ remaining / 2, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_orbit_closed_clouds_keep_their_symmetry():
     """The images of the first copy of a cloud are the other copies, to 1e-12, up to t = 5."""
     flips = [mf.Symmetry(1.0, np.diag([-1.0, 1, 1, 1, 1])), mf.Symmetry(1.0, np.diag([1.0, 1, 1, 1, -1]))]
@@ -144,6 +145,7 @@ def test_derivative_in_the_length_of_the_steps():
     assert float(jax.grad(last_risk)(step)) == pytest.approx(float(difference), rel=1e-5) != 0
 
 
+@pytest.mark.slow
 def test_fixed_steps_are_not_bounded_by_a_default():
     """No bound of the default size ends a long run, inside of jit either; max_steps does."""
     cloud, ts, training = sphere_cloud(RADIAL, width=2, key=KEY), np.array([0.0, 7.0]), mf.Training(step=1e-4)

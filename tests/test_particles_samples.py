@@ -153,6 +153,7 @@ def test_blocks():
     assert rows_per_block(10, 7) == 7
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unit", [mf.ReLU(), mf.LeakyReLU(0.3)])
 def test_blocks_of_a_gradient_step(unit):
     """By all neurons, by blocks of neurons, and whole: the same field, down to the order of sums."""

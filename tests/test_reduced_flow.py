@@ -46,6 +46,7 @@ def test_table_of_dimension_forty_in_one_batch():
     assert "batch" in repr(batch) and "batch" in batch.sentence()
 
 
+@pytest.mark.slow
 def test_restart_from_the_final_state():
     reduced, half = problems.small_reduction(100), jnp.array([0.0, 1.0])
     first = mf.solve_reduced(reduced, half, rtol=1e-10, atol=1e-10)
@@ -112,6 +113,7 @@ def test_reduce_and_solve_inside_jit():
     np.testing.assert_allclose(seen, [run.mass_plus[1], run.mass_minus[1]], rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_a_start_may_be_traced_batched_or_a_constant():
     reduced, ts = problems.small_reduction(16), jnp.array([0.0, 0.5])
     start = mf.solve_reduced(reduced, ts).final

@@ -40,6 +40,7 @@ def runs():
     return {name: mf.solve_reduced(reduced, TIMES, method=name, **FORWARD) for name in ("hyperboloid", "moments")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["hyperboloid", "closed"])
 def test_cubic_reference(cubic, method):
     """d = 60, against the published setting with more digits; the closed form is the default."""

@@ -171,6 +171,7 @@ def _slopes(function, x, step=1e-5):
     return np.array([float(function(x + move) - function(x - move)) / (2 * step) for move in moves])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("target", "points"),
     [

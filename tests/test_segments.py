@@ -31,6 +31,7 @@ def same_numbers(first, second, tolerance=0.0):
     assert bool(first.status == second.status)
 
 
+@pytest.mark.slow
 def test_segments_change_nothing(tmp_path, monkeypatch):
     calls, traces = [], []
     advance, loop = segments_module._advance, segments_module.solve_loop

@@ -44,6 +44,7 @@ def test_the_same_as_one_by_one(swept):
     assert swept["d = 6"].model.modes == swept["d = 40"].model.modes
 
 
+@pytest.mark.slow
 def test_arrays_words_and_json(swept):
     risks = swept.observable("risk")
     assert risks.shape == (4, 3) and np.all(np.isfinite(risks)) and np.all(np.diff(risks, axis=1) < 0)
@@ -58,6 +59,7 @@ def test_arrays_words_and_json(swept):
         swept["nothing"]
 
 
+@pytest.mark.slow
 def test_a_list_gets_numbers_and_early_ends_are_named():
     found = mf.sweep([mf.Problem(mf.Gaussian(3), mf.SubspaceNorm(3))], TS)
     assert found.labels == ("0",)
