@@ -78,7 +78,7 @@ class Traced(Exception):
 
 def test_new_numbers_compile_nothing(monkeypatch):
     """Runs that differ in numbers only share one compiled function; new shapes do not."""
-    ts = jnp.array([0.0, 1.0])
+    ts, options = jnp.array([0.0, 1.0]), {"derivative": "forward"}  # as in the shared run
     problems.small_run(100)
 
     def prepare(self):
@@ -91,12 +91,12 @@ def test_new_numbers_compile_nothing(monkeypatch):
         mf.Problem(mf.Sphere(17, 3.0), mf.SubspaceNorm(4), start=start),
         mf.Problem(mf.Gaussian(6), mf.SubspaceNorm(1), unit=mf.LeakyReLU(0.1)),
     ):
-        run = mf.solve_reduced(problems.small_reduction(100, problem), 1.5 * ts, rtol=1e-5, atol=1e-7)
+        run = mf.solve_reduced(problems.small_reduction(100, problem), 1.5 * ts, rtol=1e-5, atol=1e-7, **options)
         assert bool(run.succeeded)
     with pytest.raises(Traced):
-        mf.solve_reduced(problems.small_reduction(102), ts)
+        mf.solve_reduced(problems.small_reduction(102), ts, **options)
     with pytest.raises(Traced):
-        mf.solve_reduced(problems.small_reduction(100), jnp.array([0.0, 1.0, 2.0]))
+        mf.solve_reduced(problems.small_reduction(100), jnp.array([0.0, 1.0, 2.0]), **options)
 
 
 def test_reduce_and_solve_inside_jit():
