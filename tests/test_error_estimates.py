@@ -146,9 +146,7 @@ class Member(NamedTuple):
     dim: int
 
 
-def _single(name, g, dim, half_energy=None, kinks=(0.0,)):
-    if half_energy is None:
-        half_energy = problems.gaussian_mean(lambda z: float(g(jnp.asarray(z))) ** 2, kinks) / 2
+def _single(name, g, dim, half_energy):
     return Member(name, lambda: mf.SingleIndex(g), half_energy, dim)
 
 
@@ -169,8 +167,8 @@ SIGNED = [
     _single("box", lambda x: jnp.where(jnp.abs(x) < 0.1, 1.0, 0.0), 3, 0.5 - norm.sf(0.1)),
     _single("shifted relu", lambda x: jax.nn.relu(x - 1), 30, (2 * norm.sf(1) - norm.pdf(1)) / 2),
     _single("cosine", jnp.cos, 8, (1 + np.exp(-2)) / 4),
-    _single("tanh of x + 1", lambda x: jnp.tanh(x + 1), 5),
-    _single("softplus", jax.nn.softplus, 12),
+    _single("tanh of x + 1", lambda x: jnp.tanh(x + 1), 5, problems.gaussian_mean(lambda z: np.tanh(z + 1) ** 2) / 2),
+    _single("softplus", jax.nn.softplus, 12, problems.gaussian_mean(lambda z: np.logaddexp(0, z) ** 2) / 2),
 ]
 TIMES = jnp.array([0.0, 0.5, 2.0, 8.0])
 SIZES = {"radial": {"cells": 64, "nodes": 31, "modes": 16}, "signed": {"cells": 96, "nodes": 63, "modes": 16}}
