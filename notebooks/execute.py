@@ -23,7 +23,7 @@ SMALL = {
         "HISTOGRAMS = {'steps': (0, 20, 200), 'width': 32}\n"
         "DISTANCES = {'widths': (16, 32), 'seeds': 1, 'end': 20.0, 'limit_end': 60.0}\n"
         "MASSES = {'dims': (5, 20), 'network_dims': (5,), 'width': 64, 'seeds': 1}\n"
-        "PERPENDICULAR = {'steps': (20, 100, 200), 'width': 64, 'seeds': 2}"
+        "PERPENDICULAR = {'steps': perpendicular.STEPS, 'width': 64, 'seeds': 2}"
     ),
     "04_several_directions": "WIDTH, STAIRCASE = 64, {'most': 2, 'solved': 1, 'width': 16, 'steps': 40}",
     "05_dimension_and_training": (
