@@ -64,7 +64,7 @@ from .reduced.fields import density as density
 from .reduced.fields import drift as drift
 from .reduced.fields import potential as potential
 from .reduced.flow import solve_reduced as solve_reduced
-from .reduced.moment_flow import descend_moments as descend_moments
+from .reduced.odd.moment_flow import descend_moments as descend_moments
 from .sharding import shard as shard
 from .solution import Solution as Solution
 from .storage.checkpoints import Checkpoints as Checkpoints

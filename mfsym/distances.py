@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from jaxtyping import Array
 
-from .reduced.angular import AbstractAngularReduction
+from .reduced.angles.angular import AbstractAngularReduction
 from .reduced.base import Atoms
 from .reduced.choose import form_of
 from .solution import Solution

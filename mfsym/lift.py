@@ -9,10 +9,10 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from .errors import argument_error, check_instance, check_integer, check_key, float_array
 from .neurons import Particles, neuron_masses
-from .reduced.angular import AbstractAngularReduction
-from .reduced.blocks.coordinates import to_point
+from .reduced.angles.angular import AbstractAngularReduction
+from .reduced.angles.coordinates import to_point
+from .reduced.angles.labels import LabelState, label_weights
 from .reduced.choose import form_of
-from .reduced.labels import LabelState, label_weights
 from .solution import Solution
 
 

@@ -11,7 +11,7 @@ from .problem.rotated import unrotated
 from .problem.targets import FunctionTarget
 from .reduced.base import AbstractReduction
 from .reduced.build import build_reduction
-from .reduced.odd import prefers_moments
+from .reduced.odd.linear_network import prefers_moments
 from .symmetry.detect import detect
 
 

@@ -21,8 +21,8 @@ from combinations import ALL, TRAININGS, Combination, answers, choices, solvable
 import mfsym as mf
 from mfsym.reduced.build import Equation, equation_of
 from mfsym.reduced.choose import dynamics_of
-from mfsym.reduced.moment_flow import MomentDynamics
-from mfsym.reduced.moments import OddReduction, closed_state
+from mfsym.reduced.odd.moment_flow import MomentDynamics
+from mfsym.reduced.odd.moments import OddReduction, closed_state
 
 DOCS = Path(__file__).parents[1] / "docs"
 SIZES = {

@@ -47,6 +47,15 @@ ROOMS: dict[str, set[str] | None] = {
     "__main__": None,
     "__init__": None,
 }
+# Inside `reduced`, folder: the folders that it may import besides itself and `GROUND`. Files beside them import any.
+FLOORS: dict[str, set[str]] = {
+    "rules": set(),
+    "angles": {"rules"},
+    "line": {"angles", "rules"},
+    "tensor": {"angles", "rules"},
+    "odd": {"rules"},
+}
+GROUND = {"base", "closed", "roots"}  # what every folder of `reduced` may import
 NEVER_REACH = [("particles", "reduced"), ("reduced", "particles")]  # not even through other rooms
 ONLY_IN = {"diffrax": "integrate", "matplotlib": "plot"}  # outside package: the one room that may import it
 FORBIDDEN = ("jax._src", "equinox.internal")
@@ -124,6 +133,17 @@ def reach_violations(tree: Tree) -> Iterator[str]:
             paths += [[*path, room] for room in sorted(following)]
 
 
+def floor_violations(tree: Tree) -> Iterator[str]:
+    for module, syntax in tree.items():
+        room, *inside = module.split(".")
+        if room != "reduced" or len(inside) < 2:
+            continue
+        allowed = FLOORS.get(inside[0], set()) | {inside[0]} | GROUND
+        for name in imported_names(module, syntax):
+            if name.startswith("mfsym.reduced.") and name.split(".")[2] not in allowed:
+                yield f"{module} imports {name.removeprefix('mfsym.')}"
+
+
 def outside_violations(tree: Tree) -> Iterator[str]:
     for module, syntax in tree.items():
         names = set(imported_names(module, syntax))
@@ -184,6 +204,7 @@ def final_violations(tree: Tree) -> Iterator[str]:
 RULES: list[Callable[[Tree], Iterator[str]]] = [
     room_violations,
     reach_violations,
+    floor_violations,
     outside_violations,
     future_violations,
     super_violations,
@@ -219,6 +240,12 @@ def test_the_house_keeps(rule):
         (room_violations, "attic.py", "", "attic: the room attic is not in the table"),
         (reach_violations, "particles/flow.py", "from ..reduced import flow", "particles -> reduced"),
         (reach_violations, "integrate.py", "from .reduced import flow", "particles -> integrate -> reduced"),
+        (
+            floor_violations,
+            "reduced/rules/quadrature.py",
+            "from ..line.features import AngleFeatures",
+            "reduced.rules.quadrature imports reduced.line.features.AngleFeatures",
+        ),
         (
             outside_violations,
             "problem/inputs.py",
@@ -269,6 +296,8 @@ def test_a_violation_is_caught(tmp_path, rule, file, source, complaint):
         "neurons.py": "from . import errors",
         "integrate.py": "import diffrax\nfrom mfsym.errors import Refusal",
         "reduced/flow.py": "from .. import integrate\nfrom ..problem.inputs import Gaussian",
+        "reduced/rules/quadrature.py": "from ..base import Atoms",
+        "reduced/line/features.py": "from ..rules.quadrature import grid",
         "particles/flow.py": "from ..integrate import solve\nfrom .risk import exact",
         "particles/risk/__init__.py": "from . import exact",
         "particles/risk/exact.py": "from ...problem import inputs",

@@ -9,7 +9,7 @@ import pytest
 import mfsym as mf
 from mfsym.distances import wasserstein_squared
 from mfsym.extrapolation import compare
-from mfsym.reduced import transport
+from mfsym.reduced.line import transport
 
 TIMES = (0.0, 1.0, 3.0, 8.0)
 WIDTHS = (32, 64, 128)

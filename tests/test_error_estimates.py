@@ -14,7 +14,7 @@ from scipy.stats import norm
 
 import mfsym as mf
 from mfsym.reduced.flow import _remainder
-from mfsym.reduced.panels import quadrature_of
+from mfsym.reduced.rules.panels import quadrature_of
 
 SMALL = {"cells": 16, "nodes": 7, "modes": 32}
 

@@ -7,7 +7,7 @@ import pytest
 import training_cases as cases
 
 import mfsym as mf
-from mfsym.reduced.labels import label_weights
+from mfsym.reduced.angles.labels import label_weights
 
 WIDTH = 4096
 

@@ -7,9 +7,9 @@ import pytest
 from odd_problems import cubic_problem, cubic_target
 
 import mfsym as mf
-from mfsym.reduced.cubature import first_primes
-from mfsym.reduced.linear_part import linear_part
-from mfsym.reduced.spherical_rules import radial_rule, spherical_rule
+from mfsym.reduced.odd.cubature import first_primes
+from mfsym.reduced.odd.linear_part import linear_part
+from mfsym.reduced.rules.spherical_rules import radial_rule, spherical_rule
 
 COV = np.array([[1.0, 0.3, -0.2], [0.3, 0.5, 0.1], [-0.2, 0.1, 0.8]])
 SINGULAR = COV @ np.diag([1.0, 1.0, 0.0]) @ COV

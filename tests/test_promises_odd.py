@@ -9,7 +9,7 @@ import pytest
 from odd_promises import PROMISES, Known
 
 import mfsym as mf
-from mfsym.reduced.moments import OddReduction
+from mfsym.reduced.odd.moments import OddReduction
 
 TIMES = jnp.array([0.0, 0.7, 3.0])
 ROUNDING = 1e-11  # of numpy's own numbers, relative to ½E f*²

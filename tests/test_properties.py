@@ -8,11 +8,11 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 import mfsym as mf
+from mfsym.reduced.angles.label_law import half_sphere_rule
+from mfsym.reduced.angles.law import cell_probabilities
 from mfsym.reduced.build import default_modes
-from mfsym.reduced.harmonics import kernel_at_pole, truncated_share
-from mfsym.reduced.label_law import half_sphere_rule
-from mfsym.reduced.law import cell_probabilities
-from mfsym.reduced.quotient import node_rule
+from mfsym.reduced.line.angle_reduction import node_rule
+from mfsym.reduced.rules.harmonics import kernel_at_pole, truncated_share
 
 HOST = settings(derandomize=True, deadline=None, database=None, max_examples=25)
 RUNS = settings(derandomize=True, deadline=None, database=None, max_examples=6, phases=[Phase.generate])

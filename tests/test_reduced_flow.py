@@ -8,7 +8,7 @@ import pytest
 import references
 
 import mfsym as mf
-from mfsym.reduced.transport import GridDynamics
+from mfsym.reduced.line.transport import GridDynamics
 
 
 @pytest.mark.parametrize("method", ["grid", "characteristics"])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import mfsym as mf
-from mfsym.reduced.transport import GridDynamics
+from mfsym.reduced.line.transport import GridDynamics
 
 POINT = jnp.array([1.1, 0.5, 0.4, 0.9])  # target scale, masses of the two signs, input scale
 DIRECTION = jnp.array([0.3, -0.7, 0.5, 0.2])

@@ -9,7 +9,7 @@ import references
 
 import mfsym as mf
 from mfsym.reduced.build import default_modes
-from mfsym.reduced.harmonics import even_features, funk_hecke, kernel_at_pole, norm_constant, truncated_share
+from mfsym.reduced.rules.harmonics import even_features, funk_hecke, kernel_at_pole, norm_constant, truncated_share
 
 
 def features(dim, dim_h, count, theta):

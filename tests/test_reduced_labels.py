@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 import mfsym as mf
-from mfsym.reduced.blocks.grid import BlockGridDynamics
+from mfsym.reduced.angles.labels import LabelDynamics, LabelState
+from mfsym.reduced.angles.law import log_density
 from mfsym.reduced.choose import dynamics_of
-from mfsym.reduced.labels import LabelDynamics, LabelState
-from mfsym.reduced.law import log_density
+from mfsym.reduced.tensor.tensor_grid import BlockGridDynamics
 
 DIM, TIMES = 8, (0.0, 0.5, 2.0)
 NORMS = mf.BlockNorms((2, 3), (1.0, 2.0))

@@ -7,8 +7,8 @@ import pytest
 import scipy.integrate
 
 import mfsym as mf
-from mfsym.reduced.law import cell_probabilities, log_density
-from mfsym.reduced.quadrature import grid, node_rule
+from mfsym.reduced.angles.law import cell_probabilities, log_density
+from mfsym.reduced.rules.quadrature import grid, node_rule
 
 
 def law(theta, dim_h, dim_perp, signed):

@@ -9,8 +9,8 @@ import pytest
 from odd_problems import DIM, TIMES, cubic_problem, general_problem, random_moments, random_problem, run_batch
 
 import mfsym as mf
-from mfsym.reduced.certificate import curvature_bound
-from mfsym.reduced.moments import OddReduction
+from mfsym.reduced.odd.certificate import curvature_bound
+from mfsym.reduced.odd.moments import OddReduction
 
 # f* = C Σ z_k x_k³, x ~ N(0, I/60): time, ‖w‖, risk. Two independent implementations agree to these digits.
 CUBIC = np.array(

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mfsym.reduced.interactions import look, unseen
-from mfsym.reduced.polynomial import count_dense, dense_monomials, monomials_of, polynomial_moments
+from mfsym.reduced.odd.interactions import look, unseen
+from mfsym.reduced.odd.polynomial import count_dense, dense_monomials, monomials_of, polynomial_moments
 
 ONES = np.ones(11)
 

@@ -10,7 +10,7 @@ import pytest
 import references
 
 import mfsym as mf
-from mfsym.reduced.predictor import average_table, averaged_feature
+from mfsym.reduced.line.predictor import average_table, averaged_feature
 
 TEN = problems.TIMES.index(10.0)
 RUNS = pytest.mark.parametrize(

@@ -8,8 +8,8 @@ import pytest
 
 import mfsym as mf
 from mfsym.integrate import Stepping, integrate
-from mfsym.reduced.stencil import lobatto_points, reconstruction_stencil
-from mfsym.reduced.transport import GridDynamics
+from mfsym.reduced.line.transport import GridDynamics
+from mfsym.reduced.rules.stencil import lobatto_points, reconstruction_stencil
 
 
 def errors(cells, method):

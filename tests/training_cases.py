@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 import mfsym as mf
 from mfsym.integrate import Stepping, integrate
-from mfsym.reduced.labels import LabelDynamics, reaches_zero
+from mfsym.reduced.angles.labels import LabelDynamics, reaches_zero
 
 SIZES = {"cells": 64, "nodes": 63, "modes": 48}
 TIMES = (0.0, 1.0, 2.0, 4.0)

@@ -22,7 +22,7 @@ from ..problem.problem import Problem
 from ..problem.targets import SubspaceNorm
 from ..reduce import reduce
 from ..reduced.flow import solve_reduced
-from ..reduced.harmonics import norm_constant
+from ..reduced.rules.harmonics import norm_constant
 from ..solution import Solution
 from .base import Experiment, run_each
 

@@ -19,7 +19,7 @@ from ..problem.targets import SubspaceNorm
 from ..problem.training import Training
 from ..reduce import reduce
 from ..reduced.flow import solve_reduced
-from ..reduced.quotient import AngleReduction
+from ..reduced.line.angle_reduction import AngleReduction
 from ..solution import Solution
 from .base import Experiment, run_each
 from .long_time import log_times

@@ -24,8 +24,8 @@ from ..problem.targets import SubspaceNorm
 from ..reduce import reduce
 from ..reduced.choose import form_of
 from ..reduced.flow import solve_reduced
-from ..reduced.harmonics import funk_hecke, norm_constant
-from ..reduced.quotient import AngleReduction
+from ..reduced.line.angle_reduction import AngleReduction
+from ..reduced.rules.harmonics import funk_hecke, norm_constant
 from ..solution import Solution
 from .base import Experiment, run_each
 

@@ -25,7 +25,7 @@ from ..problem.targets import SubspaceNorm
 from ..reduce import reduce
 from ..reduced.build import stack
 from ..reduced.flow import solve_reduced
-from ..reduced.harmonics import norm_constant
+from ..reduced.rules.harmonics import norm_constant
 from .base import Experiment, run_each
 
 DIM, END, WIDTH, SEEDS, CELLS, MODES = 40, 10.0, 1024, 2, 200, 32

@@ -23,7 +23,7 @@ from ..problem.problem import Problem
 from ..problem.targets import FunctionTarget
 from ..reduce import reduce
 from ..reduced.flow import solve_reduced
-from ..reduced.moments import OddReduction
+from ..reduced.odd.moments import OddReduction
 from ..solution import Solution
 from .base import Experiment, network_marks, run_each
 

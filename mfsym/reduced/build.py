@@ -20,19 +20,19 @@ from ..problem.rotated import rotation_of, unrotated
 from ..problem.start import AbstractBalancedStart, GaussianStart, UnbalancedStart
 from ..problem.targets import LinearTarget, SingleIndex, SubspaceNorm
 from ..problem.units import AbstractHomogeneousUnit
-from .angular import SMALLEST_GRID
+from .angles.angular import SMALLEST_GRID
+from .angles.block_structure import build_block_reduction, check_blocks, has_blocks
+from .angles.law import initial_measures
 from .base import AbstractReduction
-from .blocks.build import build_block_reduction, check_blocks, has_blocks
-from .coefficients import target_parts
-from .features import AngleFeatures
-from .harmonics import even_features, funk_hecke, norm_constant, truncated_share
-from .law import initial_measures
-from .odd import build_odd, check_odd, prefers_moments
-from .panels import quadrature_of
+from .line.angle_reduction import AngleReduction
+from .line.coefficients import target_parts
+from .line.features import AngleFeatures
+from .line.predictor import average_table, slope_table
+from .odd.linear_network import build_odd, check_odd, prefers_moments
 from .point import PointReduction
-from .predictor import average_table, slope_table
-from .quadrature import interval_end
-from .quotient import AngleReduction
+from .rules.harmonics import even_features, funk_hecke, norm_constant, truncated_share
+from .rules.panels import quadrature_of
+from .rules.quadrature import interval_end
 
 _TRUNCATION = 1e-7  # share of K(0, 0) that the default number of modes may leave out
 _FEWEST_MODES, _MOST_MODES = 16, 128

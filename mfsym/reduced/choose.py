@@ -11,18 +11,19 @@ from jaxtyping import PyTree
 
 from ..errors import Words, argument_error, is_traced, no_reduction
 from ..problem.training import Training
-from .angular import AbstractAngularReduction
+from .angles.angular import AbstractAngularReduction
+from .angles.balanced_labels import BlockLabelDynamics
+from .angles.block_reduction import BlockReduction
+from .angles.labels import LabelDynamics
+from .angles.pace import Pace
 from .base import AbstractForm, AbstractReduction
-from .blocks.grid import BlockGridDynamics
-from .blocks.labels import BlockLabelDynamics
-from .blocks.quotient import BlockReduction
-from .characteristics import CharacteristicDynamics
-from .labels import LabelDynamics
-from .moment_flow import ClosedMoments, MomentDynamics, MomentSteps
-from .moments import OddReduction
+from .line.angle_reduction import AngleReduction
+from .line.characteristics import CharacteristicDynamics
+from .line.transport import GridDynamics
+from .odd.moment_flow import ClosedMoments, MomentDynamics, MomentSteps
+from .odd.moments import OddReduction
 from .point import PointForm, PointReduction
-from .quotient import AngleReduction
-from .transport import GridDynamics, Pace
+from .tensor.tensor_grid import BlockGridDynamics
 
 _LABELS = 'Use method="characteristics", which follows every neuron by its label.'
 

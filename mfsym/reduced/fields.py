@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 
 from ..errors import argument_error, check_instance, check_integer, float_array, is_traced
 from ..solution import Solution
-from .angular import AbstractAngularReduction
+from .angles.angular import AbstractAngularReduction
 from .choose import form_of
 
 _ROUND_OFF = 1e-5  # what an end of the interval may be missed by in single precision

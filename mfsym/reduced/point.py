@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ..problem.training import Training
-from .angular import METHODS, check_angular_method
+from .angles.angular import METHODS, check_angular_method
 from .base import AbstractReduction, Atoms, Scales
 from .closed import AbstractClosedForm
 from .roots import row_norms, safe_root

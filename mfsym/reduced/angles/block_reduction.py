@@ -1,0 +1,360 @@
+"""The reduced equation in several angles: what both methods need of a problem.
+
+With ψ the features of `harmonics`, f_l = √(E R²) times the factor of the unit, ψ̂ = ∫ψ d(τ⁺ − τ⁻):
+
+    G(θ) = Σ f (η − f ψ̂) ψ(θ),   u' = ε ∇G on the sphere,   c' = 2 ε c G,   F = floor + ½ Σ (η − f ψ̂)².
+"""
+
+import dataclasses
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from ...errors import argument_error
+from ...problem.training import Training
+from ..base import Atoms, Scales
+from .angular import POSITIONS, AbstractAngularReduction, TargetParts, check_angular_method, sizes_can_be_halved
+from .coordinates import Blocks, tangents, to_angles, to_point
+from .label_law import LabelLaw
+from .nested_tables import NestedTable, log_funk_hecke, reachable_degrees
+from .scattered import features, features_and_gradients, fields, in_chunks
+
+_HIGHEST = jax.lax.Precision.HIGHEST
+
+
+class BlockReduction(AbstractAngularReduction):
+    """The equation in k angles of a problem whose target depends on norms of blocks and on signed coordinates.
+
+    - `blocks`: how R^d is split (static); `tables`: the harmonics, one table per angle.
+    - `coefficients` η [L, J, …] of the target, `factors` f [L] of the unit; the first axis runs over reachable degrees.
+    - `uniform` [n_1, …, n_k]: probability of every cell for a uniform unit vector; `masses` [2]: of τ⁺ and τ⁻ at time 0.
+    - `labels`: the law of (|a|, ‖b‖) at time 0, and of the directions at a tensor product of `node_counts` nodes.
+    - `stretch` [k + 1]: how large the inputs are in every block, or None for isotropic inputs: then b acts as S b does for
+      isotropic inputs, ψ(b) = ‖S b‖ ψ(S b/‖S b‖).
+    - `second_moment`: E‖x‖². `basis`: rows that span H, where it is not the first coordinates.
+    - `floor`: risk that no τ can remove; `tail`: energy of the target beyond the stored harmonics.
+    - `check`: the three numbers of the target by another rule; their difference is the error of the quadrature.
+    - `resolved_count`: how many of the stored degrees the dynamics uses; the risk uses all.
+    - `remainder`: whether the last block is what the target ignores, rather than one of its own blocks.
+    """
+
+    blocks: Blocks = eqx.field(static=True)
+    tables: tuple[NestedTable, ...]
+    coefficients: Float[Array, "..."]
+    factors: Float[Array, " L"]
+    uniform: Float[Array, "..."]
+    masses: Float[Array, " 2"]
+    labels: LabelLaw
+    stretch: Float[Array, " K"] | None
+    floor: Float[Array, ""]
+    tail: Float[Array, ""]
+    check: TargetParts
+    second_moment: Float[Array, ""]
+    basis: Float[Array, "dim_h d"] | None
+    node_counts: tuple[int, ...] = eqx.field(static=True)
+    resolved_count: int = eqx.field(static=True)
+    remainder: bool = eqx.field(static=True)
+
+    @property
+    def dtype(self):
+        """Floating type of the leaves."""
+        return self.uniform.dtype
+
+    @property
+    def cells(self) -> tuple[int, ...]:
+        """Number of cells of every angle."""
+        return self.uniform.shape
+
+    @property
+    def node_angles(self) -> Float[Array, "N k"]:
+        """Angles of the labels."""
+        return jnp.asarray(self.blocks.nodes(self.node_counts)[0], self.dtype)
+
+    @property
+    def node_log_weight(self) -> Float[Array, " N"]:
+        """Logarithms of the weights of the labels."""
+        return self.labels.log_probability + jnp.asarray(self.blocks.log_rule(self.node_counts), self.dtype)
+
+    @property
+    def count(self) -> int:
+        """Number of stored degrees 0, stride, 2·stride, …"""
+        return self.tables[0].log_first.shape[0]
+
+    @property
+    def degrees(self) -> np.ndarray:
+        """Indices of the reachable degrees, the first axis of `coefficients`."""
+        return reachable_degrees(self.count, self.blocks.stride)
+
+    def resolved(self) -> "BlockReduction":
+        """The same reduction with only the degrees that the dynamics uses."""
+        count = self.resolved_count
+        keep = self.degrees < count
+        inner = tuple(slice(count) for _ in range(self.blocks.angles - 1))
+        new = (
+            tuple(table.truncate(count) for table in self.tables),
+            self.coefficients[(np.nonzero(keep)[0], *inner)],
+            self.factors[keep],
+        )
+        return eqx.tree_at(lambda r: (r.tables, r.coefficients, r.factors), self, new)
+
+    def residual(self, moments: Float[Array, "..."]) -> Float[Array, "..."]:
+        """η − f ψ̂, the same shape as `coefficients`."""
+        return self.coefficients - self._along_degrees(self.factors) * moments
+
+    def risk(self, moments: Float[Array, "..."]) -> Float[Array, ""]:
+        """F = floor + ½ Σ (η − f ψ̂)² over the stored harmonics."""
+        return self.floor + 0.5 * jnp.sum(self.residual(moments) ** 2)
+
+    def forces(self, moments: Float[Array, "..."]) -> Float[Array, "..."]:
+        """f (η − f ψ̂): the coefficients of G."""
+        return self._along_degrees(self.factors) * self.residual(moments)
+
+    def _along_degrees(self, vector: Float[Array, " L"]) -> Float[Array, "..."]:
+        return vector.reshape(-1, *(1,) * (self.blocks.angles - 1))
+
+    def features(self, angles: Float[Array, "n k"]) -> Float[Array, "n ..."]:
+        """Every feature at scattered points, [n, L, J, …]."""
+        return features(self.blocks, self.tables, angles)
+
+    def features_and_gradients(self, angles: Float[Array, "n k"]) -> tuple[Float[Array, "n ..."], Float[Array, "k n ..."]]:
+        """Features at scattered points and their derivatives along the orthonormal frame of the angles."""
+        return features_and_gradients(self.blocks, self.tables, angles)
+
+    def kernel(self, angles: Float[Array, "n k"], others: Float[Array, "m k"]) -> Float[Array, "n m"]:
+        """K(θ_i, θ'_j) = E[φ̃(θ_i; x) φ̃(θ'_j; x)] from all stored harmonics."""
+        (left, size), (right, other) = (self._stretched(a) for a in (angles, others))
+        left, right = (self.features(a) * self._along_degrees(self.factors)[None] for a in (left, right))
+        return jnp.outer(size, other) * jnp.matmul(
+            left.reshape(len(left), -1), right.reshape(len(right), -1).T, precision=_HIGHEST
+        )
+
+    def target_term(self, angles: Float[Array, "n k"]) -> Float[Array, " n"]:
+        """g*(θ) = E[f*(x) φ̃(θ; x)]."""
+        weights = self._along_degrees(self.factors) * self.coefficients
+        angles, size = self._stretched(angles)
+        return size * jnp.sum((self.features(angles) * weights[None]).reshape(len(angles), -1), axis=1)
+
+    def _stretched(self, angles: Float[Array, "n k"]) -> tuple[Float[Array, "n k"], Float[Array, " n"]]:
+        """Angles and size of S u, u a unit vector."""
+        if self.stretch is None:
+            return angles, jnp.ones_like(angles[:, 0])
+        points = to_point(angles) * self.stretch[None]
+        return to_angles(points), jnp.linalg.norm(points, axis=1)
+
+    @property
+    def angles(self) -> int:
+        """k."""
+        return self.blocks.angles
+
+    def known_dim(self) -> int:
+        """Dimension d."""
+        return sum(self.blocks.dims)
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """A grid has tables for isotropic inputs alone."""
+        return ("grid", "characteristics") if self.stretch is None else ("characteristics",)
+
+    def choose_method(self, method: str | None, training: Training | None, initial: Any) -> str:
+        """ "grid" by default where there is one; "upwind" is a yardstick of one angle."""
+        method = check_angular_method(self.methods[0] if method is None else method)
+        if method == "upwind":
+            expected = "'grid' or 'characteristics' in several angles"
+            raise argument_error("method", expected, method, "Choose one of these.")
+        return method
+
+    def decided_by_values(self, method: str | None, training: Training | None) -> bool:
+        """Whether a start is balanced, as one that is to live on a grid must be."""
+        return not self.labels.balanced and method != "characteristics"
+
+    def scales(self) -> Scales:
+        """Of both signs."""
+        return Scales(self.masses, self.coefficients, self.second_moment / self.known_dim())
+
+    def coarser(self) -> "BlockReduction":
+        """Half the cells (exact sums of pairs) and half the labels (the nested rule) in every angle."""
+        if any(n % 2 for n in self.cells):
+            raise argument_error("cells", "even where an error estimate is asked for", self.cells, "Pass one cell more.")
+        uniform = self.uniform
+        for axis in range(uniform.ndim):
+            lower, upper = (jax.lax.slice_in_dim(uniform, i, None, stride=2, axis=axis) for i in (0, 1))
+            uniform = lower + upper
+        counts = tuple((n - 1) // 2 for n in self.node_counts)
+        nested = self.labels.log_probability.reshape(self.node_counts)[(slice(1, None, 2),) * self.angles]
+        new = (uniform, self.labels.coarsened(nested.ravel()))
+        return dataclasses.replace(eqx.tree_at(lambda r: (r.uniform, r.labels), self, new), node_counts=counts)
+
+    def can_be_halved(self, method: str) -> bool:
+        """Whether the numbers of cells and labels are even and odd, and large enough."""
+        return sizes_can_be_halved(method, self.cells, self.node_counts)
+
+    def all_modes(self) -> "BlockReduction":
+        """All stored degrees in the dynamics."""
+        return dataclasses.replace(self, resolved_count=self.count)
+
+    def floor_uncertainty(self) -> float:
+        """None beside what `displaced` shows."""
+        return 0.0
+
+    def displaced(self) -> "tuple[BlockReduction]":
+        """With the numbers that another quadrature finds of the target, the floor among them."""
+        return (eqx.tree_at(lambda r: (r.coefficients, r.floor, r.tail), self, tuple(self.check)),)
+
+    def absent(self, observables: dict[str, Array]) -> tuple[tuple[str, str], ...]:
+        """Distances."""
+        return (("distance_plus", POSITIONS), ("distance_minus", POSITIONS))
+
+    def in_common(self) -> dict[str, Any]:
+        """How R^d is split, and sizes."""
+        return {
+            "blocks": self.blocks,
+            "cells": self.cells,
+            "nodes": self.node_counts,
+            "modes": (self.resolved_count, self.count),
+            "axes": None if self.basis is None else self.basis.shape,
+            "remainder": self.remainder,
+            "stretched": self.stretch is not None,
+            "balanced": self.labels.balanced,
+            "ratios": self.labels.outer.shape[-1],
+        }
+
+    def angles_of(self, x: Float[Array, "n d"]) -> Float[Array, "n k"]:
+        """Angles of every row."""
+        return to_angles(self.point_of(x))
+
+    def node_points(self) -> Float[Array, "N K"]:
+        """Tensor product of the nodes of every angle."""
+        return to_point(self.node_angles)
+
+    def node_weights(self) -> Float[Array, " N"]:
+        """Tensor product of the rules, times the density of the start."""
+        return jnp.exp(self.node_log_weight)
+
+    def angles_of_points(self, points: Float[Array, "n K"]) -> Float[Array, "n k"]:
+        """Nested polar angles."""
+        return to_angles(self._folded(points))
+
+    def _folded(self, points: Float[Array, "n K"]) -> Float[Array, "n K"]:
+        """Norms of blocks are what they are whatever their sign."""
+        return jnp.where(np.array([*self.blocks.signed, False])[None], points, jnp.abs(points))
+
+    def point_of(self, x: Float[Array, "n d"]) -> Float[Array, "n K"]:
+        """Signed coordinates and norms of the blocks of every row."""
+        own = sum(self.blocks.dims[:-1] if self.remainder else self.blocks.dims)
+        inside = x[:, :own] if self.basis is None else jnp.matmul(x, self.basis.T, precision=_HIGHEST)
+        outside = jnp.sum(x**2, axis=1) - jnp.sum(inside**2, axis=1) if self.remainder else None
+        return self.blocks.sides(inside, outside)
+
+    def moments(self, angles: Float[Array, "n k"], weights: Float[Array, " n"]) -> Float[Array, "..."]:
+        """ψ̂ = Σ_i weight_i ψ(θ_i) in all harmonics that this reduction has."""
+
+        def add(total, rows):
+            angles, weights = rows
+            return total + jnp.tensordot(weights, self.features(angles), 1, precision=_HIGHEST), None
+
+        angles, size = self._stretched(angles)
+        zero = jnp.zeros(self.coefficients.shape, angles.dtype)
+        return jax.lax.scan(add, zero, (in_chunks(angles), in_chunks(weights * size)))[0]
+
+    def potential(self, points: Float[Array, "n K"], forces: Float[Array, "..."]) -> tuple[Float[Array, " n"], Array]:
+        """Φ(q) = ‖S q‖ G(S q/‖S q‖) and its gradient [n, K], G = Σ forces ψ."""
+        scales = jnp.ones((), points.dtype) if self.stretch is None else self.stretch[None]
+        signs = jnp.where(np.array([*self.blocks.signed, False])[None], 1.0, jnp.sign(points)).astype(points.dtype)
+        stretched = scales * self._folded(points)
+        norm, angles = jnp.linalg.norm(stretched, axis=1), to_angles(stretched)
+        height, along = self.fields(angles, forces)
+        return norm * height, scales * signs * (height[:, None] * to_point(angles) + along)
+
+    def own_potential(
+        self, points: Float[Array, "n K"], weights: Float[Array, " n"]
+    ) -> tuple[Float[Array, " n"], Float[Array, "n K"]]:
+        """Of the network that the points are."""
+        reduction = self.resolved()
+        moments = reduction.moments(self.angles_of_points(points), weights * jnp.linalg.norm(points, axis=1))
+        return reduction.potential(points, reduction.forces(moments))
+
+    def fields_of(self, atoms: Atoms, angles: Float[Array, "n k"]) -> tuple[Float[Array, " n"], Float[Array, "n k"]]:
+        """G, and ∇G along the frame of the angles."""
+        reduction = self.resolved()
+        moments = reduction.moments(atoms.angles.reshape(-1, self.angles), atoms.signed())
+        height, gradient = reduction.potential(to_point(angles), reduction.forces(moments))
+        return height, jnp.einsum("nkc,nc->nk", tangents(angles), gradient, precision=_HIGHEST)
+
+    def fields(self, angles: Float[Array, "n k"], forces: Float[Array, "..."]) -> tuple[Float[Array, " n"], Array]:
+        """G and its gradient along the sphere [n, K], for isotropic inputs."""
+        return fields(self.blocks, self.tables, angles, forces)
+
+    def end_of(self, axis: int) -> float:
+        """Of an angle to a radial block or to an axis."""
+        return self.blocks.end(axis)
+
+    def lift(self, points: Float[Array, "n K"], key: Array) -> Float[Array, "n d"]:
+        """Independent directions in every radial block."""
+        gauss = jax.random.normal(key, (len(points), self.known_dim()), self.dtype)
+        own = sum(self.blocks.dims[:-1] if self.remainder else self.blocks.dims)
+        basis = jnp.eye(own, self.known_dim(), dtype=self.dtype) if self.basis is None else self.basis
+        inside = jnp.matmul(gauss, basis.T, precision=_HIGHEST)
+        outside = gauss - jnp.matmul(inside, basis, precision=_HIGHEST)
+        columns = self.blocks.with_sides(inside, points)
+        b = jnp.matmul(columns, basis, precision=_HIGHEST)
+        if not self.remainder:
+            return b
+        return b + points[:, -1:] * outside / jnp.linalg.norm(outside, axis=1, keepdims=True)
+
+    def observe_atoms(self, atoms: Atoms) -> dict[str, Array]:
+        """Risk, masses and alignments."""
+        moments = self.moments(atoms.angles.reshape(-1, self.angles), atoms.signed())
+        outside = jnp.prod(jnp.sin(atoms.angles), axis=-1) ** 2
+        return self.observables(moments, jnp.sum(atoms.weights, axis=1), jnp.sum(atoms.weights * outside, axis=1))
+
+    def observables(
+        self, moments: Float[Array, "..."], masses: Float[Array, " 2"], outside: Float[Array, " 2"]
+    ) -> dict[str, Array]:
+        """Risk, masses, and alignments: the mean of ‖b_H‖²/‖b‖², H being all blocks but the last.
+
+        `outside` is ∫ (share of the last block in ‖u‖²) dτ^±.
+        """
+        share = jnp.where(masses > 0, outside / jnp.where(masses > 0, masses, 1.0), jnp.nan)
+        aligned = 1 - share if self.remainder else jnp.where(masses > 0, 1.0, jnp.nan)
+        return {
+            "risk": self.risk(moments) + self.tail,
+            "mass_plus": masses[0],
+            "mass_minus": masses[1],
+            "alignment_plus": aligned[0],
+            "alignment_minus": aligned[1],
+        }
+
+    def network(self, angles: Float[Array, "n k"], weights: Float[Array, " n"]) -> Float[Array, " M"]:
+        """f_l ψ̂, flat."""
+        return self.network_of_moments(self.moments(angles, weights))
+
+    def network_of_moments(self, moments: Float[Array, "..."]) -> Float[Array, " M"]:
+        """f_l ψ̂, flat."""
+        return (moments * self._along_degrees(self.factors)).ravel()
+
+    def predict_atoms(self, atoms: Atoms, x: Float[Array, "n d"]) -> Float[Array, " n"]:
+        """f(x) from the moments of atoms."""
+        return self.predict_moments(self.moments(atoms.angles.reshape(-1, self.angles), atoms.signed()), x)
+
+    @eqx.filter_jit
+    def predict_moments(self, moments: Float[Array, "..."], x: Float[Array, "n d"]) -> Float[Array, " n"]:
+        """f(x) = ‖x‖ Σ a_l Y(x/‖x‖) τ̂ over the stored harmonics.
+
+        What is cut off has the energy by which `risk` would change with more modes.
+        """
+        degree = self.degrees * self.blocks.stride
+        sign = np.where((degree < 2) | (degree % 4 == 2), 1.0, -1.0)
+        # ψ = s_l Y, so that a_l Y Y' = sign_l ψ ψ' / s_l.
+        size = np.exp(-log_funk_hecke(degree, self.known_dim()))
+        root = jnp.sqrt(jnp.maximum(self.second_moment, jnp.finfo(self.dtype).tiny))
+        scaled = self._along_degrees(jnp.asarray(sign * size, self.dtype) * self.factors / root) * moments
+        points = self.point_of(x.astype(self.dtype)) / (1 if self.stretch is None else self.stretch[None])  # isotropic
+
+        def one(angles):
+            return jnp.sum(self.features(angles[None])[0] * scaled)
+
+        return jnp.linalg.norm(points, axis=1) * jax.lax.map(one, to_angles(points), batch_size=64)

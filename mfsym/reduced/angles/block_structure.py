@@ -1,0 +1,144 @@
+"""From a target with several blocks to its reduction."""
+
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+
+from ...errors import argument_error, check_integer, no_reduction
+from ...problem.block_inputs import GaussianBlocks
+from ...problem.inputs import Gaussian
+from ...problem.problem import Problem
+from ...problem.rotated import Rotated, unrotated
+from ...problem.start import GaussianStart, SphereStart, UnbalancedStart
+from .angular import TargetParts
+from .block_coefficients import CHECK, RULE, BlockQuadrature, block_coefficients
+from .block_reduction import BlockReduction
+from .coordinates import MOST_ANGLES, Blocks
+from .declared import declared_blocks, in_stretched_coordinates
+from .label_law import label_law
+from .nested_tables import nested_tables, reachable_degrees
+
+_CELLS = {1: (200,), 2: (48, 64), 3: (20, 24, 24)}
+_NODES = {1: 127, 2: 47, 3: 17}
+_MODES = {1: 32, 2: 16, 3: 8}
+_FEWEST = 8
+_PARTICLES = "Use `solve_particles`, whose cost does not depend on the number of angles."
+
+
+def has_blocks(problem: Problem) -> bool:
+    """Whether the target declares blocks or several coordinates."""
+    return declared_blocks(problem.target) is not None
+
+
+def check_blocks(problem: Problem) -> None:
+    """Raise NoReductionError, saying why, if there is no equation in up to three angles."""
+    blocks, _ = _blocks(problem)
+    if not isinstance(problem.start, SphereStart | UnbalancedStart | GaussianStart):
+        uniform = "uniform over directions (SphereStart, UnbalancedStart, GaussianStart)"
+        raise no_reduction(f"several angles start {uniform}, not from a {type(problem.start).__name__}", _PARTICLES)
+    _isotropic(problem, blocks)
+
+
+def build_block_reduction(problem: Problem, cells: Any, nodes: Any, modes: Any) -> BlockReduction:
+    """The equation in up to three angles of a problem that `check_blocks` lets through."""
+    blocks, remainder = _blocks(problem)
+    cells = _sizes("cells", cells, _CELLS[blocks.angles], blocks.angles)
+    nodes = _sizes("nodes", nodes, (_NODES[blocks.angles],) * blocks.angles, blocks.angles)
+    if any(n % 2 == 0 for n in nodes):
+        raise argument_error("nodes", "odd", nodes, "The rule is nested, so that its error can be estimated.")
+    modes = check_integer("modes", _MODES[blocks.angles] if modes is None else modes, 2, "Number of even degrees.")
+    problem, stretch = _isotropic(problem, blocks)
+    return _build(problem, stretch, blocks, remainder, cells, nodes, modes)
+
+
+def _isotropic(problem: Problem, blocks: Blocks) -> tuple[Problem, Any]:
+    """The problem in z ~ N(0, I), x = S z, and the scales of the blocks; (problem, None) where the inputs are isotropic.
+
+    f*(x) = f*(S z) is a target of the same blocks, and b·x = (S b)·z. (Derived.)
+    """
+    inputs = problem.inputs
+    if inputs.rotation_invariant:
+        return problem, None
+    if not isinstance(inputs, GaussianBlocks):
+        reason = f"several angles need inputs that rotations of every block leave as they are, not {type(inputs).__name__}"
+        raise no_reduction(reason, "Use mf.Gaussian, mf.Sphere or mf.GaussianBlocks, or `solve_particles` with samples=.")
+    of_inputs = np.repeat(np.arange(len(inputs.dims)), inputs.dims)
+    of_target = np.split(of_inputs, np.cumsum(blocks.dims)[:-1])
+    if any(len(set(part)) > 1 for part in of_target):
+        own = f"the blocks {inputs.dims} of the inputs cut through those of the target and of what it ignores, {blocks.dims}"
+        raise no_reduction(own, _PARTICLES)
+    stretch = inputs.scales[np.array([part[0] for part in of_target])]
+    target = in_stretched_coordinates(problem.target, stretch)
+    isotropic = Gaussian(inputs.dim, jnp.ones((), stretch.dtype))
+    return eqx.tree_at(lambda p: (p.inputs, p.target), problem, (isotropic, target)), stretch
+
+
+def _blocks(problem: Problem) -> tuple[Blocks, bool]:
+    declared = declared_blocks(problem.target)
+    assert declared is not None
+    own, signed = declared
+    rest = problem.dim - sum(own)
+    if signed and rest == 0:
+        raise no_reduction("g depends on all coordinates of x, so that no symmetry is left", _PARTICLES)
+    dims = (*own, rest) if rest else tuple(own)
+    angles = len(dims) - 1
+    if angles == 0:
+        raise no_reduction("one block fills the whole space", f"Use SubspaceNorm({problem.dim}), which is the same target.")
+    if angles > MOST_ANGLES:
+        raise no_reduction(f"{angles} angles are left, and grids end at {MOST_ANGLES}", _PARTICLES)
+    return Blocks(dims, (signed,) * angles), bool(rest)
+
+
+def _sizes(name: str, value: Any, default: tuple[int, ...], angles: int) -> tuple[int, ...]:
+    value = default if value is None else value
+    sizes = tuple(value) if isinstance(value, (tuple, list)) else (value,) * angles
+    if len(sizes) != angles:
+        raise argument_error(name, f"an integer, or a tuple of {angles}, one per angle", value, "Match the angles.")
+    return tuple(check_integer(name, size, _FEWEST - (name == "nodes"), "The scheme needs that many.") for size in sizes)
+
+
+@eqx.filter_jit
+def _build(problem, stretch, blocks, remainder, cells, nodes, modes) -> BlockReduction:
+    inputs, unit = problem.inputs, problem.unit
+    count = (2 * (2 * modes - 1)) // blocks.stride + 1  # twice the modes are stored
+    tables = nested_tables(blocks, count)
+    parts, check = (_target_parts(problem, blocks, tables, rule) for rule in (RULE, CHECK))
+    degree = reachable_degrees(count, blocks.stride) * blocks.stride
+    even_slope, odd_slope = 2 * unit.even_slope, 2 * unit.odd_slope  # relative to ReLU
+    factors = jnp.sqrt(inputs.second_moment) * jnp.where(degree == 1, odd_slope, even_slope)
+    labels = label_law(problem.start, problem.dim, jnp.asarray(blocks.log_law(nodes)))
+    return BlockReduction(
+        blocks=blocks,
+        tables=tables,
+        coefficients=parts.coefficients,
+        factors=factors,
+        uniform=jnp.asarray(blocks.probabilities(cells)),
+        masses=jnp.sum(labels.share * labels.outer * labels.inner, axis=1),
+        labels=labels,
+        stretch=stretch,
+        floor=parts.floor,
+        tail=parts.tail,
+        check=parts.beyond(check),
+        second_moment=inputs.second_moment,
+        basis=problem.subspace() if isinstance(problem.target, Rotated) else None,
+        node_counts=nodes,
+        resolved_count=(2 * (modes - 1)) // blocks.stride + 1,
+        remainder=remainder,
+    )
+
+
+def _target_parts(problem: Problem, blocks: Blocks, tables: Any, rule: BlockQuadrature) -> TargetParts:
+    target = block_coefficients(unrotated(problem.target), problem.inputs, blocks, tables, rule)
+    degree = reachable_degrees(tables[0].log_first.shape[0], blocks.stride) * blocks.stride
+    linear = (degree == 1).reshape(-1, *(1,) * (blocks.angles - 1))
+    unit: Any = problem.unit
+    even_slope, odd_slope = unit.even_slope, unit.odd_slope
+    even_part, linear_part = (jnp.where(where, target.values, 0.0) for where in (~linear, linear))
+    # A part of the target that the unit cannot represent is no coefficient but floor.
+    tail = jnp.where(even_slope == 0, 0.0, jnp.maximum(target.even_energy - 0.5 * jnp.sum(even_part**2), 0.0))
+    floor = target.unreachable_energy + jnp.where(even_slope == 0, target.even_energy, 0.0)
+    floor = floor + jnp.where(odd_slope == 0, target.linear_energy, 0.0)
+    coefficients = jnp.where(even_slope == 0, 0.0, even_part) + jnp.where(odd_slope == 0, 0.0, linear_part)
+    return TargetParts(coefficients, floor, tail)

@@ -1,0 +1,61 @@
+"""The law of the angle between a uniform direction and a subspace or an axis, and the start on it (host, float64)."""
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+from scipy.special import betainc, betaincc, betaln
+
+from ...integrate import cast_floats
+from ...problem.start import AbstractBalancedStart, AbstractStart, SphereStart
+from ..rules.quadrature import composite_rule, grid, interval_end, node_rule
+from .label_law import LabelLaw, label_law
+
+
+def log_density(theta: np.ndarray, dim_h: int, dim_perp: int, signed: bool) -> np.ndarray:
+    """Log-density of the angle: 2 cos^{d_H−1}θ sin^{d_⊥−1}θ / B(d_H/2, d_⊥/2) on [0, π/2], and half of it, mirrored,
+    on [0, π]."""
+    with np.errstate(divide="ignore"):
+        cosine = np.zeros_like(theta) if dim_h == 1 else (dim_h - 1) * np.log(np.abs(np.cos(theta)))
+        sine = np.zeros_like(theta) if dim_perp == 1 else (dim_perp - 1) * np.log(np.sin(theta))
+    return cosine + sine + np.log(1.0 if signed else 2.0) - betaln(dim_h / 2, dim_perp / 2)
+
+
+def cell_probabilities(cells: int, dim_h: int, dim_perp: int, signed: bool) -> np.ndarray:
+    """Probability of every cell, [cells], small ones to full relative accuracy: cos²θ ~ Beta(d_H/2, d_⊥/2)."""
+    faces = grid(cells, interval_end(signed))[1]
+    folded = np.where(faces > np.pi / 2, np.pi - faces, faces)
+    below = betaincc(dim_h / 2, dim_perp / 2, np.cos(folded) ** 2)  # law of the folded angle, from 0
+    above = betainc(dim_h / 2, dim_perp / 2, np.cos(folded) ** 2)  # and from π/2
+    if signed:
+        lower, upper = (np.where(faces > np.pi / 2, one, other) for one, other in ((above + 1, below), (below, above + 1)))
+        lower, upper = lower / 2, upper / 2
+    else:
+        lower, upper = below, above
+    return np.where(lower[1:] < 0.5, np.diff(lower), -np.diff(upper))
+
+
+def initial_measures(
+    start: AbstractStart, dim_h: int, dim_perp: int, signed: bool, cells: int, nodes: int, dtype
+) -> tuple[Float[Array, "2 cells"], Float[Array, "2 nodes"], LabelLaw]:
+    """Masses of τ⁺, τ⁻ in the cells [2, cells], their log-densities at the nodes [2, nodes], and the law of the labels."""
+    end = interval_end(signed)
+    theta, weights = node_rule(nodes, end)
+    node_density = jnp.asarray(log_density(theta, dim_h, dim_perp, signed), dtype)
+    probabilities = jnp.asarray(cell_probabilities(cells, dim_h, dim_perp, signed), dtype)
+    if isinstance(start, AbstractBalancedStart) and not isinstance(start, SphereStart):
+        relative = start.density(jnp.asarray(theta, dtype)).astype(dtype)
+        total = jnp.sum(jnp.asarray(weights, dtype) * relative * jnp.exp(node_density))
+        node_density = node_density + jnp.log(relative / total)
+        tilted = _cell_integrals(start, cells, dim_h, dim_perp, signed, dtype)
+        probabilities = tilted / jnp.sum(tilted)
+    labels = label_law(cast_floats(start, dtype), dim_h + dim_perp, node_density)
+    masses = jnp.sum(labels.share * labels.outer * labels.inner, axis=1).astype(dtype)[:, None]
+    return masses * probabilities[None], jnp.log(masses) + node_density[None], labels
+
+
+def _cell_integrals(start: AbstractBalancedStart, cells: int, dim_h: int, dim_perp: int, signed: bool, dtype):
+    """∫ over each cell of the start's density times the law of the angle, [cells]."""
+    theta, weight = composite_rule(grid(cells, interval_end(signed))[1])
+    weighted_law = jnp.asarray(weight * np.exp(log_density(theta, dim_h, dim_perp, signed)), dtype)
+    values = start.density(jnp.asarray(theta, dtype)).astype(dtype)
+    return jnp.sum((weighted_law * values).reshape(cells, -1), axis=1)

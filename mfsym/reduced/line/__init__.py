@@ -1,0 +1,1 @@
+"""One angle: its features, coefficients, closed averages, and the fast equations on an interval."""

@@ -1,0 +1,179 @@
+"""Coefficients of a target in the features: g* = Σ η_n s_n ψ_n, one entry per even degree and one for degree 1.
+
+With ĥ_n the coefficients of h(ω) = E_R[R f*(Rω)] in orthonormal harmonics, η_n = ĥ_n sign(a_n)/√(E R²). A new target is
+one function registered below. (Derived.)
+"""
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from ...errors import no_reduction
+from ...problem.inputs import AbstractInputs, Gaussian
+from ...problem.problem import Problem
+from ...problem.rotated import Rotated
+from ...problem.targets import AbstractTarget, LinearTarget, SingleIndex, SubspaceNorm
+from ..angles.angular import TargetParts
+from ..rules.harmonics import EvenFeatures, norm_constant
+from ..rules.quadrature import FARTHEST, USUAL_REACH, Quadrature
+
+_RADIAL_PANELS = 6
+_SMEARED = np.array([-8.0, -4.0, 0.0, 4.0, 8.0])  # where panels end around a break that the radius smears
+
+
+class TargetCoefficients(NamedTuple):
+    """η [M] on the even features, η on the linear one, and the energies ½E of the parts that it splits f* into.
+
+    `even_energy` and `linear_energy` belong to the parts that the even and the linear features can represent in full
+    (before any truncation); `unreachable_energy` is the rest, which no bias-free homogeneous network can learn.
+    """
+
+    even: Float[Array, " M"]
+    linear: Float[Array, ""]
+    even_energy: Float[Array, ""]
+    linear_energy: Float[Array, ""]
+    unreachable_energy: Float[Array, ""]
+
+
+def target_parts(
+    problem: Problem, inputs: AbstractInputs, features: EvenFeatures, signed: bool, rule: Quadrature
+) -> TargetParts:
+    """What is kept of the problem's target, for rotation-invariant `inputs` with the same law of x_H."""
+    target = target_coefficients(problem.target, inputs, features, rule)
+    unit: Any = problem.unit
+    # A part of the target that the unit cannot represent is no coefficient but floor.
+    no_even, no_odd = unit.even_slope == 0, unit.odd_slope == 0
+    tail = jnp.where(no_even, 0.0, jnp.maximum(target.even_energy - 0.5 * jnp.sum(target.even**2), 0.0))
+    floor = target.unreachable_energy + jnp.where(no_even, target.even_energy, 0.0)
+    coefficients = jnp.where(no_even, 0.0, target.even)
+    if signed:
+        floor = floor + jnp.where(no_odd, target.linear_energy, 0.0)
+        coefficients = jnp.append(coefficients, jnp.where(no_odd, 0.0, target.linear))
+    return TargetParts(coefficients, floor, tail)
+
+
+@functools.singledispatch
+def target_coefficients(
+    target: AbstractTarget, inputs: AbstractInputs, features: EvenFeatures, rule: Quadrature
+) -> TargetCoefficients:
+    """Coefficients of a target, its integrals by `rule`; refuses targets that no function here covers."""
+    raise no_reduction(
+        f"the target {type(target).__name__} declares no structure",
+        "Declare it (SubspaceNorm, SingleIndex, LinearTarget), or use `solve_particles`, which needs none.",
+    )
+
+
+@target_coefficients.register
+def _(target: SubspaceNorm, inputs: AbstractInputs, features: EvenFeatures, rule: Quadrature) -> TargetCoefficients:
+    # ‖x_H‖ = α φ̃(0; x), so the target is scale·α neurons at θ = 0.
+    at_pole, _ = features(jnp.zeros((), features.first.dtype))
+    even = target.scale * norm_constant(target.dim_h) * at_pole
+    energy = 0.5 * target.scale**2 * target.dim_h / inputs.dim * inputs.second_moment
+    zero = jnp.zeros_like(energy)
+    return TargetCoefficients(even, zero, energy, zero, zero)
+
+
+@target_coefficients.register
+def _(target: Rotated, inputs: AbstractInputs, features: EvenFeatures, rule: Quadrature) -> TargetCoefficients:
+    # The law of Q x is that of x: checked by `build_reduction`.
+    return target_coefficients(target.target, inputs, features, rule)
+
+
+@target_coefficients.register
+def _(target: LinearTarget, inputs: AbstractInputs, features: EvenFeatures, rule: Quadrature) -> TargetCoefficients:
+    second_moment = jnp.sum(target.w**2) * inputs.second_moment / inputs.dim
+    zero = jnp.zeros_like(second_moment)
+    even = jnp.zeros(len(features), second_moment.dtype)
+    return TargetCoefficients(even, jnp.sqrt(second_moment), zero, 0.5 * second_moment, zero)
+
+
+@target_coefficients.register
+def _(target: SingleIndex, inputs: AbstractInputs, features: EvenFeatures, rule: Quadrature) -> TargetCoefficients:
+    dim, second_moment = inputs.dim, inputs.second_moment
+    theta, weight = _angle_rule(inputs, len(features), rule)
+
+    def averages(cosines):
+        both = jnp.stack([cosines, -cosines])
+        return jax.vmap(jax.vmap(lambda cosine: _radial_average(target, inputs, cosine, rule)))(both)
+
+    # One panel at a time: the radii of all angles would not fit where g needs many panels.
+    by_panel = jax.lax.map(averages, jnp.cos(theta).reshape(-1, len(rule.nodes)))
+    (plus, minus), (plus_square, minus_square) = (jnp.moveaxis(part, 1, 0).reshape(2, -1) for part in by_panel)
+    even_part, odd_part = (plus + minus) / 2, (plus - minus) / 2
+    orthonormal = _orthonormal_harmonics(features, dim, theta, weight)  # times the root of the weight: bounded
+    root = jnp.sqrt(weight)
+    signs = np.where(np.arange(len(features)) == 0, 1.0, (-1.0) ** (np.arange(len(features)) + 1))
+    coefficients = jnp.matmul(orthonormal, root * even_part, precision=jax.lax.Precision.HIGHEST)
+    even = jnp.asarray(signs, root.dtype) * coefficients / jnp.sqrt(second_moment)
+    linear = jnp.sum(weight * odd_part * jnp.cos(theta)) * jnp.sqrt(dim / second_moment)
+    even_energy = 0.5 * jnp.sum(weight * even_part**2) / second_moment
+    total = 0.5 * jnp.sum(weight * (plus_square + minus_square)) / 2
+    return TargetCoefficients(even, linear, even_energy, 0.5 * linear**2, total - even_energy - 0.5 * linear**2)
+
+
+def _angle_rule(inputs: AbstractInputs, count: int, rule: Quadrature) -> tuple[Float[Array, " N"], Float[Array, " N"]]:
+    """Nodes on (0, π/2) and weights of the law of arccos|x_1|/‖x‖ for a uniform direction.
+
+    Panels end where x_1 comes to a break of g. For Gaussian inputs the radius smears it over a few 1/√2 around √(d−1).
+    """
+    dim = inputs.dim
+    panels = max(32, -(-count // 4))  # 16 nodes resolve two periods of the last feature
+    spread = np.minimum(np.linspace(0, 40, 65) / np.sqrt(dim), np.pi / 2)  # from π/2: 40 standard deviations, then the rest
+    fixed = np.unique(np.concatenate([np.pi / 2 - spread, np.linspace(0, np.pi / 2, panels + 1)]))
+    fixed = jnp.asarray(fixed, jnp.result_type(inputs.second_moment))
+    breaks = jnp.abs(rule.breaks).astype(fixed.dtype)
+    if isinstance(inputs, Gaussian):
+        radii = np.maximum(np.sqrt(dim - 1) + _SMEARED, 1e-3)
+        cosines = breaks[:, None] / (inputs.scale * jnp.asarray(radii, fixed.dtype)[None])
+    else:
+        cosines = breaks / jnp.sqrt(inputs.second_moment)
+    edges = jnp.sort(jnp.concatenate([fixed, jnp.arccos(jnp.clip(cosines.ravel(), 0.0, 1.0))]))
+    theta, weight = rule.on_panels(edges)
+    log_density = (dim - 2) * jnp.log(jnp.sin(theta))
+    density = jnp.exp(log_density) * weight
+    return theta, density / jnp.sum(density)
+
+
+def _radial_average(target: SingleIndex, inputs: AbstractInputs, cosine: Float[Array, ""], rule: Quadrature):
+    """h = E_R[R g(R cos θ)] and E_R[g(R cos θ)²] at one angle, R = ‖x‖."""
+    if not isinstance(inputs, Gaussian):
+        radius = jnp.sqrt(inputs.second_moment)
+        value = target.g(radius * cosine)
+        return radius * value, value**2
+    dim, scale = inputs.dim, inputs.scale
+    center = np.sqrt(max(dim - 1, 0))
+    extent = rule.extent.astype(cosine.dtype)
+    low, high = jnp.maximum(center - extent, 0.0), center + extent  # chi_d: unit variance at most
+    count = _RADIAL_PANELS
+    if rule.reach > USUAL_REACH:  # g grows so fast that E g² comes from large ‖x‖
+        count, high = count + int(np.ceil(rule.reach / 3)), jnp.hypot(high, rule.reach)
+    breaks = rule.breaks.astype(cosine.dtype) / (scale * jnp.where(cosine == 0, 1e-30, cosine))
+    even = low + (high - low) * jnp.asarray(np.linspace(0, 1, count + 1), cosine.dtype)
+    radius, weight = rule.on_panels(jnp.sort(jnp.concatenate([even, jnp.clip(breaks, low, high)])))
+    density = weight * jnp.exp((dim - 1) * jnp.log(radius / max(center, 1.0)) - (radius**2 - center**2) / 2)
+    density = density / jnp.sum(density)
+    values = jax.vmap(target.g)(scale * jnp.clip(radius * cosine, -FARTHEST, FARTHEST))  # what counts for nothing is finite
+    return jnp.sum(density * scale * radius * values), jnp.sum(density * values**2)
+
+
+def _orthonormal_harmonics(features: EvenFeatures, dim: int, theta, weight) -> Float[Array, "M N"]:
+    """√weight(θ) p_n(θ) for n < M: the recurrence of the features without their Funk–Hecke ratios."""
+    ratio = np.abs(2 * np.arange(len(features)) - 1.0) / (2 * np.arange(len(features)) + dim + 1)
+    previous = np.concatenate([[1.0], ratio[:-1]])
+    ratio, previous = (jnp.asarray(r, features.first.dtype) for r in (ratio, previous))
+    slope, shift, back = features.slope / ratio, features.shift / ratio, features.back / (ratio * previous)
+    plain = EvenFeatures(jnp.ones((), features.first.dtype), slope, shift, back)
+    x = jnp.cos(2 * theta)
+
+    def step(carry, coefficients):
+        value, below = carry
+        slope, shift, back = coefficients
+        return ((slope * x + shift) * value - back * below, value), value
+
+    start = (jnp.sqrt(weight), jnp.zeros_like(x))
+    _, values = jax.lax.scan(step, start, (plain.slope, plain.shift, plain.back))
+    return values
