@@ -1,12 +1,17 @@
 """Every message a user can meet: the argument, what was expected, what came, and the way out."""
 
 import numbers
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
+from jaxtyping import PyTree
+
+from .types import DTypeLike, IntLike, KeyLike, PathLike, RealArrayLike, RealLike, Times
+
+_Kind = TypeVar("_Kind")
 
 
 class ArgumentError(ValueError):
@@ -20,7 +25,7 @@ class NoReductionError(ArgumentError):
 class SolveError(RuntimeError):
     """A run that ended early. `solution` holds what was computed up to there."""
 
-    def __init__(self, message: str, solution: Any):
+    def __init__(self, message: str, solution: PyTree):
         RuntimeError.__init__(self, message)
         self.solution = solution
 
@@ -37,7 +42,7 @@ class Words(str):
     """What came, in words: it stands in a message as it is, without quotation marks."""
 
 
-def argument_error(argument: str, expected: str, got: Any, remedy: str) -> ArgumentError:
+def argument_error(argument: str, expected: str, got: object, remedy: str) -> ArgumentError:
     """The one form of every message about a wrong argument."""
     return ArgumentError(_sentence(argument, expected, got, remedy))
 
@@ -47,12 +52,12 @@ def no_reduction(reason: str, remedy: str = "Use `solve_particles`, which needs 
     return NoReductionError(f"This problem has no reduced equation here: {reason}. {remedy}")
 
 
-def file_error(path: Any, reason: str, remedy: str, kind: type[FileError] = FileError) -> FileError:
+def file_error(path: PathLike, reason: str, remedy: str, kind: type[FileError] = FileError) -> FileError:
     """The one form of every message about a file."""
     return kind(f"File `{path}` {reason}. {remedy}")
 
 
-def _sentence(argument: str, expected: str, got: Any, remedy: str) -> str:
+def _sentence(argument: str, expected: str, got: object, remedy: str) -> str:
     return f"Argument `{argument}` must be {expected}, but is {describe(got)}. {remedy}"
 
 
@@ -70,7 +75,7 @@ def describe(value: Any) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
-def is_traced(value: Any) -> bool:
+def is_traced(value: object) -> bool:
     """Whether a value is known only inside a JAX transformation, so that it cannot be inspected."""
     return isinstance(value, Tracer)
 
@@ -78,7 +83,7 @@ def is_traced(value: Any) -> bool:
 _LARGEST = 2**31 - 1  # indices and counters are 32-bit integers where double precision is off
 
 
-def check_integer(argument: str, value: Any, minimum: int, remedy: str = "Pass a plain integer.") -> int:
+def check_integer(argument: str, value: IntLike, minimum: int, remedy: str = "Pass a plain integer.") -> int:
     """A static integer of at least `minimum`, and less than 2³¹."""
     is_integer = isinstance(value, numbers.Integral) and not isinstance(value, (bool, np.bool_))
     dtype = getattr(value, "dtype", None)
@@ -92,21 +97,21 @@ def check_integer(argument: str, value: Any, minimum: int, remedy: str = "Pass a
     return int(value)
 
 
-def check_flags(**flags: Any) -> None:
+def check_flags(**flags: object) -> None:
     """True or False, and nothing that merely counts as one of them: "no" would count as True."""
     for argument, value in flags.items():
         if not isinstance(value, (bool, np.bool_)):
             raise argument_error(argument, "True or False", value, "Pass a plain bool.")
 
 
-def check_sequence(argument: str, value: Any, expected: str, remedy: str) -> tuple[Any, ...]:
+def check_sequence(argument: str, value: object, expected: str, remedy: str) -> tuple[Any, ...]:
     """A tuple or a list, as a tuple; its entries are checked by themselves."""
     if not isinstance(value, (tuple, list)):
         raise argument_error(argument, expected, value, remedy)
     return tuple(value)
 
 
-def check_choice(argument: str, value: Any, choices: tuple[str, ...]) -> str:
+def check_choice(argument: str, value: object, choices: tuple[str, ...]) -> str:
     """One of a few words."""
     if not isinstance(value, str) or value not in choices:
         words = ", ".join(repr(choice) for choice in choices)
@@ -114,15 +119,17 @@ def check_choice(argument: str, value: Any, choices: tuple[str, ...]) -> str:
     return value
 
 
-def check_instance(argument: str, value: Any, kind: type | tuple[type, ...], remedy: str) -> Any:
-    """An object of the library's own types."""
+def check_instance(argument: str, value: object, kind: type[_Kind] | tuple[type[_Kind], ...], remedy: str) -> _Kind:
+    """An object of one of a few types."""
     if not isinstance(value, kind):
         names = " or ".join(k.__name__ for k in (kind if isinstance(kind, tuple) else (kind,)))
         raise argument_error(argument, f"of type {names}", Words(f"of type {type(value).__name__}"), remedy)
     return value
 
 
-def float_array(argument: str, value: Any, ndim: int | None, remedy: str = "Pass finite real numbers.") -> jax.Array:
+def float_array(
+    argument: str, value: RealArrayLike | RealLike, ndim: int | None, remedy: str = "Pass finite real numbers."
+) -> jax.Array:
     """A real floating array with `ndim` axes; entries are checked where they are concrete."""
     expected = "a real array" if ndim is None else ("a real number" if ndim == 0 else f"a real array with {ndim} axes")
     try:
@@ -147,7 +154,7 @@ def float_array(argument: str, value: Any, ndim: int | None, remedy: str = "Pass
     return jnp.asarray(converted)
 
 
-def is_finite(array: Any) -> bool:
+def is_finite(array: jax.Array | np.ndarray) -> bool:
     """Whether all entries of a concrete array are finite."""
     if isinstance(array, jax.Array) and len(array.sharding.device_set) > 1:
         return bool(_all_finite(array))  # its parts stay where they are: this process may not even see all of them
@@ -159,7 +166,7 @@ def _all_finite(array: jax.Array) -> jax.Array:
     return jnp.all(jnp.isfinite(array))
 
 
-def positive_number(argument: str, value: Any, remedy: str, strict: bool = True) -> jax.Array:
+def positive_number(argument: str, value: RealLike, remedy: str, strict: bool = True) -> jax.Array:
     """A real number, positive (or non-negative), as a floating array."""
     number = float_array(argument, value, 0, remedy)
     known = 1.0 if is_traced(number) else float(number)  # inside jit a comparison of arrays would be traced
@@ -169,7 +176,7 @@ def positive_number(argument: str, value: Any, remedy: str, strict: bool = True)
     return number
 
 
-def check_times(ts: Any) -> jax.Array:
+def check_times(ts: Times) -> jax.Array:
     """Flow times [T]: they start at 0 and increase."""
     remedy = "Pass for example jnp.linspace(0.0, 10.0, 101)."
     times = float_array("ts", ts, 1, remedy)
@@ -195,7 +202,7 @@ def check_increasing(ts: jax.Array) -> None:
 FLOATING = (jnp.dtype("float32"), jnp.dtype("float64"))  # what a run can be done in
 
 
-def check_floating(dtype: Any) -> Any:
+def check_floating(dtype: DTypeLike | None) -> np.dtype:
     """A floating dtype that this JAX configuration can hold."""
     expected, remedy = "float32 or float64", "Pass for example jnp.float32, or leave it out."
     try:
@@ -210,7 +217,7 @@ def check_floating(dtype: Any) -> Any:
     return found
 
 
-def check_key(key: Any) -> jax.Array:
+def check_key(key: KeyLike | None) -> jax.Array:
     """A single JAX random key, new style or old."""
     expected, remedy = "a JAX random key", "Pass for example jax.random.key(0)."
     if not isinstance(key, jax.Array):

@@ -4,8 +4,10 @@ import os
 
 import jax.numpy as jnp
 import pytest
+from jaxtyping import TypeCheckError
 
 import mfsym.errors as instrumented
+from mfsym.errors import ArgumentError, check_integer
 
 
 @pytest.mark.float32
@@ -24,3 +26,11 @@ def test_promotion_is_strict():
 
 def test_annotations_are_checked():
     assert "jaxtyping" in type(instrumented.__spec__.loader).__module__
+
+
+def test_an_argument_that_the_library_checks_is_left_to_it():
+    """`Checked` keeps the checker of annotations silent where the library has words of its own, and only there."""
+    with pytest.raises(ArgumentError, match="`width` must be an integer"):
+        check_integer("width", "wide", 1)  # annotated IntLike
+    with pytest.raises(TypeCheckError):
+        check_integer("width", 3, "one")  # annotated int

@@ -61,7 +61,7 @@ def _checked(solution: Solution, theta: Any) -> tuple[AbstractAngularReduction, 
         raise argument_error(
             "theta", f"of shape [n, {model.angles}]", theta.shape, "Pass one row of angles for every point."
         )
-    for axis in range(model.angles):
+    for axis in range(angles.shape[1]):
         end, column = model.end_of(axis), angles[:, axis]
         outside = None if is_traced(column) else jnp.any((column < -_ROUND_OFF) | (column > end + _ROUND_OFF))
         if outside is not None and bool(outside):
