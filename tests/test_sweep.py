@@ -1,7 +1,5 @@
 """Many problems at once: the same numbers as one by one, under their labels."""
 
-import functools
-import importlib
 import json
 import re
 
@@ -11,6 +9,8 @@ import numpy as np
 import pytest
 
 import mfsym as mf
+from mfsym.solution import Status
+from mfsym.sweep.run import _words
 
 TS = jnp.array([0.0, 0.5, 1.0])
 SIZES = {"cells": 16, "nodes": 7}
@@ -70,14 +70,68 @@ def test_a_list_gets_numbers_and_early_ends_are_named():
 
 
 @pytest.mark.slow
-def test_clouds_that_end_early_are_named_too(monkeypatch):
-    short = functools.partial(mf.solve_particles, max_steps=1)
-    monkeypatch.setattr(importlib.import_module("mfsym.sweep.run"), "solve_particles", short)
+def test_clouds_that_end_early_are_named_too():
     closed = mf.Problem(mf.Gaussian(3), mf.SubspaceNorm(3))
     names = re.escape("2 of the runs ended early (0, 2 neurons, seed 0; 0, 2 neurons, seed 1)")
     with pytest.raises(mf.SolveError, match=names) as caught:
-        mf.sweep([closed], TS, widths=(2,), seeds=2)
+        mf.sweep([closed], TS, widths=(2,), seeds=2, max_steps=1)
     assert bool(caught.value.solution["0"].succeeded)
+
+
+SCALES = {"one": 1.0, "two": 2.0, "too large": 1e200, "three": 3.0, "stiff": 300.0}
+
+
+def scaled(scales):
+    return {label: mf.Problem(mf.Gaussian(6), mf.SubspaceNorm(2, scale=scale)) for label, scale in scales.items()}
+
+
+def check_the_others(found, options):
+    """What did not fail has the numbers of its own solve."""
+    for label in ("one", "two", "three"):
+        reduced = mf.reduce(scaled(SCALES)[label], modes=found[label].model.modes, **SIZES)
+        alone = mf.solve_reduced(reduced, TS, derivative="forward", **options)
+        assert bool(found[label].succeeded)
+        for name, values in alone.observables.items():
+            np.testing.assert_allclose(found[label].observables[name], values, rtol=1e-12, err_msg=f"{label} {name}")
+
+
+@pytest.mark.slow
+def test_lanes_that_fail_leave_the_others_alone():
+    """One cannot start, one would need more steps than it may take."""
+    options = {"max_steps": 60}
+    with pytest.raises(mf.SolveError) as caught:
+        mf.sweep(scaled(SCALES), TS, **options, **SIZES)
+    text, found = str(caught.value), caught.value.solution
+    assert "2 of the runs ended early (too large; stiff)" in text
+    assert "\ntoo large: The run stopped early: the step size became too small" in text and "Last valid time: none" in text
+    assert "\nstiff: The run stopped early: it used up `max_steps`" in text and "Last valid time: 0, where the risk" in text
+    assert list(found.early()) == ["too large", "stiff"] and bool(found["stiff"].status == Status.max_steps)
+    check_the_others(found, options)
+
+
+def test_a_lane_that_diverges_in_finite_steps_leaves_the_others_alone():
+    options = {"method": "characteristics", "training": mf.Training(step=0.05)}
+    found = mf.sweep(scaled(SCALES), TS, throw=False, **options, **SIZES)
+    assert set(found.early()) == {"too large", "stiff"}
+    assert (
+        "not finite" in found.early()["stiff"] and "Last valid time: 0, where the risk was 9e+04" in found.early()["stiff"]
+    )
+    check_the_others(found, options)
+
+
+@pytest.mark.slow
+def test_finite_steps_are_bounded_too():
+    options = {"method": "characteristics", "training": mf.Training(step=0.05)}
+    with pytest.raises(mf.SolveError, match="5 of the runs ended early") as caught:
+        mf.sweep(scaled(SCALES), TS, max_steps=3, **options, **SIZES)
+    assert set(map(int, (run.stats["steps"] for run in caught.value.solution.solutions.values()))) == {3}
+
+
+def test_many_failures_are_all_named_and_some_explained():
+    early = {f"problem {i}": f"Reason {i}." for i in range(12)}
+    text = _words(early)
+    assert "12 of the runs ended early (problem 0; problem 1;" in text and "problem 11)" in text
+    assert "problem 7: Reason 7." in text and "Reason 8." not in text and "For 4 others" in text
 
 
 def test_finite_steps_are_counted_before_anything_is_compiled():
@@ -136,6 +190,8 @@ def test_clouds_of_every_width_and_seed():
         ({"widths": (4, 6)}, "divisors of the largest"),
         ({"widths": (4, 4)}, "divisors of the largest"),
         ({"seeds": 0}, "`seeds`"),
+        ({"max_steps": 0}, "`max_steps`"),
+        ({"stop": mf.Stop(seconds=1.0)}, "`stop` must be without `seconds`"),
         ({"key": 3}, "`key`"),
         ({"ts": jnp.array([1.0, 2.0])}, "`ts`"),
         ({"cells": 3}, "`cells`"),

@@ -18,6 +18,8 @@ class Sweep(eqx.Module):
     - `labels`, `ts` [T];
     - `solutions[label]`: the Solution of the reduced equation; `sweep[label]` is the same;
     - `clouds[label][width]`: where widths were asked for, the Solution of its clouds, with a leading axis of seeds.
+
+    Every run has its own `status`: one that ends early leaves the others as they are. `early()` names those that did.
     """
 
     labels: tuple[str, ...] = eqx.field(static=True)
@@ -39,6 +41,10 @@ class Sweep(eqx.Module):
             names = sorted({name for run in self.solutions.values() for name in run.observables})
             raise argument_error("name", f"one of {', '.join(names)}", name, "These were recorded.")
         return np.stack([np.asarray(empty if values is None else values) for values in found])
+
+    def early(self) -> dict[str, str]:
+        """Which runs ended early, by name ("label", or "label, 64 neurons, seed 3"), and in a sentence when and why."""
+        return {name: run.sentence() for name, run in every_run(self) if not bool(run.succeeded)}
 
     def as_dict(self) -> dict[str, Any]:
         """Plain numbers for JSON: the record of every problem by label, and of its clouds by width and seed."""

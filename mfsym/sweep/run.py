@@ -35,6 +35,7 @@ from ..reduced.flow import solve_reduced
 from ..solution import Solution, with_masks
 from .result import Sweep, every_run, item
 
+_REASONS = 8  # at most so many are given in the message of an error
 _REMEDY = "Pass a dict from labels to problems, or a list of problems."
 
 
@@ -53,6 +54,7 @@ def sweep(
     training: Any = None,
     rtol: Any = None,
     atol: Any = None,
+    max_steps: Any = None,
     stop: Any = None,
     observe: Any = None,
     throw: bool = True,
@@ -67,13 +69,15 @@ def sweep(
         is the same network with M neurons, so that every width must divide the largest.
       cells, nodes, modes: as in `mf.reduce`; by default problems of one angle share the largest number of nodes and of
         modes that one of them needs, so that they stack.
-      method, training, rtol, atol, stop: as in `mf.solve_reduced`, the same for all problems; clouds get `training` and
-        `stop`.
+      method, training, rtol, atol, max_steps, stop: as in `mf.solve_reduced`, the same for all problems; clouds get
+        `training`, `max_steps` and `stop`, which may have no `seconds`: the runs of a batch end together.
       observe: as in `mf.solve_reduced`, of the states of the reduced equations.
-      throw: raise SolveError, with the sweep in its `.solution`, if a run ended early.
+      throw: raise SolveError, with the sweep in its `.solution`, if a run ended early; it says which, when and why.
 
-    Returns a Sweep, with solutions by label. In a vmapped loop every problem waits for the one with most steps. A problem
-    with shapes of its own, or whose equation depends on its numbers (whether a start is balanced), runs by itself.
+    Returns a Sweep, with solutions by label. In a vmapped loop every problem waits for the one with most steps, but one
+    that diverges, runs out of steps or starts from numbers that cannot be squared has no other effect on the others:
+    `sweep.early()` names it. A problem with shapes of its own, or whose equation depends on its numbers (whether a start
+    is balanced), runs by itself.
     Raises ArgumentError on wrong arguments, NoReductionError, naming the problem, if one has no reduced equation.
     """
     table = _labelled(problems)
@@ -85,8 +89,9 @@ def sweep(
         if value is not None:
             positive_number(name, value, "It is a tolerance of one time step.")
     keys = jax.random.split(jax.random.key(0) if key is None else check_key(key), len(table))
-    both = {"training": training, "stop": stop} | _finite_steps(training, ts)
-    Control(stop, observe=observe)  # for its checks
+    both = {"training": training, "stop": stop, "max_steps": _bound(max_steps, training, ts)}
+    if Control(stop, observe=observe).in_segments:
+        raise argument_error("stop", "without `seconds`", stop, "All runs of a batch are one compiled loop.")
     options = {"method": method, "rtol": rtol, "atol": atol, "observe": observe} | both
     solutions = _solve(_reductions(table, cells, nodes, modes), ts, options)
     clouds = {}
@@ -96,18 +101,30 @@ def sweep(
             for (label, problem), k in zip(table.items(), keys, strict=True)
         }
     found = Sweep(tuple(table), ts, solutions, clouds)
-    early = {name: run for name, run in every_run(found) if not bool(run.succeeded)}
-    if throw and early:
-        sentence = next(iter(early.values())).sentence()
-        raise SolveError(f"{len(early)} of the runs ended early ({'; '.join(early)}): {sentence}", found)
+    early = found.early() if throw else {}
+    if early:
+        raise SolveError(_words(early), found)
     return found
 
 
-def _finite_steps(training: Any, ts: Array) -> dict[str, Any]:
-    """What compiled code cannot find out of finite steps: that the times are multiples of them, and how many they are."""
+def _words(early: dict[str, str]) -> str:
+    """Every run that ended early by name, with the reasons of the first few."""
+    reasons = [f"{name}: {sentence}" for name, sentence in list(early.items())[:_REASONS]]
+    if len(early) > _REASONS:
+        reasons.append(f"For {len(early) - _REASONS} others see `early()` of it.")
+    head = f"{len(early)} of the runs ended early ({'; '.join(early)}). The sweep is in `.solution` of this error."
+    return "\n".join([head, *reasons])
+
+
+def _bound(max_steps: Any, training: Any, ts: Array) -> int | None:
+    """The bound on the steps. Compiled code cannot find out of finite steps that the times are multiples of them, and how
+    many they are."""
+    if max_steps is not None:
+        max_steps = check_integer("max_steps", max_steps, 1, "It bounds the number of steps of every run.")
     if not isinstance(training, Training) or training.step is None:
-        return {}
-    return {"max_steps": int(times_of_whole_steps(ts, training.step).numbers[-1])}
+        return max_steps
+    needed = int(times_of_whole_steps(ts, training.step).numbers[-1])
+    return needed if max_steps is None else min(max_steps, needed)
 
 
 def _labelled(problems: Any) -> dict[str, Problem]:
@@ -164,15 +181,14 @@ def _named(label: str) -> Iterator[None]:
 
 
 def _solve(reductions: dict[str, AbstractReduction], ts: Array, options: dict[str, Any]) -> dict[str, Solution]:
-    """Groups of reductions with equal structure and shapes, one vmapped solve each."""
+    """Groups of reductions with equal structure and shapes, one vmapped solve each; by itself what its numbers decide."""
     groups: dict[Any, list[str]] = {}
     for label, reduced in reductions.items():
         leaves, structure = jax.tree.flatten(reduced)
         groups.setdefault((structure, tuple((leaf.shape, leaf.dtype) for leaf in leaves)), []).append(label)
-    found = {}
-    for labels in groups.values():
-        first = reductions[labels[0]]
-        if len(labels) == 1 or first.decided_by_values(options["method"], options["training"]):
+    found: dict[str, Solution] = {}
+    for labels in sorted(groups.values(), key=lambda labels: not _by_themselves(reductions[labels[0]], options)):
+        if _by_themselves(reductions[labels[0]], options):
             for label in labels:
                 with _named(label):
                     found[label] = _solve_one(reductions[label], ts, options)
@@ -180,7 +196,12 @@ def _solve(reductions: dict[str, AbstractReduction], ts: Array, options: dict[st
         stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(reductions[label] for label in labels))
         runs = _solve_stacked(stacked, ts, options)
         found |= {label: item(runs, i) for i, label in enumerate(labels)}
-    return found
+    return {label: found[label] for label in reductions}
+
+
+def _by_themselves(reduced: AbstractReduction, options: dict[str, Any]) -> bool:
+    """Whether numbers decide how to solve it. Such problems come first: one that is refused ends the sweep at once."""
+    return reduced.decided_by_values(options["method"], options["training"])
 
 
 def _solve_one(reduced: AbstractReduction, ts: Array, options: dict[str, Any]) -> Solution:
