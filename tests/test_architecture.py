@@ -50,7 +50,7 @@ ROOMS: dict[str, set[str] | None] = {
     "__main__": None,
     "__init__": None,
 }
-# Inside `reduced`, folder: the folders that it may import besides itself and `GROUND`. Files beside them import any.
+# Inside `reduced`, folder: the folders that it may import besides itself and `COMMON`. Files beside them import any.
 FLOORS: dict[str, set[str]] = {
     "rules": set(),
     "angles": {"rules"},
@@ -58,7 +58,7 @@ FLOORS: dict[str, set[str]] = {
     "tensor": {"angles", "rules"},
     "odd": {"rules"},
 }
-GROUND = {"base", "closed", "roots"}  # what every folder of `reduced` may import
+COMMON = {"base", "closed", "roots"}  # what every folder of `reduced` may import
 NEVER_REACH = [("particles", "reduced"), ("reduced", "particles")]  # not even through other rooms
 ONLY_IN = {"diffrax": "integrate", "matplotlib": "plot"}  # outside package: the one room that may import it
 FORBIDDEN = ("jax._src", "equinox.internal")
@@ -142,7 +142,7 @@ def floor_violations(tree: Tree) -> Iterator[str]:
         room, *inside = module.split(".")
         if room != "reduced" or len(inside) < 2:
             continue
-        allowed = FLOORS.get(inside[0], set()) | {inside[0]} | GROUND
+        allowed = FLOORS.get(inside[0], set()) | {inside[0]} | COMMON
         for name in imported_names(module, syntax):
             if name.startswith("mfsym.reduced.") and name.split(".")[2] not in allowed:
                 yield f"{module} imports {name.removeprefix('mfsym.')}"

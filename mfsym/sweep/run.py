@@ -33,7 +33,7 @@ from ..reduced.base import AbstractReduction
 from ..reduced.build import default_sizes
 from ..reduced.flow import solve_reduced
 from ..solution import Solution, with_masks
-from .result import Sweep, every_run, item
+from .result import Sweep, item
 
 _REASONS = 8  # at most so many are given in the message of an error
 _REMEDY = "Pass a dict from labels to problems, or a list of problems."
