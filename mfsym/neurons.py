@@ -49,6 +49,39 @@ class Particles(eqx.Module):
         return self.a.dtype
 
 
+class BiasedParticles(eqx.Module):
+    """A finite cloud of neurons z_j = (a_j, b_j, β_j): outer weights a [m], inner weights b [m, d] and biases [m].
+
+    Its network is f(x) = (1/m) Σ_j a_j σ(b_j·x + β_j).
+    """
+
+    a: Float[Array, " m"]
+    b: Float[Array, "m d"]
+    bias: Float[Array, " m"]
+
+    def __init__(self, a: Any, b: Any, bias: Any):
+        neurons = Particles(a, b)
+        self.a, self.b, self.bias = neurons.a, neurons.b, float_array("bias", bias, 1)
+        if self.bias.shape != self.a.shape or self.bias.dtype != self.a.dtype:
+            expected = f"an array [{self.width}] of type {self.dtype}, like a"
+            raise argument_error("bias", expected, self.bias, "One bias per neuron.")
+
+    @property
+    def width(self) -> int:
+        """Number of neurons m."""
+        return self.a.shape[0]
+
+    @property
+    def dim(self) -> int:
+        """Dimension d of the inputs."""
+        return self.b.shape[1]
+
+    @property
+    def dtype(self):
+        """Floating type of the cloud; solvers keep it."""
+        return self.a.dtype
+
+
 def check_neurons(cloud: PyTree) -> int:
     """The number of neurons of any pytree of arrays with the same first axis; raises ArgumentError for anything else."""
     leaves = jax.tree.leaves(cloud)

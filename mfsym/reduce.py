@@ -53,7 +53,7 @@ def reduce(
     to be differentiated, vmapped and stacked. Raises NoReductionError, saying why, if there is no reduced equation.
     """
     check_instance("problem", problem, Problem, "Build it with mf.Problem(inputs, target).")
-    structure = None if structure is None else check_choice("structure", structure, ("odd", "angle"))
+    structure = None if structure is None else check_choice("structure", structure, ("odd", "angle", "orbits"))
     problem = problem if structure == "odd" or prefers_moments(problem) else _stated(problem)
     return build_reduction(problem, cells, nodes, modes, structure, check_floating(dtype))
 

@@ -1,15 +1,17 @@
 """Units σ*(x; z) for one neuron z and one input x, and what only some of them have: an odd slope, homogeneity."""
 
 import abc
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ..errors import float_array
-from ..neurons import Particles
+from ..errors import check_flags, float_array
+from ..neurons import BiasedParticles, Particles
+from .functions import Function, check_scalar_function
 
 
 class AbstractUnit(eqx.Module):
@@ -20,23 +22,31 @@ class AbstractUnit(eqx.Module):
         """Output of one neuron at one input."""
 
 
-class AbstractOddSlope(eqx.Module):
-    """What a unit a σ(b·x) has if the odd part of σ is linear: σ(z) − σ(−z) = 2κz.
+class AbstractRidgeUnit(AbstractUnit):
+    """A unit a σ(b·x + β), or a σ(b·x) where `biased` is False: it sees an input along one direction only."""
 
-    A cloud that is symmetric under (a, b) ↦ (−a, −b) is then the linear function κ E[a b]·x.
-    """
-
-    @property
-    @abc.abstractmethod
-    def odd_slope(self) -> Float[Array, ""]:
-        """Slope κ of the odd part of σ."""
+    biased: eqx.AbstractVar[bool]
 
     @abc.abstractmethod
     def activation(self, z: Float[Array, "..."]) -> Float[Array, "..."]:
         """σ(z), elementwise."""
 
 
-class AbstractHomogeneousUnit(AbstractUnit, AbstractOddSlope):
+class AbstractOddSlope(AbstractRidgeUnit):
+    """What a unit a σ(b·x) has if the odd part of σ is linear: σ(z) − σ(−z) = 2κz.
+
+    A cloud that is symmetric under (a, b) ↦ (−a, −b) is then the linear function κ E[a b]·x.
+    """
+
+    biased: ClassVar[bool] = False
+
+    @property
+    @abc.abstractmethod
+    def odd_slope(self) -> Float[Array, ""]:
+        """Slope κ of the odd part of σ."""
+
+
+class AbstractHomogeneousUnit(AbstractOddSlope):
     """A unit a σ(b·x) with σ(z) = odd·z + even·|z|, the general 1-homogeneous activation of one variable.
 
     Its arc-cosine kernel and its Funk–Hecke coefficients are closed forms of the two slopes, and a neuron
@@ -142,7 +152,7 @@ class Identity(AbstractHomogeneousUnit):
         return jnp.ones_like(z)
 
 
-class GELU(AbstractUnit, AbstractOddSlope):
+class GELU(AbstractOddSlope):
     """a σ(b·x) with σ(z) = z Φ(z), Φ the normal distribution function: odd slope ½, not homogeneous."""
 
     def __call__(self, neuron, x):
@@ -159,7 +169,7 @@ class GELU(AbstractUnit, AbstractOddSlope):
         return jax.nn.gelu(z, approximate=False)
 
 
-class SiLU(AbstractUnit, AbstractOddSlope):
+class SiLU(AbstractOddSlope):
     """a σ(b·x) with σ(z) = z/(1 + e^{−z}): odd slope ½, not homogeneous."""
 
     def __call__(self, neuron, x):
@@ -174,3 +184,30 @@ class SiLU(AbstractUnit, AbstractOddSlope):
     def activation(self, z):
         """z/(1 + e^{−z})."""
         return jax.nn.silu(z)
+
+
+class Neuron(AbstractRidgeUnit):
+    """a σ(b·x + β) for any activation σ of one number, with neurons `BiasedParticles(a, b, bias)`; or, with bias=False,
+    a σ(b·x) with neurons `Particles(a, b)`.
+
+    Raises ArgumentError if the activation does not map a real scalar to a real scalar of the same floating type, or is not
+    finite between −8 and 8.
+    """
+
+    function: Function
+    biased: bool = eqx.field(static=True)
+
+    def __init__(self, activation: Callable[[Any], Any], bias: bool = True):
+        self.function = Function("activation", activation)
+        check_flags(bias=bias)
+        check_scalar_function("activation", self.function, jax.ShapeDtypeStruct((), jnp.result_type(float)))
+        self.biased = bias
+
+    def __call__(self, neuron, x):
+        """Output of one neuron at one input."""
+        before = jnp.sum(neuron.b * x)
+        return neuron.a * self.activation(before + neuron.bias if self.biased else before)
+
+    def activation(self, z):
+        """σ(z), elementwise."""
+        return jax.vmap(self.function)(z.ravel()).reshape(z.shape)

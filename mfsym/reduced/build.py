@@ -29,6 +29,7 @@ from .line.coefficients import target_parts
 from .line.features import AngleFeatures
 from .line.predictor import average_table, slope_table
 from .odd.linear_network import build_odd, check_odd, prefers_moments
+from .orbits.build import build_orbits, check_orbits
 from .point import PointReduction
 from .rules.harmonics import even_features, funk_hecke, norm_constant, truncated_share
 from .rules.panels import quadrature_of
@@ -46,6 +47,7 @@ class Equation(enum.Enum):
     ANGLE = "one angle in [0, π/2]"
     SIGNED_ANGLE = "one angle in [0, π]"
     SEVERAL_ANGLES = "two or three angles"
+    ORBITS = "labels of neurons of any unit"
 
 
 def equation_of(problem: Problem, structure: str | None = None) -> Equation:
@@ -56,6 +58,9 @@ def equation_of(problem: Problem, structure: str | None = None) -> Equation:
     if structure == "odd" or (structure is None and prefers_moments(problem)):
         check_odd(problem)
         return Equation.MOMENTS
+    if structure == "orbits" or (structure is None and not _has_kernel(problem)):
+        check_orbits(problem)
+        return Equation.ORBITS
     _check_problem(problem)
     if has_blocks(problem):
         check_blocks(problem)
@@ -71,6 +76,11 @@ def equation_of(problem: Problem, structure: str | None = None) -> Equation:
     return Equation.SIGNED_ANGLE
 
 
+def _has_kernel(problem: Problem) -> bool:
+    """Whether risk and forces are those of the arc-cosine kernel, which angles diagonalise."""
+    return isinstance(problem.unit, AbstractHomogeneousUnit) and isinstance(problem.loss, SquareLoss)
+
+
 def _whole_space(problem: Problem) -> bool:
     target: Any = unrotated(problem.target)
     return problem.radial_subspace() and target.dim_h == problem.dim
@@ -84,6 +94,8 @@ def build_reduction(
     if equation is Equation.MOMENTS:
         _check_no_grid(cells=cells, nodes=nodes, modes=modes)
         return build_odd(problem, dtype)
+    if equation is Equation.ORBITS:
+        return build_orbits(problem, cells, nodes, modes, dtype)
     if equation is Equation.SEVERAL_ANGLES:
         return cast_floats(build_block_reduction(problem, cells, nodes, modes), dtype)
     if equation is Equation.POINT:

@@ -22,6 +22,8 @@ from .line.characteristics import CharacteristicDynamics
 from .line.transport import GridDynamics
 from .odd.moment_flow import ClosedMoments, MomentDynamics, MomentSteps
 from .odd.moments import OddReduction
+from .orbits.dynamics import OrbitDynamics
+from .orbits.quotient import OrbitReduction
 from .point import PointForm, PointReduction
 from .tensor.tensor_grid import BlockGridDynamics
 
@@ -66,6 +68,17 @@ def _(reduced: OddReduction, method: str, training: Training | None, tolerance: 
 @forms_of.register
 def _(reduced: OddReduction):
     return (MomentDynamics(reduced),)
+
+
+@dynamics_of.register
+def _(reduced: OrbitReduction, method: str, training: Training | None, tolerance: Any):
+    training = Training() if training is None else training
+    return OrbitDynamics(reduced, jnp.stack([training.rate_a, training.rate_b]).astype(reduced.dtype), training.weight_decay)
+
+
+@forms_of.register
+def _(reduced: OrbitReduction):
+    return (OrbitDynamics(reduced, jnp.zeros(2, reduced.dtype), jnp.zeros((), reduced.dtype)),)
 
 
 @dynamics_of.register

@@ -1,0 +1,144 @@
+"""From a problem with any unit a σ(b·x + β) and any loss to its orbits: which blocks, which rules."""
+
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ...errors import argument_error, check_integer, no_reduction
+from ...integrate import cast_floats
+from ...problem.block_inputs import GaussianBlocks
+from ...problem.functions import values_on_host
+from ...problem.problem import Problem
+from ...problem.rotated import unrotated
+from ...problem.targets import SingleIndex
+from ...problem.units import AbstractHomogeneousUnit, AbstractRidgeUnit
+from .average import AbstractAverage, PiecewiseLinearAverage, RuleAverage
+from .blocks import OrbitBlocks, orbit_blocks
+from .gauss import direction_rule
+from .laws import Counts, Splits, input_points, product, start_points
+from .quotient import OrbitReduction, OrbitState
+
+_PARTICLES = "Use `solve_particles`, which needs no symmetry."
+_NODES = "It is the number of labels per angle and sign; the other rules grow with it."
+_SMOOTH = 1e-7  # relative change of E f*² and E f* with half as many nodes again, below which a rule resolves the target
+_DEFAULT = {1: 16, 2: 48, 3: 14, 4: 8}  # labels per angle, by the number of blocks
+
+
+class Sizes(NamedTuple):
+    """Nodes of the rules: of the labels per angle, of a random a or β, of the inputs, and of the average."""
+
+    labels: int
+    scalars: int
+    inputs: Counts
+    omega: int
+
+
+def check_orbits(problem: Problem) -> OrbitBlocks:
+    """The blocks of a problem; raises NoReductionError, saying why, if it has no reduced equation of this kind."""
+    if not isinstance(problem.unit, AbstractRidgeUnit):
+        reason = f"the unit {type(problem.unit).__name__} is no function of b·x + β, so that its orbits are not known"
+        raise no_reduction(reason, _PARTICLES)
+    blocks = orbit_blocks(problem)
+    sizes = _sizes(blocks, _DEFAULT[len(blocks.dims)])
+    jax.eval_shape(lambda: start_points(problem.start, blocks, sizes.inputs, 2)[2])
+    return blocks
+
+
+def build_orbits(problem: Problem, cells: Any, nodes: Any, modes: Any, dtype: Any) -> OrbitReduction:
+    """The equation on orbits; raises NoReductionError, saying why, if there is none."""
+    blocks = check_orbits(problem)
+    for name, given in (("cells", cells), ("modes", modes)):
+        if given is not None:
+            raise argument_error(name, "left out for a unit that is not a ReLU", given, "Labels have `nodes` only.")
+    nodes = check_integer("nodes", _DEFAULT[len(blocks.dims)] if nodes is None else nodes, 4, _NODES)
+    sizes = _sizes(blocks, nodes)
+    splits = _splits(problem, blocks, sizes)
+    return cast_floats(_with_variants(problem, blocks, sizes, splits), dtype)
+
+
+def _sizes(blocks: OrbitBlocks, nodes: int) -> Sizes:
+    """All rules in proportion to the labels: twice the nodes, twice of everything."""
+    share = nodes / _DEFAULT[len(blocks.dims)]
+    kept = {0: 0, 1: 32, 2: 16, 3: 10}[len(blocks.signed)]
+    omega = {0: 1, 1: 24, 2: 12, 3: 8}[min(len(blocks.radial), 3)]
+    inputs = Counts(_scaled(kept, share), _scaled(6, share))
+    return Sizes(nodes, _scaled(10, share), inputs, _scaled(omega, share))
+
+
+def _scaled(count: int, share: float) -> int:
+    return max(2, int(np.ceil(count * share)))
+
+
+def _with_variants(problem: Problem, blocks: OrbitBlocks, sizes: Sizes, splits: Splits) -> OrbitReduction:
+    """With half the labels, with half of those, with half as many inputs and nodes of the average again."""
+    def build(sizes: Sizes, *variants: OrbitReduction) -> OrbitReduction:
+        return _build(problem, blocks, sizes, splits, variants)
+
+    half = sizes._replace(labels=_scaled(sizes.labels, 0.5), scalars=_scaled(sizes.scalars, 0.5))
+    quarter = half._replace(labels=_scaled(half.labels, 0.5), scalars=_scaled(half.scalars, 0.5))
+    more = half._replace(inputs=Counts(*(_scaled(n, 1.5) for n in sizes.inputs)))
+    finer = half._replace(omega=_scaled(sizes.omega, 1.5))
+    return build(sizes, build(half, build(quarter), build(more), build(finer)))
+
+
+@eqx.filter_jit
+def _build(problem: Problem, blocks: OrbitBlocks, sizes: Sizes, splits: Splits, variants: tuple) -> OrbitReduction:
+    points, probability = input_points(problem.inputs, blocks, sizes.inputs, splits)
+    values = problem.values(blocks.representatives(points))
+    counts = Counts(sizes.labels, sizes.labels)
+    neurons = start_points(problem.start, blocks, counts, sizes.scalars)
+    dtype = jnp.result_type(points, neurons.q)
+    a, q, bias, weight = (jnp.asarray(leaf, dtype) for leaf in neurons)
+    unit: Any = problem.unit
+    return OrbitReduction(
+        blocks=blocks,
+        loss=problem.loss,
+        average=_average(unit, blocks, sizes.omega, dtype),
+        points=points,
+        probability=probability,
+        values=values,
+        labels=OrbitState(a, q, bias),
+        weight=weight,
+        floor=jnp.zeros((), dtype),
+        variants=variants,
+        biased=unit.biased,
+    )
+
+
+def _average(unit: AbstractRidgeUnit, blocks: OrbitBlocks, count: int, dtype: Any) -> AbstractAverage:
+    """In closed form over the largest block for piecewise linear units, by a rule otherwise."""
+    dims = [blocks.dims[i] for i in blocks.radial]
+    closed = isinstance(unit, AbstractHomogeneousUnit) and bool(dims) and dims[-1] > 1
+    omega, probability = product([direction_rule(dim, count) for dim in (dims[:-1] if closed else dims)])
+    omega, probability = jnp.asarray(omega, dtype), jnp.asarray(probability, dtype)
+    return PiecewiseLinearAverage(unit, omega, probability, dims[-1]) if closed else RuleAverage(unit, omega, probability)
+
+
+def _splits(problem: Problem, blocks: OrbitBlocks, sizes: Sizes) -> Splits:
+    """None, where the target is resolved without; else at the kinks of g, or at 0 in every kept coordinate."""
+    none = ((),) * len(blocks.dims)
+    target = unrotated(problem.target)
+    kinks = target.kinks if isinstance(target, SingleIndex) else (0.0,)
+    return none if _is_resolved(problem, blocks, sizes.inputs, none) else tuple(kinks if kept else () for kept in blocks.kept)
+
+
+def _is_resolved(problem: Problem, blocks: OrbitBlocks, counts: Counts, splits: Splits) -> bool:
+    """Whether a rule for the inputs and one with half as many nodes again agree on E f* and E f*²; False where f* is traced."""
+
+    def moments(counts: Counts) -> np.ndarray | None:
+        points, probability = input_points(problem.inputs, blocks, counts, splits)
+
+        def both(_):
+            values = problem.values(blocks.representatives(points))
+            return jnp.stack([jnp.sum(probability * values), jnp.sum(probability * values**2)])
+
+        found = values_on_host(both, np.zeros(1))
+        return None if found is None else found[0]
+
+    one, other = moments(counts), moments(Counts(*(_scaled(n, 1.5) for n in counts)))
+    if one is None or other is None or not np.all(np.isfinite([one, other])):
+        return False
+    return bool(np.all(np.abs(one - other) <= _SMOOTH * np.sqrt([other[1], other[1] ** 2])))

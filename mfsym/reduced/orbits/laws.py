@@ -1,0 +1,133 @@
+"""Cubatures of the laws on the coordinates that are left: of the inputs, and of the neurons at time 0 (host, then leaves).
+
+A Gaussian has independent coordinates and norms. A uniform direction is nested: the first block takes a share of it, and
+what is left is a uniform direction of the remaining blocks. Sizes are leaves, so that they can be differentiated.
+"""
+
+import functools
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from ...errors import no_reduction
+from ...problem.block_inputs import GaussianBlocks
+from ...problem.inputs import AbstractInputs, Gaussian, Sphere
+from ...problem.start import AbstractStart, GaussianStart, SphereStart, UnbalancedStart
+from .blocks import OrbitBlocks
+from .gauss import Rule, coordinate_rule, direction_rule, norm_rule, share_rule
+
+
+class Counts(NamedTuple):
+    """Nodes per piece of a kept coordinate, and per norm of a block."""
+
+    kept: int
+    norm: int
+
+
+Splits = tuple[tuple[float, ...], ...]  # points that split the rule of every kept coordinate, in its standard deviations
+
+
+def gaussian_points(blocks: OrbitBlocks, counts: Counts, splits: Splits) -> Rule:
+    """Coordinates of x ~ N(0, I): a product of rules, [n, K] and [n]."""
+    rules = []
+    for index, (dim, kept) in enumerate(zip(blocks.dims, blocks.kept, strict=True)):
+        rules.append(coordinate_rule(counts.kept, splits[index]) if kept else norm_rule(dim, counts.norm))
+    return product(rules)
+
+
+def direction_points(blocks: OrbitBlocks, counts: Counts, splits: Splits) -> Rule:
+    """Coordinates of a uniform direction of R^d, [n, K] and [n]."""
+    points, probability = np.zeros((1, 0)), np.ones(1)
+    left, rest = np.ones(1), blocks.dim
+    for index, (dim, kept) in enumerate(zip(blocks.dims, blocks.kept, strict=True)):
+        if kept:
+            at = tuple(b / np.sqrt(blocks.dim) for b in splits[index])
+            nodes, shares = direction_rule(rest, counts.kept, at)
+        else:
+            nodes, shares = share_rule(dim, rest - dim, counts.norm)
+        column = (left[:, None] * nodes).ravel()
+        points = np.concatenate([np.repeat(points, len(nodes), axis=0), column[:, None]], axis=1)
+        left = (left[:, None] * np.sqrt(np.maximum(1 - nodes**2, 0))).ravel()
+        probability, rest = (probability[:, None] * shares).ravel(), rest - dim
+    return points, probability
+
+
+def product(rules: list[Rule]) -> Rule:
+    """The product of rules in one variable, [n, K] and [n]."""
+    grids = np.meshgrid(*(rule[0] for rule in rules), indexing="ij")
+    points = np.stack([grid.ravel() for grid in grids], axis=1) if rules else np.zeros((1, 0))
+    return points, functools.reduce(np.multiply.outer, [rule[1] for rule in rules], np.ones(1)).ravel()
+
+
+@functools.singledispatch
+def input_points(
+    inputs: AbstractInputs, blocks: OrbitBlocks, counts: Counts, splits: Splits
+) -> tuple[Float[Array, "n K"], Float[Array, " n"]]:
+    """A cubature of the coordinates of x: points [n, K] and probabilities [n]."""
+    raise no_reduction(f"no rule for the orbits of inputs of type {type(inputs).__name__} is known")
+
+
+@input_points.register
+def _(inputs: Gaussian, blocks, counts, splits):
+    points, probability = gaussian_points(blocks, counts, splits)
+    return inputs.scale * jnp.asarray(points, inputs.scale.dtype), jnp.asarray(probability, inputs.scale.dtype)
+
+
+@input_points.register
+def _(inputs: GaussianBlocks, blocks, counts, splits):
+    points, probability = gaussian_points(blocks, counts, splits)
+    of_coordinate = np.repeat(np.arange(len(inputs.dims)), inputs.dims)
+    first = np.cumsum([0, *blocks.dims])[:-1]
+    scales = inputs.scales[of_coordinate[first]]
+    return scales * jnp.asarray(points, scales.dtype), jnp.asarray(probability, scales.dtype)
+
+
+@input_points.register
+def _(inputs: Sphere, blocks, counts, splits):
+    points, probability = direction_points(blocks, counts, splits)
+    return inputs.radius * jnp.asarray(points, inputs.radius.dtype), jnp.asarray(probability, inputs.radius.dtype)
+
+
+class Neurons(NamedTuple):
+    """Labels: outer weights [N], coordinates of b [N, K], biases [N], and what each stands for, [N]; these sum to 1."""
+
+    a: Any
+    q: Any
+    bias: Any
+    weight: Any
+
+
+@functools.singledispatch
+def start_points(start: AbstractStart, blocks: OrbitBlocks, counts: Counts, sizes: int) -> Neurons:
+    """A cubature of the neurons at time 0, with `sizes` nodes for a law of a; biases 0."""
+    raise no_reduction(f"the start {type(start).__name__} declares no law of the neurons that rotations leave as it is")
+
+
+@start_points.register
+def _(start: SphereStart, blocks, counts, sizes):
+    masses = jnp.stack([start.mass_plus, start.mass_minus])
+    return _of_directions(jnp.sqrt(2 * masses), jnp.sqrt(2 * masses), blocks, counts)
+
+
+@start_points.register
+def _(start: UnbalancedStart, blocks, counts, sizes):
+    return _of_directions(*(jnp.stack([norm, norm]) for norm in (start.norm_a, start.norm_b)), blocks, counts)
+
+
+@start_points.register
+def _(start: GaussianStart, blocks, counts, sizes):
+    points, probability = gaussian_points(blocks, counts, ((),) * len(blocks.dims))
+    outer, share = coordinate_rule(sizes)
+    a, q = np.repeat(outer, len(points)), np.tile(points, (len(outer), 1))
+    scale = start.scale_b / np.sqrt(blocks.dim)
+    return Neurons(start.scale_a * a, scale * q, 0 * a, np.multiply.outer(share, probability).ravel())
+
+
+def _of_directions(outer: Float[Array, " 2"], inner: Float[Array, " 2"], blocks: OrbitBlocks, counts: Counts) -> Neurons:
+    """Half of the neurons of each sign, with uniform directions and one size per sign."""
+    points, probability = direction_points(blocks, counts, ((),) * len(blocks.dims))
+    a = jnp.repeat(outer * np.array([1.0, -1.0]), len(points))
+    q = jnp.concatenate([size * points for size in inner])
+    return Neurons(a, q, jnp.zeros_like(a), np.concatenate([probability, probability]) / 2)

@@ -1,0 +1,161 @@
+"""A problem on the orbits of its symmetry: weighted neurons (a, q, β) under a cubature of the orbits of the inputs.
+
+With x = (ξ, directions), b = (q, directions), the unit σ* averaged over the group is
+
+    φ(ξ; a, q, β) = a Ψ(u, v),   u = Σ_kept q_i ξ_i + β,   v_i = q_i ξ_i (radial),   Ψ(u, v) = E σ(u + Σ v_i ω_i),
+
+every invariant network is f(ξ) = ∫ φ dν, and the gradient flow is that of the same problem with unit φ and inputs ξ:
+a' = E[R Ψ], q_i' = a E[R ξ_i Ψ_u] (kept) or a E[R ξ_i Ψ_{v_i}] (radial), β' = a E[R Ψ_u], R = −∂₁ℓ(f, y). (Derived.)
+"""
+
+
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PyTree
+
+from ...chunks import map_blocks
+from ...errors import check_choice
+from ...problem.losses import AbstractLoss
+from ...problem.training import Training
+from ..base import AbstractReduction
+from .average import AbstractAverage
+from .blocks import OrbitBlocks
+from .laws import Neurons
+
+METHODS = ("characteristics",)
+_HIGHEST = jax.lax.Precision.HIGHEST
+_ENTRIES = 2**18  # of a chunk: labels × inputs × nodes of the average
+_MASSES = "mass |a|‖b‖ and angles describe 1-homogeneous units without bias; see `outer`, `inner` and `bias`"
+_ABSENT = ("mass_plus", "mass_minus", "alignment_plus", "alignment_minus", "distance_plus", "distance_minus")
+
+
+class OrbitState(eqx.Module):
+    """Labels: outer weights a [N], coordinates q of b [N, K] (signed ones and norms of blocks), biases β [N]."""
+
+    a: Float[Array, " N"]
+    q: Float[Array, "N K"]
+    bias: Float[Array, " N"]
+
+
+class OrbitReduction(AbstractReduction):
+    """A problem on orbits, as array leaves.
+
+    - `points` [n, K], `probability` [n]: a cubature of the coordinates ξ of the inputs; `values` [n]: the target there.
+    - `average`: how the unit is averaged over directions; `labels`: the neurons at time 0 and what each stands for.
+    - `variants`: the same with half the labels (and with half of those again in it), with more inputs, and with more nodes
+      in the average, for the error estimate.
+    """
+
+    blocks: OrbitBlocks
+    loss: AbstractLoss
+    average: AbstractAverage
+    points: Float[Array, "n K"]
+    probability: Float[Array, " n"]
+    values: Float[Array, " n"]
+    labels: OrbitState
+    weight: Float[Array, " N"]
+    floor: Float[Array, ""]
+    variants: "tuple[OrbitReduction, ...]"
+    biased: bool = eqx.field(static=True)
+
+    def features(self, state: OrbitState, points: Float[Array, "n K"]):
+        """Ψ [N, n] and its derivatives in u [N, n] and in every coordinate of b, [N, n, K]."""
+        kept, radial = self.blocks.signed, self.blocks.radial
+
+        def rows(block):
+            q, bias = block
+            u = jnp.matmul(q[:, kept], points[:, kept].T, precision=_HIGHEST) + bias[:, None]
+            v = q[:, None, radial] * points[None, :, radial]
+            return self.average(u, v)
+
+        size = max(1, _ENTRIES // (points.shape[0] * self.average.entries))
+        if size >= state.a.shape[0]:
+            return rows((state.q, state.bias))
+        return map_blocks(rows, (state.q, state.bias), size)
+
+    def outputs(self, state: OrbitState, value: Float[Array, "N n"]) -> Float[Array, " n"]:
+        """f at the points of which `value` is Ψ."""
+        return jnp.matmul(self.weight * state.a, value, precision=_HIGHEST)
+
+    def velocity(self, state: OrbitState) -> OrbitState:
+        """(E[R Ψ], a E[R ∇_q Ψ], a E[R Ψ_u]) for every label."""
+        value, slope, radial = self.features(state, self.points)
+        force = self.probability * self.loss.residual(self.outputs(state, value), self.values)
+        forced = force[:, None] * self.points
+        moved = jnp.matmul(slope, forced, precision=_HIGHEST)
+        along = jnp.einsum("Nnr,nr->Nr", radial, forced[:, self.blocks.radial], precision=_HIGHEST)
+        q = state.a[:, None] * moved.at[:, self.blocks.radial].set(along)
+        bias = state.a * jnp.matmul(slope, force, precision=_HIGHEST) if self.biased else jnp.zeros_like(state.bias)
+        return OrbitState(jnp.matmul(value, force, precision=_HIGHEST), q, bias)
+
+    def predict(self, state: OrbitState, points: Float[Array, "n K"]) -> Float[Array, " n"]:
+        """f at inputs with these coordinates, [n]."""
+        return self.outputs(state, self.features(state, points).value)
+
+    def observe(self, state: OrbitState) -> dict[str, Array]:
+        """`risk`; E a², E q_i² [K] and, with a bias, E β and E β²."""
+        outputs = self.predict(state, self.points)
+        record = {"risk": jnp.sum(self.probability * self.loss(outputs, self.values))}
+        record |= {"outer": jnp.sum(self.weight * state.a**2), "inner": jnp.matmul(self.weight, state.q**2)}
+        if self.biased:
+            record["bias"] = jnp.stack([jnp.sum(self.weight * state.bias), jnp.sum(self.weight * state.bias**2)])
+        return record
+
+    @property
+    def dtype(self):
+        """Floating type of the labels."""
+        return self.weight.dtype
+
+    @property
+    def angles(self) -> None:
+        """The law of the angles says nothing about neurons whose sizes matter."""
+
+    def known_dim(self) -> int:
+        """Dimension d."""
+        return self.blocks.dim
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Labels that move."""
+        return METHODS
+
+    def choose_method(self, method: str | None, training: Training | None, initial: PyTree) -> str:
+        """There is one."""
+        return check_choice("method", "characteristics" if method is None else method, METHODS)
+
+    def decided_by_values(self, method: str | None, training: Training | None) -> bool:
+        """Never."""
+        return False
+
+    def scales(self) -> None:
+        """None: labels keep their weights."""
+
+    def coarser(self) -> "OrbitReduction | None":
+        """Half the labels."""
+        return self.variants[0] if self.variants else None
+
+    def can_be_halved(self, method: str) -> bool:
+        """Whether a rule with half the labels is kept."""
+        return bool(self.variants)
+
+    def all_modes(self) -> "OrbitReduction":
+        """All is there."""
+        return self
+
+    def floor_uncertainty(self) -> float:
+        """No floor is known."""
+        return 0.0
+
+    def displaced(self) -> "tuple[OrbitReduction, ...]":
+        """More inputs, and more nodes in the average."""
+        return self.variants[1:]
+
+    def absent(self, observables: dict[str, Array]) -> tuple[tuple[str, str], ...]:
+        """What belongs to 1-homogeneous units."""
+        return tuple((name, _MASSES) for name in _ABSENT)
+
+    def in_common(self) -> dict[str, object]:
+        """The blocks, and the sizes of the rules."""
+        return {"blocks": self.blocks.dims, "labels": self.weight.shape, "inputs": self.probability.shape}
