@@ -22,6 +22,7 @@ from .groups import complete_basis as complete_basis
 from .groups import generate as generate
 from .lift import project as project
 from .lift import sample_cloud as sample_cloud
+from .neurons import BiasedParticles as BiasedParticles
 from .neurons import Particles as Particles
 from .neurons import moments_of as moments_of
 from .neurons import orbit_cloud as orbit_cloud
@@ -40,10 +41,14 @@ from .problem.covariance import GaussianCovariance as GaussianCovariance
 from .problem.inputs import Empirical as Empirical
 from .problem.inputs import Gaussian as Gaussian
 from .problem.inputs import Sphere as Sphere
+from .problem.losses import FunctionLoss as FunctionLoss
+from .problem.losses import Huber as Huber
+from .problem.losses import Logistic as Logistic
 from .problem.losses import SquareLoss as SquareLoss
 from .problem.problem import Problem as Problem
 from .problem.rotated import Rotated as Rotated
 from .problem.start import AngularStart as AngularStart
+from .problem.start import BiasedStart as BiasedStart
 from .problem.start import GaussianStart as GaussianStart
 from .problem.start import SphereStart as SphereStart
 from .problem.start import UnbalancedStart as UnbalancedStart
@@ -56,6 +61,7 @@ from .problem.training import Training as Training
 from .problem.units import GELU as GELU
 from .problem.units import Identity as Identity
 from .problem.units import LeakyReLU as LeakyReLU
+from .problem.units import Neuron as Neuron
 from .problem.units import ReLU as ReLU
 from .problem.units import SiLU as SiLU
 from .reduce import reduce as reduce

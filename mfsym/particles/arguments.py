@@ -8,9 +8,9 @@ import numpy as np
 from jaxtyping import PyTree
 
 from ..errors import argument_error, check_instance, is_finite, is_traced
-from ..neurons import NEURONS, Particles, check_neurons
+from ..neurons import NEURONS, BiasedParticles, Particles, check_neurons
 from ..problem.problem import Problem, check_cloud_dimension
-from ..problem.units import AbstractOddSlope, AbstractUnit
+from ..problem.units import AbstractRidgeUnit, AbstractUnit
 
 _PROBLEM = "Build one with mf.Problem(inputs=..., target=...)."
 
@@ -41,13 +41,15 @@ def check_state(state: PyTree) -> Any:
 def check_cloud(cloud: PyTree, unit: AbstractUnit, problem: Problem | None = None) -> Any:
     """The floating type of a cloud that fits the unit and the problem.
 
-    A unit a σ(b·x) needs `Particles`; any other unit takes any pytree of floating arrays whose first axis is
-    the same.
+    A unit a σ(b·x) needs `Particles`, one with a bias `BiasedParticles`; any other unit takes any pytree of floating arrays
+    whose first axis is the same.
     """
-    if isinstance(unit, AbstractOddSlope):
-        check_instance("cloud", cloud, Particles, "Build one with mf.Particles(a, b), or mf.sphere_cloud(problem, width=m).")
+    if isinstance(unit, AbstractRidgeUnit):
+        kind = BiasedParticles if unit.biased else Particles
+        remedy = f"Build one with mf.{kind.__name__}(...), or mf.initial_cloud(problem, width=m, key=key)."
+        check_instance("cloud", cloud, kind, remedy)
     check_neurons(cloud)
     dtype = check_state(cloud)
-    if problem is not None and isinstance(cloud, Particles):
+    if problem is not None and isinstance(cloud, Particles | BiasedParticles):
         check_cloud_dimension(problem, cloud.dim)
     return dtype

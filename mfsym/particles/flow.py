@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -22,7 +23,7 @@ from ..errors import (
 )
 from ..integrate import AbstractDynamics, Stepping, cast_floats, integrate, require_complete
 from ..iterate import Descent, iterate, times_between_steps, times_of_whole_steps
-from ..neurons import Particles
+from ..neurons import BiasedParticles, Particles
 from ..problem.problem import Problem
 from ..problem.training import Training
 from ..risks import AbstractRisk
@@ -69,12 +70,13 @@ def reaches_zero(dynamics: ParticleDynamics, cloud: Particles) -> Bool[Array, ""
 
 
 def trained(training: Training, velocity: PyTree, cloud: PyTree) -> PyTree:
-    """The velocity of every layer at its rate and with weight decay."""
+    """The velocity of every layer at its rate and with weight decay; a bias belongs to the first layer, as b does."""
     decay = training.weight_decay
     forces = jax.tree.map(lambda v, z: v - decay.astype(z.dtype) * z, velocity, cloud)
-    if not isinstance(cloud, Particles):
-        return jax.tree.map(lambda f: training.rate_a.astype(f.dtype) * f, forces)
-    return Particles(training.rate_a.astype(cloud.dtype) * forces.a, training.rate_b.astype(cloud.dtype) * forces.b)
+    rates = jax.tree.map(lambda f: training.rate_b.astype(f.dtype), forces)
+    if isinstance(cloud, Particles | BiasedParticles):
+        rates = eqx.tree_at(lambda rates: rates.a, rates, training.rate_a.astype(cloud.dtype))
+    return jax.tree.map(jnp.multiply, rates, forces)
 
 
 @with_masks
@@ -212,8 +214,8 @@ def check_training(training: Any, cloud: PyTree, step: Any) -> None:
     check_instance("training", training, Training, "Leave it out for the gradient flow; optimisers belong in `descend`.")
     if training.step is not None and step is not None:
         raise argument_error("step", "left out where `training` has a step", step, "Pass Training(step=...) alone.")
-    if not isinstance(cloud, Particles) and not training.same_rates:
-        expected = "one with equal rates for neurons other than Particles"
+    if not isinstance(cloud, Particles | BiasedParticles) and not training.same_rates:
+        expected = "one with equal rates for neurons other than Particles and BiasedParticles"
         raise argument_error("training", expected, training, "Their layers have no names.")
 
 

@@ -11,22 +11,41 @@ from jax.scipy.special import xlogy
 from jaxtyping import Array, Float
 
 from ..errors import argument_error, check_choice, check_floating, check_integer, check_key, is_traced
-from ..neurons import Particles
+from ..neurons import BiasedParticles, Particles
 from ..problem.problem import Problem
 from ..problem.quasi_random import to_normal, unit_points
-from ..problem.start import AbstractBalancedStart, AngularStart, GaussianStart, UnbalancedStart
+from ..problem.start import AbstractBalancedStart, AngularStart, BiasedStart, GaussianStart, UnbalancedStart
+from ..problem.units import AbstractRidgeUnit, ReLU
 from .angles import safe_direction, split_by_subspace
 from .arguments import check_problem
 
 _GRID = 4097  # angles at which the law of an AngularStart is tabulated
 
 
-def initial_cloud(problem: Problem, *, width: Any, key: Any, dtype: Any = None) -> Particles:
-    """A random cloud of `width` neurons from the start of the problem; balanced signs where it has masses."""
+def initial_cloud(problem: Problem, *, width: Any, key: Any, dtype: Any = None) -> Particles | BiasedParticles:
+    """A random cloud of `width` neurons from the start of the problem; balanced signs where it has masses.
+
+    For a unit with a bias they are BiasedParticles, with biases 0 unless the start is a `BiasedStart`.
+    """
     check_problem(problem)
+    if isinstance(problem.unit, AbstractRidgeUnit) and problem.unit.biased:
+        return _biased_cloud(problem, width, check_key(key), dtype)
     if isinstance(problem.start, (AbstractBalancedStart, UnbalancedStart)):
         return sphere_cloud(problem, width=width, key=key, dtype=dtype)
     return gaussian_cloud(problem, width=width, key=key, dtype=dtype)
+
+
+def _biased_cloud(problem: Problem, width: Any, key: Any, dtype: Any) -> BiasedParticles:
+    """Neurons of the start of (a, b), and biases."""
+    start, (key, bias_key) = problem.start, jax.random.split(key)
+    inner = start.start if isinstance(start, BiasedStart) else start
+    plain = eqx.tree_at(lambda p: (p.unit, p.start), problem, (ReLU(), inner))
+    cloud = initial_cloud(plain, width=width, key=key, dtype=dtype)
+    bias = jnp.zeros_like(cloud.a)
+    if isinstance(start, BiasedStart):
+        normal = jax.random.normal(bias_key, cloud.a.shape, cloud.dtype)
+        bias = start.mean.astype(cloud.dtype) + start.scale.astype(cloud.dtype) * normal
+    return BiasedParticles(cloud.a, cloud.b, bias)
 
 
 def gaussian_cloud(problem: Problem, *, width: Any, key: Any, dtype: Any = None) -> Particles:

@@ -28,8 +28,8 @@ class Function(eqx.Module):
             raise argument_error(name, "a function of one input", function, "Pass for example jnp.tanh.")
         self.arrays, self.rest = eqx.partition(function, eqx.is_array)
 
-    def __call__(self, x: Any) -> Any:
-        value = eqx.combine(self.arrays, self.rest)(x)
+    def __call__(self, x: Any, *more: Any) -> Any:
+        value = eqx.combine(self.arrays, self.rest)(x, *more)
         counted = getattr(getattr(value, "dtype", None), "kind", "") in tuple("iu")
         return value.astype(x.dtype) if counted else value
 

@@ -1,9 +1,18 @@
 """Losses ℓ(f, y) and their residuals −∂₁ℓ."""
 
 import abc
+from collections.abc import Callable
 
 import equinox as eqx
+import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float
+
+from ..errors import Words, argument_error, positive_number
+from ..types import RealLike
+from .functions import Function
+
+_ANY = (-float("inf"), float("inf"))
 
 
 class AbstractLoss(eqx.Module):
@@ -17,6 +26,11 @@ class AbstractLoss(eqx.Module):
     def residual(self, prediction: Float[Array, "..."], value: Float[Array, "..."]) -> Float[Array, "..."]:
         """R = −∂₁ℓ(f, y), elementwise: the force that the flow follows."""
 
+    @property
+    @abc.abstractmethod
+    def allowed(self) -> tuple[float, float]:
+        """The interval of the values y for which ℓ(·, y) is a loss."""
+
 
 class SquareLoss(AbstractLoss):
     """ℓ(f, y) = ½ (f − y)², residual y − f. The only loss with an exact population risk."""
@@ -28,3 +42,91 @@ class SquareLoss(AbstractLoss):
     def residual(self, prediction, value):
         """y − f."""
         return value - prediction
+
+    @property
+    def allowed(self):
+        """All."""
+        return _ANY
+
+
+class Logistic(AbstractLoss):
+    """ℓ(f, y) = E log(1 + e^{−Y f}) for labels Y = ±1 with E Y = y: the cross entropy of the odds e^f.
+
+    A target with values ±1 has labels without noise; one with values in between, y = 2 P(Y = 1 | x) − 1, has noisy ones.
+    Residual: y/2 − tanh(f/2)/2.
+    """
+
+    def __call__(self, prediction, value):
+        """½(1+y) log(1 + e^{−f}) + ½(1−y) log(1 + e^f)."""
+        return jnp.logaddexp(0.0, -prediction) + 0.5 * (1 - value) * prediction
+
+    def residual(self, prediction, value):
+        """½ (y − tanh(f/2))."""
+        return 0.5 * (value - jnp.tanh(0.5 * prediction))
+
+    @property
+    def allowed(self):
+        """Means of labels ±1."""
+        return -1.0, 1.0
+
+
+class Huber(AbstractLoss):
+    """ℓ(f, y) = ½ r² for |r| = |f − y| ≤ width, and width (|r| − width/2) beyond: large errors pull with constant force."""
+
+    width: Float[Array, ""]
+
+    def __init__(self, width: RealLike = 1.0):
+        self.width = positive_number("width", width, "It is the error from which on the loss is linear.")
+
+    def __call__(self, prediction, value):
+        """½ c² + width (|r| − c) with c = min(|r|, width)."""
+        size, width = jnp.abs(prediction - value), self.width.astype(prediction.dtype)
+        near = jnp.minimum(size, width)
+        return 0.5 * near**2 + width * (size - near)
+
+    def residual(self, prediction, value):
+        """y − f, clipped at ± width."""
+        width = self.width.astype(prediction.dtype)
+        return jnp.clip(value - prediction, -width, width)
+
+    @property
+    def allowed(self):
+        """All."""
+        return _ANY
+
+
+class FunctionLoss(AbstractLoss):
+    """ℓ(f, y) = fn(f, y) for any differentiable function of two numbers; its residual is −∂fn/∂f.
+
+    Raises ArgumentError if fn does not map two real scalars to one.
+    """
+
+    fn: Function
+
+    def __init__(self, fn: Callable[[Array, Array], Array]):
+        self.fn = Function("fn", fn)
+        number, expected = jax.ShapeDtypeStruct((), jnp.result_type(float)), "a function of a prediction and a value"
+        remedy = "It is written for one prediction and one value, and returns their loss, a real scalar."
+        try:
+            out = jax.eval_shape(lambda f, y: self.fn(f, y), number, number)
+        except Exception as error:
+            raise argument_error("fn", expected, Words(f"one that fails with {type(error).__name__}"), remedy) from error
+        if getattr(out, "shape", None) != () or out.dtype != number.dtype:
+            raise argument_error("fn", f"{expected} that returns a real scalar", Words(f"one that returns {out}"), remedy)
+
+    def __call__(self, prediction, value):
+        """fn(f, y)."""
+        return self._elementwise(self.fn, prediction, value)
+
+    def residual(self, prediction, value):
+        """−∂fn/∂f."""
+        return -self._elementwise(jax.grad(self.fn), prediction, value)
+
+    @property
+    def allowed(self):
+        """All: fn decides."""
+        return _ANY
+
+    def _elementwise(self, function: Callable[[Array, Array], Array], prediction: Array, value: Array) -> Array:
+        prediction, value = jnp.broadcast_arrays(prediction, value)
+        return jax.vmap(function)(prediction.ravel(), value.ravel()).reshape(prediction.shape)

@@ -5,15 +5,15 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from ..errors import argument_error, check_instance
+from ..errors import Words, argument_error, check_instance
 from .block_targets import MultiIndex
 from .functions import check_finite_function, values_on_host
 from .inputs import AbstractInputs, Sphere
 from .losses import AbstractLoss, SquareLoss
 from .rotated import unrotated
-from .start import AbstractStart, SphereStart
+from .start import AbstractStart, BiasedStart, SphereStart
 from .targets import AbstractTarget, SingleIndex, SubspaceNorm
-from .units import AbstractUnit, ReLU
+from .units import AbstractRidgeUnit, AbstractUnit, ReLU
 
 
 class Problem(eqx.Module):
@@ -45,12 +45,19 @@ class Problem(eqx.Module):
         self.inputs = check_instance("inputs", inputs, AbstractInputs, "Use mf.Gaussian, mf.Sphere or mf.Empirical.")
         self.target = check_instance("target", target, AbstractTarget, "Wrap a function in mf.FunctionTarget(fn).")
         self.unit = check_instance(
-            "unit", unit, AbstractUnit, "Use mf.ReLU(), mf.LeakyReLU(s), mf.Identity(), mf.GELU() or mf.SiLU()."
+            "unit",
+            unit,
+            AbstractUnit,
+            "Use mf.ReLU(), mf.LeakyReLU(s), mf.Identity(), mf.GELU(), mf.SiLU() or mf.Neuron(activation).",
         )
-        self.loss = check_instance("loss", loss, AbstractLoss, "Use mf.SquareLoss().")
+        self.loss = check_instance(
+            "loss", loss, AbstractLoss, "Use mf.SquareLoss(), mf.Logistic(), mf.Huber() or mf.FunctionLoss(fn)."
+        )
         self.start = check_instance("start", start, AbstractStart, "Use mf.SphereStart().")
         target.check(inputs.dim)
+        _check_bias(self.start, self.unit)
         _check_values(unrotated(target), inputs)
+        _check_allowed(self)
 
     @property
     def dim(self) -> int:
@@ -75,6 +82,7 @@ class Problem(eqx.Module):
         return x, self.values(x)
 
 
+_SEEN = 256  # inputs at which values are looked at
 _FAR = 8.0  # standard deviations, where inputs still come
 
 
@@ -93,6 +101,25 @@ def _check_values(target: AbstractTarget, inputs: AbstractInputs) -> None:
     axes = line[:, None, None] * np.eye(target.dim_h)
     between = far / np.sqrt(target.dim_h) * np.random.default_rng(0).uniform(-1, 1, (128, target.dim_h))
     check_finite_function(target.g, np.concatenate([axes.reshape(-1, target.dim_h), between]))
+
+
+def _check_bias(start: AbstractStart, unit: AbstractUnit) -> None:
+    """A law of biases is for units that have them."""
+    if isinstance(start, BiasedStart) and not (isinstance(unit, AbstractRidgeUnit) and unit.biased):
+        remedy = "Use mf.Neuron(activation), which has one, or the start without biases."
+        raise argument_error("unit", "one with a bias, as the start is a BiasedStart", type(unit).__name__, remedy)
+
+
+def _check_allowed(problem: Problem) -> None:
+    """Values of the target, on a few inputs, must be some that the loss can be taken of."""
+    low, high = problem.loss.allowed
+    if low == -np.inf and high == np.inf:
+        return
+    values = values_on_host(lambda _: problem.sample(jax.random.key(0), _SEEN)[1], np.zeros(1))
+    if values is not None and not np.all((values >= low) & (values <= high)):
+        got = Words(f"one with values from {values.min():.4g} to {values.max():.4g}")
+        expected = f"a target with values in [{low:g}, {high:g}], as {type(problem.loss).__name__} needs"
+        raise argument_error("target", expected, got, "Take for example the sign, or tanh, of what you have.")
 
 
 def check_cloud_dimension(problem: Problem, dim: int) -> None:

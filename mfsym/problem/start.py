@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ..errors import argument_error, is_traced, positive_number
+from ..errors import argument_error, check_instance, float_array, is_traced, positive_number
+from ..types import RealLike
 from .functions import Function, check_scalar_function
 
 _MASS = "It is the mass ∫|a|‖b‖ of the neurons of one sign."
@@ -103,6 +104,26 @@ class GaussianStart(AbstractStart):
     def __init__(self, scale_a: Any = 1.0, scale_b: Any = 1.0):
         self.scale_a = positive_number("scale_a", scale_a, "It is the standard deviation of a.")
         self.scale_b = positive_number("scale_b", scale_b, "It is the root mean square of ‖b‖.")
+
+
+class BiasedStart(AbstractStart):
+    """(a, b) as in another start, and biases β ~ N(mean, scale²) independent of them; all equal to the mean for scale 0.
+
+    For units with a bias (`Neuron`), which start with β = 0 from any other start.
+    """
+
+    start: AbstractStart
+    mean: Float[Array, ""]
+    scale: Float[Array, ""]
+    random: bool = eqx.field(static=True)
+
+    def __init__(self, start: AbstractStart, mean: RealLike = 0.0, scale: RealLike = 0.0):
+        self.start = check_instance("start", start, AbstractStart, "Use mf.SphereStart() or another start of (a, b).")
+        if isinstance(start, BiasedStart):
+            raise argument_error("start", "a start of (a, b)", start, "One law of the biases is enough.")
+        self.mean = float_array("mean", mean, 0, "It is the mean of the biases.")
+        self.scale = positive_number("scale", scale, "It is the standard deviation of the biases.", strict=False)
+        self.random = is_traced(self.scale) or float(self.scale) > 0
 
 
 def _check_some_mass(mass_plus: Float[Array, ""], mass_minus: Float[Array, ""]) -> None:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ..errors import check_flags, float_array
-from ..neurons import BiasedParticles, Particles
+from ..neurons import Particles
 from .functions import Function, check_scalar_function
 
 

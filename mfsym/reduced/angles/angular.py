@@ -1,13 +1,9 @@
 """What an equation on angles is asked for, whatever their number: its harmonics, and its states as laws of the angles."""
 
 import abc
-import dataclasses
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import equinox as eqx
-import jax
-import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from ...errors import argument_error, check_choice

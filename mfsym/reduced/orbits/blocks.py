@@ -48,6 +48,11 @@ class OrbitBlocks(eqx.Module):
         """Numbers of the coordinates that are kept."""
         return np.flatnonzero(np.asarray(self.kept))
 
+    @property
+    def of_target(self) -> np.ndarray:
+        """Which blocks the target looks at."""
+        return np.cumsum([0, *self.dims])[:-1] < len(self.basis)
+
     def coordinates(self, x: Float[Array, "n d"]) -> Float[Array, "n K"]:
         """What is left of every row, [n, K]."""
         inside = jnp.matmul(x, self.basis.T.astype(x.dtype), precision="highest")

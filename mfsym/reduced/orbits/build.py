@@ -9,7 +9,6 @@ import numpy as np
 
 from ...errors import argument_error, check_integer, no_reduction
 from ...integrate import cast_floats
-from ...problem.block_inputs import GaussianBlocks
 from ...problem.functions import values_on_host
 from ...problem.problem import Problem
 from ...problem.rotated import unrotated
@@ -24,7 +23,7 @@ from .quotient import OrbitReduction, OrbitState
 _PARTICLES = "Use `solve_particles`, which needs no symmetry."
 _NODES = "It is the number of labels per angle and sign; the other rules grow with it."
 _SMOOTH = 1e-7  # relative change of E f*² and E f* with half as many nodes again, below which a rule resolves the target
-_DEFAULT = {1: 16, 2: 48, 3: 14, 4: 8}  # labels per angle, by the number of blocks
+_DEFAULT = {1: 16, 2: 48, 3: 12, 4: 6}  # labels per angle, by the number of blocks
 
 
 class Sizes(NamedTuple):
@@ -65,7 +64,8 @@ def _sizes(blocks: OrbitBlocks, nodes: int) -> Sizes:
     kept = {0: 0, 1: 32, 2: 16, 3: 10}[len(blocks.signed)]
     omega = {0: 1, 1: 24, 2: 12, 3: 8}[min(len(blocks.radial), 3)]
     inputs = Counts(_scaled(kept, share), _scaled(6, share))
-    return Sizes(nodes, _scaled(10, share), inputs, _scaled(omega, share))
+    scalars = 10 if len(blocks.dims) < 3 else 6
+    return Sizes(nodes, _scaled(scalars, share), inputs, _scaled(omega, share))
 
 
 def _scaled(count: int, share: float) -> int:
@@ -74,6 +74,7 @@ def _scaled(count: int, share: float) -> int:
 
 def _with_variants(problem: Problem, blocks: OrbitBlocks, sizes: Sizes, splits: Splits) -> OrbitReduction:
     """With half the labels, with half of those, with half as many inputs and nodes of the average again."""
+
     def build(sizes: Sizes, *variants: OrbitReduction) -> OrbitReduction:
         return _build(problem, blocks, sizes, splits, variants)
 
@@ -122,11 +123,13 @@ def _splits(problem: Problem, blocks: OrbitBlocks, sizes: Sizes) -> Splits:
     none = ((),) * len(blocks.dims)
     target = unrotated(problem.target)
     kinks = target.kinks if isinstance(target, SingleIndex) else (0.0,)
-    return none if _is_resolved(problem, blocks, sizes.inputs, none) else tuple(kinks if kept else () for kept in blocks.kept)
+    return (
+        none if _is_resolved(problem, blocks, sizes.inputs, none) else tuple(kinks if kept else () for kept in blocks.kept)
+    )
 
 
 def _is_resolved(problem: Problem, blocks: OrbitBlocks, counts: Counts, splits: Splits) -> bool:
-    """Whether a rule for the inputs and one with half as many nodes again agree on E f* and E f*²; False where f* is traced."""
+    """Whether a rule and one with half as many nodes again agree on E f* and E f*²; False where f* is traced."""
 
     def moments(counts: Counts) -> np.ndarray | None:
         points, probability = input_points(problem.inputs, blocks, counts, splits)

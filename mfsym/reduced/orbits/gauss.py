@@ -6,6 +6,8 @@ that a rule may also be split where a function is not smooth, one Gauss rule on 
 """
 
 import functools
+import itertools
+from collections.abc import Callable
 
 import numpy as np
 
@@ -15,6 +17,7 @@ _REACH = 9.0  # standard deviations; beyond them is a share of 1e-18 of a Gaussi
 _RAREST = 1e-17  # a piece that stands for less is left out
 
 Rule = tuple[np.ndarray, np.ndarray]  # nodes and probabilities, which sum to 1
+Function = Callable[[np.ndarray], np.ndarray]
 
 
 @functools.cache
@@ -61,26 +64,31 @@ def share_rule(dim: int, rest: int, count: int) -> Rule:
     return _pieces(log_density, max(0.0, centre - width), min(np.pi / 2, centre + width), (), count, np.sin)
 
 
-def _cosine_power(power: int):
+def _cosine_power(power: int) -> Function:
     def log_density(angle):
         return power * np.log(np.cos(angle)) if power else np.zeros_like(angle)
 
     return log_density
 
 
-def _pieces(log_density, left: float, right: float, breaks: tuple[float, ...], count: int, variable=lambda x: x) -> Rule:
+def _pieces(
+    log_density: Function,
+    left: float,
+    right: float,
+    breaks: tuple[float, ...],
+    count: int,
+    variable: Function = lambda x: x,
+) -> Rule:
     """A Gauss rule in `variable` of x on every piece of [left, right]; the probabilities of all sum to 1."""
     edges = [left, *sorted(b for b in breaks if left < b < right), right]
-    fine = [_composite(a, b) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    fine = [_composite(a, b) for a, b in itertools.pairwise(edges)]
     with np.errstate(divide="ignore"):
         logs = [log_density(x) + np.log(w) for x, w in fine]
     top = max(np.max(log) for log in logs)
     weights = [np.exp(log - top) for log in logs]
     total = sum(w.sum() for w in weights)
     rules = [
-        _gauss(variable(x), w / total, count)
-        for (x, _), w in zip(fine, weights, strict=True)
-        if w.sum() > _RAREST * total
+        _gauss(variable(x), w / total, count) for (x, _), w in zip(fine, weights, strict=True) if w.sum() > _RAREST * total
     ]
     nodes, probabilities = (np.concatenate(parts) for parts in zip(*rules, strict=True))
     return nodes, probabilities / probabilities.sum()

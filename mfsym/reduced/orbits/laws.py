@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 from ...errors import no_reduction
 from ...problem.block_inputs import GaussianBlocks
 from ...problem.inputs import AbstractInputs, Gaussian, Sphere
-from ...problem.start import AbstractStart, GaussianStart, SphereStart, UnbalancedStart
+from ...problem.start import AbstractStart, BiasedStart, GaussianStart, SphereStart, UnbalancedStart
 from .blocks import OrbitBlocks
 from .gauss import Rule, coordinate_rule, direction_rule, norm_rule, share_rule
 
@@ -123,6 +123,17 @@ def _(start: GaussianStart, blocks, counts, sizes):
     a, q = np.repeat(outer, len(points)), np.tile(points, (len(outer), 1))
     scale = start.scale_b / np.sqrt(blocks.dim)
     return Neurons(start.scale_a * a, scale * q, 0 * a, np.multiply.outer(share, probability).ravel())
+
+
+@start_points.register
+def _(start: BiasedStart, blocks, counts, sizes):
+    neurons = start_points(start.start, blocks, counts, sizes)
+    if not start.random:
+        return neurons._replace(bias=neurons.bias + start.mean)
+    normal, share = coordinate_rule(sizes)
+    count = len(neurons.weight)
+    a, weight = jnp.repeat(neurons.a, len(normal)), np.multiply.outer(neurons.weight, share).ravel()
+    return Neurons(a, jnp.repeat(neurons.q, len(normal), axis=0), start.mean + start.scale * np.tile(normal, count), weight)
 
 
 def _of_directions(outer: Float[Array, " 2"], inner: Float[Array, " 2"], blocks: OrbitBlocks, counts: Counts) -> Neurons:

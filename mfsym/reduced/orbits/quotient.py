@@ -8,8 +8,6 @@ every invariant network is f(ξ) = ∫ φ dν, and the gradient flow is that of 
 a' = E[R Ψ], q_i' = a E[R ξ_i Ψ_u] (kept) or a E[R ξ_i Ψ_{v_i}] (radial), β' = a E[R Ψ_u], R = −∂₁ℓ(f, y). (Derived.)
 """
 
-
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -22,12 +20,11 @@ from ...problem.training import Training
 from ..base import AbstractReduction
 from .average import AbstractAverage
 from .blocks import OrbitBlocks
-from .laws import Neurons
 
 METHODS = ("characteristics",)
 _HIGHEST = jax.lax.Precision.HIGHEST
 _ENTRIES = 2**18  # of a chunk: labels × inputs × nodes of the average
-_MASSES = "mass |a|‖b‖ and angles describe 1-homogeneous units without bias; see `outer`, `inner` and `bias`"
+_MASSES = "mass |a|‖b‖ and angles describe 1-homogeneous units without bias; see `a_squared`, `b_h_squared`, …"
 _ABSENT = ("mass_plus", "mass_minus", "alignment_plus", "alignment_minus", "distance_plus", "distance_minus")
 
 
@@ -95,12 +92,18 @@ class OrbitReduction(AbstractReduction):
         return self.outputs(state, self.features(state, points).value)
 
     def observe(self, state: OrbitState) -> dict[str, Array]:
-        """`risk`; E a², E q_i² [K] and, with a bias, E β and E β²."""
+        """`risk`; the means of a², ‖b_H‖², ‖b_⊥‖² and, with a bias, of β and β², as they are measured on clouds."""
         outputs = self.predict(state, self.points)
-        record = {"risk": jnp.sum(self.probability * self.loss(outputs, self.values))}
-        record |= {"outer": jnp.sum(self.weight * state.a**2), "inner": jnp.matmul(self.weight, state.q**2)}
+        squares, inside = jnp.matmul(self.weight, state.q**2), self.blocks.of_target
+        record = {
+            "risk": jnp.sum(self.probability * self.loss(outputs, self.values)),
+            "a_squared": jnp.sum(self.weight * state.a**2),
+            "b_h_squared": jnp.sum(jnp.where(inside, squares, 0)),
+            "b_perp_squared": jnp.sum(jnp.where(inside, 0, squares)),
+        }
         if self.biased:
-            record["bias"] = jnp.stack([jnp.sum(self.weight * state.bias), jnp.sum(self.weight * state.bias**2)])
+            record["bias_mean"] = jnp.sum(self.weight * state.bias)
+            record["bias_squared"] = jnp.sum(self.weight * state.bias**2)
         return record
 
     @property
