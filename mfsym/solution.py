@@ -73,7 +73,7 @@ class Solution(eqx.Module):
     states: PyTree
     status: Status
     valid: Bool[Array, " T"]
-    stats: dict[str, Any]
+    stats: dict[str, PyTree]
     error: dict[str, Array] | None
     model: PyTree
     clock: str = eqx.field(static=True, default="flow time")
@@ -152,9 +152,9 @@ class Solution(eqx.Module):
         return "\n".join([f"Solution ({self.clock}): {self.sentence()}", *rows])
 
 
-def _plain(values: Any) -> Any:
+def _plain(values: Array) -> list:
     """Nested lists of numbers, None where one is not finite, as JSON has no word for it."""
-    values = np.asarray(values, dtype=float)
-    plain = values.astype(object)
-    plain[~np.isfinite(values)] = None
+    numbers = np.asarray(values, dtype=float)
+    plain = numbers.astype(object)
+    plain[~np.isfinite(numbers)] = None
     return plain.tolist()

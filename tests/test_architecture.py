@@ -46,7 +46,7 @@ ROOMS: dict[str, set[str] | None] = {
     "crosscheck": {"particles", "reduced", "reduce", "lift", "distances", "extrapolation", "problem", "neurons", "solution"},
     "sweep": {"particles", "reduced", "reduce", "control", "iterate", "problem", "neurons", "solution"},
     "figures": {"plot", "particles", "reduced", "reduce", "lift", "predict", "problem", "neurons", "solution"},
-    "plot": {"reduced", "lift", "neurons", "solution", "crosscheck"},
+    "plot": {"reduced", "lift", "neurons", "solution", "crosscheck", "extrapolation"},
     "__main__": None,
     "__init__": None,
 }

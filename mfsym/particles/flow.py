@@ -1,6 +1,7 @@
 """The flow of a cloud of neurons."""
 
 import dataclasses
+from types import ModuleType
 from typing import Any
 
 import jax
@@ -8,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, PyTree
 
-from ..control import Control
+from ..control import Checkpoints, Control, Stop
 from ..errors import (
     FLOATING,
     Words,
@@ -27,6 +28,7 @@ from ..problem.problem import Problem
 from ..problem.training import Training
 from ..risks import AbstractRisk
 from ..solution import Solution, with_masks
+from ..types import Checked, Cloud, DTypeLike, IntLike, KeyLike, Observe, RealLike, Times
 from .arguments import check_cloud, check_problem_beside, check_state
 from .observables import Measurement, measurement
 from .risk import risk_to_follow
@@ -80,26 +82,26 @@ def trained(training: Training, velocity: PyTree, cloud: PyTree) -> PyTree:
 @with_masks
 def solve_particles(
     problem: Problem | None,
-    cloud: PyTree,
-    ts: Any,
+    cloud: Cloud,
+    ts: Times,
     *,
-    training: Any = None,
-    risk: Any = None,
-    observe: Any = None,
-    samples: Any = None,
-    step: Any = None,
-    key: Any = None,
-    rtol: Any = None,
-    atol: Any = None,
-    max_steps: Any = None,
+    training: Training | None = None,
+    risk: Checked[AbstractRisk | None] = None,
+    observe: Observe | None = None,
+    samples: IntLike | None = None,
+    step: RealLike | None = None,
+    key: KeyLike | None = None,
+    rtol: RealLike | None = None,
+    atol: RealLike | None = None,
+    max_steps: IntLike | None = None,
     derivative: str = "reverse",
     throw: bool = True,
     progress: bool = False,
     save_states: bool = False,
-    block_size: Any = None,
-    dtype: Any = None,
-    stop: Any = None,
-    checkpoint: Any = None,
+    block_size: IntLike | None = None,
+    dtype: DTypeLike | None = None,
+    stop: Stop | None = None,
+    checkpoint: Checkpoints | None = None,
 ) -> Solution:
     """Move a cloud along the Wasserstein gradient flow, z_j' = −m ∇_{z_j} F.
 
@@ -139,6 +141,7 @@ def solve_particles(
     dynamics = ParticleDynamics(risk, measurement(problem, cloud), training)
     if step is None:
         stepping = stepping.with_defaults("tsit5", *_tolerances(cloud))
+        assert stepping.atol is not None
         nearest = nearest_to_zero(model, training, cloud, stepping.atol)
         dynamics = dataclasses.replace(dynamics, nearest=nearest)
         solution = integrate(dynamics, cloud, times, stepping, model, None if nearest is None else reaches_zero)
@@ -151,7 +154,7 @@ def solve_particles(
     return require_complete(solution, throw)
 
 
-def floating_cloud(cloud: PyTree, problem: Problem | None, dtype: Any) -> PyTree:
+def floating_cloud(cloud: Cloud, problem: Problem | None, dtype: DTypeLike | None) -> Cloud:
     """The cloud in its own floating type, or in `dtype`, once it has been checked; any state where there is no problem."""
     found = check_state(cloud) if problem is None else check_cloud(cloud, problem.unit, problem)
     if dtype is None and found not in FLOATING:
@@ -185,7 +188,7 @@ def _sizes(cloud: PyTree) -> list[float]:
     return sizes
 
 
-def _size(leaf: Any, xp: Any) -> tuple[Any, Any]:
+def _size(leaf: Any, xp: ModuleType) -> tuple[Any, Any]:
     """The largest entry (1 if it is 0), and the root mean square relative to it, so that no square overflows."""
     largest = xp.max(xp.abs(leaf))
     peak = xp.where(largest > 0, largest, xp.ones_like(largest))
@@ -205,7 +208,7 @@ def _tolerances(cloud: PyTree) -> tuple[float, float]:
     return (1e-4, 1e-6 * smallest) if single else (1e-6, 1e-9 * smallest)
 
 
-def check_training(training: Any, cloud: PyTree, step: Any) -> None:
+def check_training(training: Checked[Training | None], cloud: Cloud, step: RealLike | None) -> None:
     """None or a Training that fits the cloud, with one step at most."""
     if training is None:
         return
@@ -217,7 +220,7 @@ def check_training(training: Any, cloud: PyTree, step: Any) -> None:
         raise argument_error("training", expected, training, "Their layers have no names.")
 
 
-def check_sampling(samples: Any, step: Any) -> None:
+def check_sampling(samples: IntLike | None, step: RealLike | None) -> None:
     """`samples` needs a `step`; `step` may come alone. The key is checked by the risk."""
     if samples is None:
         return

@@ -1,7 +1,6 @@
 """Clouds drawn from the law of the neurons at time 0."""
 
 import math
-from typing import Any
 
 import equinox as eqx
 import jax
@@ -15,13 +14,14 @@ from ..neurons import Particles
 from ..problem.problem import Problem
 from ..problem.quasi_random import to_normal, unit_points
 from ..problem.start import AbstractBalancedStart, AngularStart, GaussianStart, UnbalancedStart
+from ..types import DTypeLike, IntLike, KeyLike
 from .angles import safe_direction, split_by_subspace
 from .arguments import check_problem
 
 _GRID = 4097  # angles at which the law of an AngularStart is tabulated
 
 
-def initial_cloud(problem: Problem, *, width: Any, key: Any, dtype: Any = None) -> Particles:
+def initial_cloud(problem: Problem, *, width: IntLike, key: KeyLike, dtype: DTypeLike | None = None) -> Particles:
     """A random cloud of `width` neurons from the start of the problem; balanced signs where it has masses."""
     check_problem(problem)
     if isinstance(problem.start, (AbstractBalancedStart, UnbalancedStart)):
@@ -29,7 +29,7 @@ def initial_cloud(problem: Problem, *, width: Any, key: Any, dtype: Any = None) 
     return gaussian_cloud(problem, width=width, key=key, dtype=dtype)
 
 
-def gaussian_cloud(problem: Problem, *, width: Any, key: Any, dtype: Any = None) -> Particles:
+def gaussian_cloud(problem: Problem, *, width: IntLike, key: KeyLike, dtype: DTypeLike | None = None) -> Particles:
     """a ~ N(0, scale_a²) and b ~ N(0, scale_b² I_d/d), independent, for a problem with a `GaussianStart`."""
     check_problem(problem)
     start, width, dtype = problem.start, check_integer("width", width, 1), check_floating(dtype)
@@ -45,11 +45,11 @@ def gaussian_cloud(problem: Problem, *, width: Any, key: Any, dtype: Any = None)
 def sphere_cloud(
     problem: Problem,
     *,
-    width: Any,
-    key: Any = None,
+    width: IntLike,
+    key: KeyLike | None = None,
     signs: str = "balanced",
     directions: str = "random",
-    dtype: Any = None,
+    dtype: DTypeLike | None = None,
 ) -> Particles:
     """A cloud with |a| = ‖b‖ = √(2 mass of its sign), by default 1, and directions from the start of the problem.
 
@@ -83,7 +83,7 @@ def sphere_cloud(
     return Particles(jnp.where(positive, outer[0], -outer[1]), b)
 
 
-def _amplitudes(start: AbstractBalancedStart | UnbalancedStart, dtype: Any) -> tuple[tuple, tuple]:
+def _amplitudes(start: AbstractBalancedStart | UnbalancedStart, dtype: np.dtype) -> tuple[tuple, tuple]:
     """|a| and ‖b‖ of the neurons with a > 0 and with a < 0."""
     if isinstance(start, UnbalancedStart):
         return (start.norm_a.astype(dtype),) * 2, (start.norm_b.astype(dtype),) * 2
@@ -91,7 +91,7 @@ def _amplitudes(start: AbstractBalancedStart | UnbalancedStart, dtype: Any) -> t
     return balanced, balanced
 
 
-def _amplitude(mass: Float[Array, ""], dtype: Any) -> Float[Array, ""]:
+def _amplitude(mass: Float[Array, ""], dtype: np.dtype) -> Float[Array, ""]:
     """√(2 mass), with derivative 0 at 0."""
     mass = mass.astype(dtype)
     return jnp.where(mass > 0, jnp.sqrt(2 * jnp.where(mass > 0, mass, 1)), 0)
@@ -118,7 +118,7 @@ def _check_start(problem: Problem, width: int, signs: str) -> AbstractBalancedSt
     return start
 
 
-def _split_key(key: Any, signs: str, directions: str) -> Any:
+def _split_key(key: KeyLike | None, signs: str, directions: str) -> Array:
     """Keys of the signs and of the directions of either sign; a fixed key for a deterministic cloud."""
     if directions == "deterministic":
         if signs == "random":
@@ -133,7 +133,7 @@ def _split_key(key: Any, signs: str, directions: str) -> Any:
     return jax.random.split(check_key(key), 3)
 
 
-def _directions(problem: Problem, count: int, key: Array, kind: str, dtype: Any) -> Float[Array, "m d"]:
+def _directions(problem: Problem, count: int, key: Array, kind: str, dtype: np.dtype) -> Float[Array, "m d"]:
     """Unit vectors [count, d] from the law of the directions at time 0."""
     if kind == "random":
         return _random_directions(problem, count, key, dtype)
@@ -142,7 +142,7 @@ def _directions(problem: Problem, count: int, key: Array, kind: str, dtype: Any)
 
 
 @eqx.filter_jit
-def _random_directions(problem: Problem, count: int, key: Array, dtype: Any) -> Float[Array, "m d"]:
+def _random_directions(problem: Problem, count: int, key: Array, dtype: np.dtype) -> Float[Array, "m d"]:
     normal_key, uniform_key = jax.random.split(key)
     normals = jax.random.normal(normal_key, (count, problem.dim), dtype)
     return _unit_vectors(problem, normals, jax.random.uniform(uniform_key, (count,), dtype))

@@ -1,22 +1,22 @@
 """Units σ*(x; z) for one neuron z and one input x, and what only some of them have: an odd slope, homogeneity."""
 
 import abc
-from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
 from ..errors import float_array
 from ..neurons import Particles
+from ..types import RealLike
 
 
 class AbstractUnit(eqx.Module):
     """A unit: a function of one neuron (any pytree without its particle axis) and one input [d]."""
 
     @abc.abstractmethod
-    def __call__(self, neuron: Any, x: Float[Array, " d"]) -> Float[Array, ""]:
+    def __call__(self, neuron: PyTree, x: Float[Array, " d"]) -> Float[Array, ""]:
         """Output of one neuron at one input."""
 
 
@@ -88,7 +88,7 @@ class LeakyReLU(AbstractHomogeneousUnit):
 
     slope: Float[Array, ""]
 
-    def __init__(self, slope: Any):
+    def __init__(self, slope: RealLike):
         self.slope = float_array("slope", slope, 0, "It is the slope of σ on the negative half line.")
 
     def __call__(self, neuron, x):
