@@ -1,7 +1,7 @@
 """What a caller wants to see of every state besides what a solver records by itself."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Protocol, runtime_checkable
 
 import equinox as eqx
@@ -73,7 +73,7 @@ class Observers(eqx.Module):
             observe = lambda system, state: system.prepare().observe(clock, state)  # noqa: E731
             self._check(eqx.filter_eval_shape(observe, system, state), state)
 
-    def _check(self, own: Observables, state: PyTree) -> None:
+    def _check(self, own: Collection[str], state: PyTree) -> None:
         for name, function in self.functions.items():
             if name in own:
                 raise _taken(name)
