@@ -1,7 +1,7 @@
 """What every solver returns."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, ParamSpec, TypeVar
 
 import equinox as eqx
@@ -27,6 +27,7 @@ class Status(eqx.Enumeration):
 
 _Given = ParamSpec("_Given")
 _Found = TypeVar("_Found")
+_Batch = TypeVar("_Batch")
 
 
 def with_masks(function: Callable[_Given, _Found]) -> Callable[_Given, _Found]:
@@ -46,6 +47,7 @@ def with_masks(function: Callable[_Given, _Found]) -> Callable[_Given, _Found]:
     return masked
 
 
+_REASONS = 8  # at most so many are given in one message
 _AS_ASKED = ("risk_reached", "steady", "out_of_time")
 
 
@@ -150,6 +152,25 @@ class Solution(eqx.Module):
             values = " ".join(f"{float(np.asarray(self.observables[name])[i]):15.6g}" for name in names)
             rows.append(f"{float(self.ts[i]):12.6g} {values}")
         return "\n".join([f"Solution ({self.clock}): {self.sentence()}", *rows])
+
+
+@with_masks
+def lane(batch: _Batch, index: int) -> _Batch:
+    """One of several runs, or of anything else whose arrays have one more first axis."""
+    return jax.tree.map(lambda leaf: leaf[index] if eqx.is_array(leaf) else leaf, batch)
+
+
+def early_ends(runs: Iterable[tuple[str, Solution]]) -> dict[str, str]:
+    """Which of some single runs ended early, by name, and in a sentence when and why."""
+    return {name: run.sentence() for name, run in runs if not bool(run.succeeded)}
+
+
+def words_of_early_ends(early: dict[str, str], where: str) -> str:
+    """Every run that ended early by name, the reasons of the first few, and where what was computed can be found."""
+    reasons = [f"{name}: {sentence}" for name, sentence in list(early.items())[:_REASONS]]
+    if len(early) > _REASONS:
+        reasons.append(f"{len(early) - _REASONS} others: see there.")
+    return "\n".join([f"{len(early)} of the runs ended early ({'; '.join(early)}). {where}", *reasons])
 
 
 def _plain(values: Array) -> list:

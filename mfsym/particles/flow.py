@@ -22,7 +22,7 @@ from ..errors import (
     is_traced,
 )
 from ..integrate import AbstractDynamics, Stepping, cast_floats, integrate, require_complete
-from ..iterate import Descent, iterate, times_between_steps, times_of_whole_steps
+from ..iterate import Descent, StepTimes, iterate, times_between_steps, times_of_whole_steps
 from ..neurons import Particles
 from ..problem.problem import Problem
 from ..problem.training import Training
@@ -140,18 +140,32 @@ def solve_particles(
     stepping, model = Stepping(rtol=rtol, atol=atol, **options), None if problem is None else problem.unit
     dynamics = ParticleDynamics(risk, measurement(problem, cloud), training)
     if step is None:
-        stepping = stepping.with_defaults("tsit5", *_tolerances(cloud))
+        stepping = stepping.with_defaults("tsit5", *tolerances(cloud))
         assert stepping.atol is not None
         nearest = nearest_to_zero(model, training, cloud, stepping.atol)
         dynamics = dataclasses.replace(dynamics, nearest=nearest)
-        solution = integrate(dynamics, cloud, times, stepping, model, None if nearest is None else reaches_zero)
+    else:
+        times = times_of_whole_steps(ts, step) if whole else times_between_steps(ts, step)
+    return require_complete(follow(dynamics, cloud, times, stepping, model, step), throw)
+
+
+def follow(
+    dynamics: ParticleDynamics,
+    cloud: PyTree,
+    times: Float[Array, " T"] | StepTimes,
+    stepping: Stepping,
+    model: PyTree,
+    step: Any = None,
+) -> Solution:
+    """The record of one cloud at flow times, or in steps of length `step` at times that are counted in them."""
+    if step is None:
+        solution = integrate(dynamics, cloud, times, stepping, model, None if dynamics.nearest is None else reaches_zero)
     else:  # finite steps pass b = 0 in any case
+        training, control = dynamics.training, stepping.control
         rule = Descent(dynamics, jnp.asarray(step, float), None if training is None else training.momentum)
-        counted = times_of_whole_steps(ts, step) if whole else times_between_steps(ts, step)
-        solution = iterate(rule, cloud, counted, save_states, control, stepping.max_steps, model)
+        solution = iterate(rule, cloud, times, stepping.save_states, control, stepping.max_steps, model)
         solution = dataclasses.replace(solution, clock=rule.clock)
-    solution = dataclasses.replace(solution, absent=dynamics.measure.absent())
-    return require_complete(solution, throw)
+    return dataclasses.replace(solution, absent=dynamics.measure.absent())
 
 
 def floating_cloud(cloud: Cloud, problem: Problem | None, dtype: DTypeLike | None) -> Cloud:
@@ -200,7 +214,7 @@ def _size_where_it_lies(leaf: Array) -> tuple[Array, Array]:
     return _size(leaf, jnp)
 
 
-def _tolerances(cloud: PyTree) -> tuple[float, float]:
+def tolerances(cloud: PyTree) -> tuple[float, float]:
     """The usual ones. Absolute ones are meant for neurons of size 1; smaller ones need smaller tolerances."""
     single = jnp.finfo(jnp.result_type(*jax.tree.leaves(cloud))).bits < 64
     known = not any(map(is_traced, jax.tree.leaves(cloud)))
