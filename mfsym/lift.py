@@ -9,8 +9,9 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from .errors import argument_error, check_instance, check_integer, check_key, float_array
 from .neurons import Particles, neuron_masses
-from .reduced.angles.angular import AbstractAngularDynamics, AbstractAngularReduction
+from .reduced.angles.angular import AbstractAngularReduction
 from .reduced.angles.coordinates import to_point
+from .reduced.angles.forms import AbstractAngularDynamics
 from .reduced.angles.labels import LabelState, label_weights
 from .reduced.choose import form_of
 from .solution import Solution
