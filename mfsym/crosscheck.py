@@ -6,6 +6,7 @@ error.
 """
 
 import dataclasses
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -13,10 +14,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import tqdm
+from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
 from .distances import squared_distances
 from .errors import (
+    SolveError,
     Words,
     argument_error,
     check_flags,
@@ -28,7 +31,7 @@ from .errors import (
 )
 from .extrapolation import Comparison, compare
 from .lift import project
-from .particles.flow import solve_particles
+from .particles.ensemble import solve_ensemble
 from .particles.initial import initial_cloud
 from .particles.risk import risk_of
 from .problem.problem import Problem
@@ -36,7 +39,8 @@ from .problem.start import GaussianStart
 from .reduce import reduce
 from .reduced.base import AbstractReduction
 from .reduced.flow import solve_reduced
-from .solution import Solution, with_masks
+from .sharding import check_mesh_of_lanes
+from .solution import Solution, early_ends, lane, with_masks, words_of_early_ends
 
 _HIGHEST = jax.lax.Precision.HIGHEST
 
@@ -113,6 +117,7 @@ def cross_check(
     cells: int | None = None,
     nodes: int | None = None,
     modes: int | None = None,
+    mesh: Mesh | None = None,
     progress: bool = False,
 ) -> CrossCheckReport:
     """Solve a problem by both routes and judge their difference.
@@ -122,6 +127,7 @@ def cross_check(
       widths: numbers of neurons, at least two of them; three allow for a bias of order 1/m².
       seeds: independent clouds per width, at least 3; `key` makes them (default jax.random.key(0)).
       cells, nodes, modes: as in `mf.reduce`; progress: show a bar over the clouds on stderr.
+      mesh: as in `mf.sweep`, spread the clouds over all its devices.
 
     Returns a CrossCheckReport: both methods of the reduced route against the same clouds, the characteristics with twice
     the modes, and the difference of the two as the error of either. Print it for the verdict.
@@ -131,7 +137,7 @@ def cross_check(
     ts = check_times(ts)
     reduced = reduce(problem, cells=cells, nodes=nodes, modes=modes)
     _check_law(reduced, "problem")
-    runs = run_clouds(problem, ts, reduced, widths=widths, seeds=seeds, key=key, progress=progress)
+    runs = run_clouds(problem, ts, reduced, widths=widths, seeds=seeds, key=key, mesh=mesh, progress=progress)
     references = _references(reduced, ts)
     judgements = {method: judge(reference, runs) for method, reference in references.items()}
     verdicts = [judgement.verdict for judgement in judgements.values()]
@@ -168,11 +174,13 @@ def run_clouds(
     widths: tuple[int, ...],
     seeds: int,
     key: Any = None,
+    mesh: Mesh | None = None,
     progress: bool = False,
 ) -> Runs:
     """Independent clouds from the start of a problem, moved by the exact flow, for every width and seed.
 
-    `progress` shows a bar on stderr, in which every neuron counts as much.
+    `progress` shows a bar on stderr, in which every neuron counts as much; `mesh` spreads the clouds over all its devices.
+    Raises SolveError if one of them ended early; it says which, when and why, and has all Runs in its `.solution`.
     """
     check_instance("problem", problem, Problem, "Build it with mf.Problem(inputs, target).")
     check_instance("reduced", reduced, AbstractReduction, "Build it with mf.reduce(problem).")
@@ -183,15 +191,20 @@ def run_clouds(
         raise argument_error("widths", "at least two increasing widths", widths, "One width cannot be extrapolated.")
     seeds = check_integer("seeds", seeds, 3, "The scatter over seeds is the yardstick of the comparison.")
     check_flags(progress=progress)
+    mesh = check_mesh_of_lanes(mesh)
     keys = jax.random.split(jax.random.key(0) if key is None else check_key(key), len(widths))
     with tqdm.tqdm(total=seeds * sum(widths), unit="neuron", disable=not progress) as bar:
         records = [
-            _run_width(problem, ts, reduced, width, jax.random.split(k, seeds), bar)
+            _run_width(problem, ts, reduced, width, jax.random.split(k, seeds), mesh, bar)
             for width, k in zip(widths, keys, strict=True)
         ]
-    observables = {name: [r[0][name] for r in records] for name in records[0][0]}
-    _, theta, weight, energy = (list(column) for column in zip(*records, strict=True))
-    return Runs(ts, widths, observables, theta, weight, energy)
+    runs, theta, weight, energy = (list(column) for column in zip(*records, strict=True))
+    observables = {name: [batch.observables[name] for batch in runs] for name in runs[0].observables}
+    found = Runs(ts, widths, observables, theta, weight, energy)
+    early = early_ends(_by_name(widths, runs))
+    if early:
+        raise SolveError(words_of_early_ends(early, "All clouds are in `.solution` of this error."), found)
+    return found
 
 
 def _check_widths(problem: Problem, widths: Any) -> tuple[int, ...]:
@@ -203,17 +216,18 @@ def _check_widths(problem: Problem, widths: Any) -> tuple[int, ...]:
     return widths
 
 
-def _run_width(problem, ts, reduced, width, keys, bar) -> tuple[dict[str, Array], Array, Array, Array]:
-    """Observables [S, T], projections [S, T, width] and E f_m² [S, T] of one width for every key."""
-    runs = []
-    for key in keys:
-        cloud = initial_cloud(problem, width=width, key=key)
-        # Forward mode compiles faster; nobody differentiates here.
-        runs.append(solve_particles(problem, cloud, ts, derivative="forward", save_states=True))
-        bar.update(width)
-    observables = {name: jnp.stack([run.observables[name] for run in runs]) for name in runs[0].observables}
-    states = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(run.states for run in runs))
-    return observables, *_projected(problem, reduced, states)
+def _run_width(problem, ts, reduced, width, keys, mesh, bar) -> tuple[Solution, Array, Array, Array]:
+    """The runs [S, …], projections [S, T, width] and E f_m² [S, T] of one width for every key."""
+    starts = [initial_cloud(problem, width=width, key=key) for key in keys]
+    clouds = jax.tree.map(lambda *leaves: jnp.stack(leaves), *starts)
+    runs = solve_ensemble(problem, clouds, ts, save_states=True, mesh=mesh, done=lambda lanes: bar.update(lanes * width))
+    return runs, *_projected(problem, reduced, runs.states)
+
+
+def _by_name(widths: tuple[int, ...], runs: list[Solution]) -> Iterator[tuple[str, Solution]]:
+    """Every cloud as a run by itself."""
+    for width, batch in zip(widths, runs, strict=True):
+        yield from ((f"{width} neurons, seed {seed}", lane(batch, seed)) for seed in range(len(batch.valid)))
 
 
 @eqx.filter_jit

@@ -1,7 +1,5 @@
 """Distances between finite clouds and a reduced solution: L² of the predictors, Wasserstein of the laws of the angle."""
 
-from typing import Any
-
 import equinox as eqx
 import jax
 import numpy as np
@@ -11,10 +9,11 @@ from .reduced.angles.angular import AbstractAngularReduction
 from .reduced.base import Atoms
 from .reduced.choose import form_of
 from .solution import Solution
+from .types import State
 
 
 def squared_distances(
-    reference: Solution, theta: list[Any], weight: list[Any], energy: list[Any]
+    reference: Solution, theta: list[Array], weight: list[Array], energy: list[Array]
 ) -> tuple[dict[str, list[np.ndarray]], dict[str, float], dict[str, np.ndarray]]:
     """E(f_m − f)² and, in one angle, W2² of the laws of both signs; the size of each; the error of the reference [T].
 
@@ -47,14 +46,14 @@ def squared_distances(
 
 
 @eqx.filter_jit
-def _atoms_of_states(reduction: AbstractAngularReduction, states: Any) -> Atoms:
+def _atoms_of_states(reduction: AbstractAngularReduction, states: State) -> Atoms:
     """Angles [T, 2, n, k] and weights [T, 2, n] of recorded states."""
     form = form_of(reduction, states)
     return jax.vmap(form.atoms)(states)
 
 
 @eqx.filter_jit
-def _networks_of_states(reduction: AbstractAngularReduction, states: Any) -> Array:
+def _networks_of_states(reduction: AbstractAngularReduction, states: State) -> Array:
     """Coefficients of the predictors of recorded states, [T, M]."""
     form = form_of(reduction, states).prepare()
     return jax.lax.map(form.network, states)

@@ -1,10 +1,13 @@
 """Extrapolation of finite-width means to infinite width, and the statistics of their difference to a reference."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 from scipy.special import stdtr, stdtrit
+
+from .types import RealArrayLike
 
 _FAMILY_LEVEL = 1e-3  # probability that a right reference is called wrong in a whole comparison
 _RESOLUTION = 0.1  # "agree" needs differences above this share of an observable's size excluded at 95 %
@@ -43,9 +46,9 @@ class Comparison(NamedTuple):
 
 def compare(
     name: str,
-    reference: Any,
-    error: Any,
-    samples: list[Any],
+    reference: RealArrayLike,
+    error: RealArrayLike,
+    samples: Sequence[RealArrayLike],
     widths: tuple[int, ...],
     scale: float,
     total: int,
@@ -56,10 +59,10 @@ def compare(
     `total` is the number of comparisons in the family. `squared` marks squared distances, whose roots are what counts.
     """
     reference, error = np.asarray(reference, float), np.asarray(error, float)
-    samples = [np.asarray(s, float) for s in samples]
-    means = np.stack([s.mean(axis=0) for s in samples])
-    spreads = np.stack([s.std(axis=0, ddof=1) for s in samples])
-    counts = np.array([len(s) for s in samples])[:, None]
+    runs = [np.asarray(s, float) for s in samples]
+    means = np.stack([s.mean(axis=0) for s in runs])
+    spreads = np.stack([s.std(axis=0, ddof=1) for s in runs])
+    counts = np.array([len(s) for s in runs])[:, None]
     floor = _SOLVER_TOLERANCE * scale
     limit, variance, freedom = _extrapolate(means, spreads**2 / counts, counts, np.array(widths, float))
     standard_error = np.sqrt(variance + error**2 + floor**2)

@@ -1,7 +1,5 @@
 """Symmetries as algebra: pairs (s, T) with s = ±1 and T orthogonal, finite groups of them, and products of O(d_i)."""
 
-from typing import Any
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -9,6 +7,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from .errors import Words, argument_error, check_instance, check_integer, check_sequence, float_array, is_traced
+from .types import RealArrayLike, RealLike
 
 _ORTHOGONALITY = 1e-5
 
@@ -23,7 +22,7 @@ class Symmetry(eqx.Module):
     sign: Float[Array, ""]
     matrix: Float[Array, "d d"]
 
-    def __init__(self, sign: Any, matrix: Any):
+    def __init__(self, sign: RealLike, matrix: RealArrayLike):
         self.sign = float_array("sign", sign, 0, "Pass 1 or -1.")
         self.matrix = float_array("matrix", matrix, 2, "Pass an orthogonal matrix [d, d].")
         if not is_traced(self.sign) and abs(float(self.sign)) != 1.0:
@@ -43,7 +42,7 @@ class FiniteGroup(eqx.Module):
     signs: Float[Array, " g"]
     matrices: Float[Array, "g d d"]
 
-    def __init__(self, signs: Any, matrices: Any):
+    def __init__(self, signs: RealArrayLike, matrices: RealArrayLike):
         self.signs = float_array("signs", signs, 1, "Pass 1 or -1 for every element.")
         self.matrices = float_array("matrices", matrices, 3, "Pass one orthogonal matrix per element, [g, d, d].")
         if not is_traced(self.signs) and not (self.signs.size and bool(jnp.all(jnp.abs(self.signs) == 1))):
@@ -60,7 +59,7 @@ class FiniteGroup(eqx.Module):
         return Symmetry(self.signs[index], self.matrices[index])
 
 
-def is_orthogonal(matrix: Any) -> bool:
+def is_orthogonal(matrix: RealArrayLike) -> bool:
     """Whether T Tᵀ = I to the accuracy of the stored entries."""
     matrix = np.asarray(matrix, dtype=float)
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or not matrix.size:
@@ -107,7 +106,7 @@ class BlockOrthogonal(eqx.Module):
     kept: tuple[int, ...] = eqx.field(static=True)
     basis: Float[Array, "d d"]
 
-    def __init__(self, dims: tuple[int, ...], kept: tuple[int, ...] = (), basis: Any = None):
+    def __init__(self, dims: tuple[int, ...], kept: tuple[int, ...] = (), basis: RealArrayLike | None = None):
         dims = check_sequence("dims", dims, "a tuple of dimensions", "Pass for example (2, 3).")
         kept = check_sequence("kept", kept, "a tuple of indices of blocks", "Pass for example (0,).")
         self.dims = tuple(check_integer("dims", size, 1, "It is the dimension of a block.") for size in dims)
@@ -143,7 +142,7 @@ class BlockOrthogonal(eqx.Module):
         return [Symmetry(1.0, matrix) for matrix in matrices]
 
 
-def complete_basis(rows: Any) -> np.ndarray:
+def complete_basis(rows: RealArrayLike) -> np.ndarray:
     """An orthogonal matrix [d, d] whose first rows are the given orthonormal rows [k, d] (host, float64).
 
     Raises ArgumentError if the rows are not orthonormal.

@@ -1,6 +1,6 @@
 """Between the routes: a cloud pushed forward to the angles of a reduction, and clouds drawn from a reduced solution."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,9 +11,11 @@ from .errors import argument_error, check_instance, check_integer, check_key, fl
 from .neurons import Particles, neuron_masses
 from .reduced.angles.angular import AbstractAngularReduction
 from .reduced.angles.coordinates import to_point
+from .reduced.angles.forms import AbstractAngularDynamics
 from .reduced.angles.labels import LabelState, label_weights
 from .reduced.choose import form_of
 from .solution import Solution
+from .types import IntLike, RealLike, State
 
 
 class Projection(NamedTuple):
@@ -35,7 +37,7 @@ def project(cloud: Particles, reduced: AbstractAngularReduction) -> Projection:
     return Projection(angles[:, 0] if reduced.angles == 1 else angles, weight)
 
 
-def sample_cloud(solution: Solution, t: Any, *, width: int, key: PRNGKeyArray) -> Particles:
+def sample_cloud(solution: Solution, t: RealLike, *, width: IntLike, key: PRNGKeyArray) -> Particles:
     """Draw a cloud of neurons from a reduced solution at a recorded time (the lift of τ^± to R^{1+d}).
 
     Half of the neurons started with a > 0, and directions inside H, H^⊥ and every other block are uniform. Of a run on the
@@ -62,7 +64,7 @@ def sample_cloud(solution: Solution, t: Any, *, width: int, key: PRNGKeyArray) -
     return Particles(a, reduction.lift(points, directions_key))
 
 
-def _draw_balanced(key: PRNGKeyArray, form: Any, state: Any, half: int) -> tuple[Array, Array]:
+def _draw_balanced(key: PRNGKeyArray, form: AbstractAngularDynamics, state: State, half: int) -> tuple[Array, Array]:
     """a and the sides of b of balanced neurons, `half` of each sign."""
     atoms = form.atoms(state)
     draw = _draw_angle if form.reduction.angles == 1 else _draw_row
@@ -74,7 +76,7 @@ def _draw_balanced(key: PRNGKeyArray, form: Any, state: Any, half: int) -> tuple
     return a.ravel(), points.reshape(-1, points.shape[-1])
 
 
-def _draw_labels(key: PRNGKeyArray, form: Any, state: LabelState, half: int) -> tuple[Array, Array]:
+def _draw_labels(key: PRNGKeyArray, form: AbstractAngularDynamics, state: LabelState, half: int) -> tuple[Array, Array]:
     """The same of labels, drawn by their weights w: `half` equal neurons of each sign at the time 0 share Σ w."""
     weights = label_weights(form.reduction).reshape(2, -1)
     size = jnp.sqrt(2 * jnp.sum(weights, axis=1))[:, None, None]

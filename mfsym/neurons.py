@@ -1,15 +1,14 @@
 """Clouds of neurons: any pytree with a leading particle axis, and the standard one, `Particles`."""
 
-from typing import Any
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Float
 
 from .errors import argument_error, check_instance, float_array
 from .groups import FiniteGroup, Symmetry
+from .types import Cloud, RealArrayLike
 
 NEURONS = "A cloud is a pytree of floating arrays with one first axis, that of the neurons."
 
@@ -23,7 +22,7 @@ class Particles(eqx.Module):
     a: Float[Array, " m"]
     b: Float[Array, "m d"]
 
-    def __init__(self, a: Any, b: Any):
+    def __init__(self, a: RealArrayLike, b: RealArrayLike):
         a, b = float_array("a", a, 1), float_array("b", b, 2)
         if a.shape[0] != b.shape[0] or a.shape[0] == 0 or b.shape[1] == 0:
             raise argument_error(
@@ -59,7 +58,7 @@ class BiasedParticles(eqx.Module):
     b: Float[Array, "m d"]
     bias: Float[Array, " m"]
 
-    def __init__(self, a: Any, b: Any, bias: Any):
+    def __init__(self, a: RealArrayLike, b: RealArrayLike, bias: RealArrayLike):
         neurons = Particles(a, b)
         self.a, self.b, self.bias = neurons.a, neurons.b, float_array("bias", bias, 1)
         if self.bias.shape != self.a.shape or self.bias.dtype != self.a.dtype:
@@ -82,7 +81,7 @@ class BiasedParticles(eqx.Module):
         return self.a.dtype
 
 
-def check_neurons(cloud: PyTree) -> int:
+def check_neurons(cloud: Cloud) -> int:
     """The number of neurons of any pytree of arrays with the same first axis; raises ArgumentError for anything else."""
     leaves = jax.tree.leaves(cloud)
     if not leaves or not all(isinstance(leaf, (jax.Array, np.ndarray)) for leaf in leaves):

@@ -1,7 +1,5 @@
 """`mf.predict`: the network's output, from a solution of either route or from a cloud."""
 
-from typing import Any
-
 from jaxtyping import Array, Float
 
 from .errors import argument_error, check_instance, float_array
@@ -11,9 +9,10 @@ from .problem.units import AbstractUnit, ReLU
 from .reduced.base import AbstractReduction
 from .reduced.choose import form_of
 from .solution import Solution
+from .types import RealArrayLike
 
 
-def predict(network: Solution | Particles, x: Any, *, unit: AbstractUnit | None = None) -> Float[Array, " n"]:
+def predict(network: Solution | Particles, x: RealArrayLike, *, unit: AbstractUnit | None = None) -> Float[Array, " n"]:
     """f(x) for inputs x [n, d]: of a solution at its last time, or of a cloud, (1/m) Σ_j a_j σ(b_j·x).
 
     A reduced solution is the network of infinite width, f(x) = ∫ φ̃(θ; x) d(τ⁺ − τ⁻), or w·x for an odd target, with no

@@ -1,7 +1,5 @@
 """`mf.reduce`: from a problem to the smallest equation that its declared structure leaves."""
 
-from typing import Any
-
 import equinox as eqx
 
 from .errors import check_choice, check_floating, check_instance, no_reduction
@@ -13,6 +11,7 @@ from .reduced.base import AbstractReduction
 from .reduced.build import build_reduction
 from .reduced.odd.linear_network import prefers_moments
 from .symmetry.detect import detect
+from .types import DTypeLike
 
 
 def reduce(
@@ -22,7 +21,7 @@ def reduce(
     nodes: int | tuple[int, ...] | None = None,
     modes: int | None = None,
     structure: str | None = None,
-    dtype: Any = None,
+    dtype: DTypeLike | None = None,
 ) -> AbstractReduction:
     """The reduced equation of a problem with a declared symmetry.
 

@@ -1,8 +1,14 @@
-"""Clouds over several devices: every device holds its share of the neurons, everything else is on all of them."""
+"""Work over several devices: the neurons of a cloud, of which every device holds its share, or runs of which it makes some.
 
+Everything else is on all of them.
+"""
+
+from collections.abc import Callable
 from typing import Any
 
+import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, PyTree
@@ -10,7 +16,7 @@ from jaxtyping import Array, PyTree
 from .errors import Words, argument_error, check_instance, is_traced
 from .neurons import check_neurons
 
-_MESH = 'Pass jax.make_mesh((8,), ("neurons",), axis_types=(jax.sharding.AxisType.Auto,)), or nothing for all devices.'
+_MESH = 'Pass jax.make_mesh((8,), ("neurons",), axis_types=(jax.sharding.AxisType.Auto,)), or nothing for {}.'
 
 
 def shard(cloud: PyTree, mesh: Any = None, axis: str = "neurons") -> PyTree:
@@ -40,14 +46,18 @@ def shard(cloud: PyTree, mesh: Any = None, axis: str = "neurons") -> PyTree:
 
 def _check_mesh(mesh: Any, axis: str) -> int:
     """The number of devices along an axis of a mesh that leaves layouts to the compiler."""
-    check_instance("mesh", mesh, Mesh, _MESH)
+    _check_auto(mesh, _MESH.format("all devices"))
     if axis not in mesh.axis_names:
         raise argument_error("axis", f"an axis of the mesh, {mesh.axis_names}", axis, "Name the axis of the neurons.")
+    return mesh.shape[axis]
+
+
+def _check_auto(mesh: Any, remedy: str) -> None:
+    check_instance("mesh", mesh, Mesh, remedy)
     if any(kind != AxisType.Auto for kind in mesh.axis_types):
         # Explicit axes, the default of jax.make_mesh, refuse the sums over neurons
         kinds = Words(f"a mesh of types {', '.join(str(kind) for kind in mesh.axis_types)}")
-        raise argument_error("mesh", "a mesh whose axes are all of type Auto", kinds, _MESH)
-    return mesh.shape[axis]
+        raise argument_error("mesh", "a mesh whose axes are all of type Auto", kinds, remedy)
 
 
 def _place(leaf: Any, sharding: NamedSharding) -> Array:
@@ -57,3 +67,81 @@ def _place(leaf: Any, sharding: NamedSharding) -> Array:
         return jax.device_put(leaf, sharding)
     values = np.asarray(leaf)  # of this process; device_put would compare it with the others' over the network
     return jax.make_array_from_callback(values.shape, sharding, lambda index: values[index])
+
+
+def check_mesh_of_lanes(mesh: Any) -> Mesh | None:
+    """None, or a mesh over whose devices independent runs can be spread; some of them belong to this process."""
+    if mesh is None:
+        return None
+    remedy = _MESH.format("the default device")
+    _check_auto(mesh, remedy)
+    if not mesh.local_devices:
+        raise argument_error("mesh", "one with devices of every process that calls", mesh, remedy)
+    return mesh
+
+
+def map_lanes(function: Callable[..., PyTree], lanes: PyTree, shared: tuple, mesh: Mesh | None = None) -> PyTree:
+    """`function(lane, *shared)` for every lane, the first axis of the arrays of `lanes`, put together again.
+
+    Without a mesh it is one vmapped call. With a mesh every device has an equal share of the lanes and goes through its
+    own loop, which waits for no other: nothing is communicated before the end, when what was found goes to every process.
+    Where the devices do not divide the lanes, the last one is repeated. `function` belongs to a module, so that equal calls
+    compile once.
+    """
+    if mesh is None:
+        return _together(function, lanes, shared)
+    count = jax.tree.leaves(lanes)[0].shape[0]
+    lanes = pad_lanes(lanes, -(-count // mesh.size) * mesh.size)
+    lanes = _placed(lanes, NamedSharding(mesh, PartitionSpec(mesh.axis_names)))
+    found = _spread(function, lanes, _placed(shared, NamedSharding(mesh, PartitionSpec())), mesh)
+    return jax.tree.map(lambda leaf: leaf.addressable_data(0)[:count] if eqx.is_array(leaf) else leaf, found)
+
+
+def pad_lanes(lanes: PyTree, count: int) -> PyTree:
+    """As many lanes as are asked for: the last one, which takes no more steps than it does, is repeated."""
+
+    def pad(leaf: Array) -> Array:
+        last = jnp.broadcast_to(leaf[-1:], (count - leaf.shape[0], *leaf.shape[1:]))
+        return jnp.concatenate([leaf, last]) if len(last) else leaf
+
+    return jax.tree.map(pad, lanes)
+
+
+def _placed(tree: PyTree, sharding: NamedSharding) -> PyTree:
+    return jax.tree.map(lambda leaf: _place(leaf, sharding) if eqx.is_array(leaf) else leaf, tree)
+
+
+@eqx.filter_jit
+def _together(function: Callable[..., PyTree], lanes: PyTree, shared: tuple) -> PyTree:
+    return _vmapped(function, lanes, shared)
+
+
+def _vmapped(function: Callable[..., PyTree], lanes: PyTree, shared: tuple) -> PyTree:
+    """All lanes in one loop; a single one as if it were alone."""
+    if jax.tree.leaves(lanes)[0].shape[0] > 1:
+        return eqx.filter_vmap(lambda lane: function(lane, *shared))(lanes)
+    found = function(jax.tree.map(lambda leaf: leaf[0], lanes), *shared)
+    return jax.tree.map(lambda leaf: leaf[None] if eqx.is_array(leaf) else leaf, found)
+
+
+class _Fixed(eqx.Module):
+    """What a function returns besides arrays: a tree without leaves."""
+
+    value: PyTree = eqx.field(static=True)
+
+
+@eqx.filter_jit
+def _spread(function: Callable[..., PyTree], lanes: PyTree, shared: tuple, mesh: Mesh) -> PyTree:
+    arrays, others = eqx.partition((lanes, shared), eqx.is_array)
+
+    def local(*arrays: PyTree) -> tuple[PyTree, _Fixed]:
+        lanes, shared = eqx.combine(arrays, others)
+        found, rest = eqx.partition(_vmapped(function, lanes, shared), eqx.is_array)
+        return found, _Fixed(rest)
+
+    spec, everywhere = PartitionSpec(mesh.axis_names), PartitionSpec()
+    # Loops of diffrax do not say over which axes their values vary.
+    spread = jax.shard_map(local, mesh=mesh, in_specs=(spec, everywhere), out_specs=spec, check_vma=False)
+    found, rest = spread(*arrays)
+    found = jax.tree.map(lambda leaf: jax.lax.with_sharding_constraint(leaf, NamedSharding(mesh, everywhere)), found)
+    return eqx.combine(found, rest.value)

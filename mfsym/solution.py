@@ -1,7 +1,7 @@
 """What every solver returns."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, ParamSpec, TypeVar
 
 import equinox as eqx
@@ -27,6 +27,7 @@ class Status(eqx.Enumeration):
 
 _Given = ParamSpec("_Given")
 _Found = TypeVar("_Found")
+_Batch = TypeVar("_Batch")
 
 
 def with_masks(function: Callable[_Given, _Found]) -> Callable[_Given, _Found]:
@@ -46,6 +47,7 @@ def with_masks(function: Callable[_Given, _Found]) -> Callable[_Given, _Found]:
     return masked
 
 
+_REASONS = 8  # at most so many are given in one message
 _AS_ASKED = ("risk_reached", "steady", "out_of_time")
 
 
@@ -73,7 +75,7 @@ class Solution(eqx.Module):
     states: PyTree
     status: Status
     valid: Bool[Array, " T"]
-    stats: dict[str, Any]
+    stats: dict[str, PyTree]
     error: dict[str, Array] | None
     model: PyTree
     clock: str = eqx.field(static=True, default="flow time")
@@ -152,9 +154,28 @@ class Solution(eqx.Module):
         return "\n".join([f"Solution ({self.clock}): {self.sentence()}", *rows])
 
 
-def _plain(values: Any) -> Any:
+@with_masks
+def lane(batch: _Batch, index: int) -> _Batch:
+    """One of several runs, or of anything else whose arrays have one more first axis."""
+    return jax.tree.map(lambda leaf: leaf[index] if eqx.is_array(leaf) else leaf, batch)
+
+
+def early_ends(runs: Iterable[tuple[str, Solution]]) -> dict[str, str]:
+    """Which of some single runs ended early, by name, and in a sentence when and why."""
+    return {name: run.sentence() for name, run in runs if not bool(run.succeeded)}
+
+
+def words_of_early_ends(early: dict[str, str], where: str) -> str:
+    """Every run that ended early by name, the reasons of the first few, and where what was computed can be found."""
+    reasons = [f"{name}: {sentence}" for name, sentence in list(early.items())[:_REASONS]]
+    if len(early) > _REASONS:
+        reasons.append(f"{len(early) - _REASONS} others: see there.")
+    return "\n".join([f"{len(early)} of the runs ended early ({'; '.join(early)}). {where}", *reasons])
+
+
+def _plain(values: Array) -> list:
     """Nested lists of numbers, None where one is not finite, as JSON has no word for it."""
-    values = np.asarray(values, dtype=float)
-    plain = values.astype(object)
-    plain[~np.isfinite(values)] = None
+    numbers = np.asarray(values, dtype=float)
+    plain = numbers.astype(object)
+    plain[~np.isfinite(numbers)] = None
     return plain.tolist()

@@ -35,18 +35,28 @@ ROOMS: dict[str, set[str] | None] = {
     "iterate": {"control", "integrate", "solution"},
     "chunks": set(),
     "risks": {"problem", "neurons", "chunks", "integrate"},
-    "particles": {"risks", "chunks", "problem", "neurons", "control", "integrate", "iterate", "solution"},
-    "reduced": {"problem", "groups", "control", "integrate", "iterate", "solution"},
+    "particles": {"risks", "chunks", "sharding", "problem", "neurons", "control", "integrate", "iterate", "solution"},
+    "reduced": {"problem", "groups", "chunks", "control", "integrate", "iterate", "solution"},
     "symmetry": {"problem", "groups", "neurons", "solution"},
     "reduce": {"reduced", "symmetry", "problem"},
     "lift": {"reduced", "neurons", "solution"},
     "predict": {"particles", "reduced", "problem", "neurons", "solution"},
     "extrapolation": set(),
     "distances": {"reduced", "solution"},
-    "crosscheck": {"particles", "reduced", "reduce", "lift", "distances", "extrapolation", "problem", "neurons", "solution"},
-    "sweep": {"particles", "reduced", "reduce", "control", "iterate", "problem", "neurons", "solution"},
+    "crosscheck": {
+        "particles",
+        "reduced",
+        "reduce",
+        "lift",
+        "distances",
+        "extrapolation",
+        "sharding",
+        "problem",
+        "solution",
+    },
+    "sweep": {"particles", "reduced", "reduce", "sharding", "control", "iterate", "problem", "neurons", "solution"},
     "figures": {"plot", "particles", "reduced", "reduce", "lift", "predict", "problem", "neurons", "solution"},
-    "plot": {"reduced", "lift", "neurons", "solution", "crosscheck"},
+    "plot": {"reduced", "lift", "neurons", "solution", "crosscheck", "extrapolation"},
     "__main__": None,
     "__init__": None,
 }
@@ -57,8 +67,9 @@ FLOORS: dict[str, set[str]] = {
     "line": {"angles", "rules"},
     "tensor": {"angles", "rules"},
     "odd": {"rules"},
+    "orbits": {"angles", "rules"},
 }
-COMMON = {"base", "closed", "roots"}  # what every folder of `reduced` may import
+COMMON = {"base", "closed", "roots", "stepped"}  # what every folder of `reduced` may import
 NEVER_REACH = [("particles", "reduced"), ("reduced", "particles")]  # not even through other rooms
 ONLY_IN = {"diffrax": "integrate", "matplotlib": "plot"}  # outside package: the one room that may import it
 FORBIDDEN = ("jax._src", "equinox.internal")

@@ -19,7 +19,7 @@ import mfsym as mf
 from mfsym import plot
 from mfsym.crosscheck import Comparison, CrossCheckReport, Judgement, Runs
 from mfsym.neurons import neuron_masses
-from mfsym.reduced.line.characteristics import CharacteristicState
+from mfsym.reduced.angles.directions import CharacteristicState
 from mfsym.solution import Solution, Status
 
 TIMES = np.array([0.0, 0.1, 0.3, 1.0, 3.0, 10.0])

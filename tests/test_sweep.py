@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 import mfsym as mf
-from mfsym.solution import Status
-from mfsym.sweep.run import _words
+from mfsym.solution import Status, words_of_early_ends
 
 TS = jnp.array([0.0, 0.5, 1.0])
 SIZES = {"cells": 16, "nodes": 7}
@@ -129,9 +128,9 @@ def test_finite_steps_are_bounded_too():
 
 def test_many_failures_are_all_named_and_some_explained():
     early = {f"problem {i}": f"Reason {i}." for i in range(12)}
-    text = _words(early)
+    text = words_of_early_ends(early, "See `early()`.")
     assert "12 of the runs ended early (problem 0; problem 1;" in text and "problem 11)" in text
-    assert "problem 7: Reason 7." in text and "Reason 8." not in text and "For 4 others" in text
+    assert "problem 7: Reason 7." in text and "Reason 8." not in text and "4 others: see there" in text
 
 
 def test_finite_steps_are_counted_before_anything_is_compiled():

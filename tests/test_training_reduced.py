@@ -8,10 +8,10 @@ import training_cases as cases
 from scipy.special import gammaln
 
 import mfsym as mf
+from mfsym.reduced.angles.characteristics import CharacteristicDynamics
 from mfsym.reduced.angles.label_law import RATIOS, half_sphere_rule, label_law
 from mfsym.reduced.angles.labels import LabelDynamics, label_weights
 from mfsym.reduced.angles.pace import Pace
-from mfsym.reduced.line.characteristics import CharacteristicDynamics
 from mfsym.reduced.rules.harmonics import funk_hecke, kernel_at_pole
 
 pytestmark = pytest.mark.slow

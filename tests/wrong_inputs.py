@@ -21,7 +21,7 @@ from jax.sharding import AxisType, Mesh
 
 import mfsym as mf
 from mfsym.crosscheck import CrossCheckReport, Judgement, Runs
-from mfsym.reduced.line.characteristics import CharacteristicState
+from mfsym.reduced.angles.directions import CharacteristicState
 from mfsym.solution import Status
 
 

@@ -1,5 +1,6 @@
 """What accompanies a run: where it stops, the checkpoints it writes, its progress bar."""
 
+from ..storage.checkpoints import Checkpoints as Checkpoints
 from .control import Control as Control
 from .observers import Observers as Observers
 from .segments import Bar as Bar

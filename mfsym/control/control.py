@@ -1,13 +1,14 @@
 """What accompanies a run, in one object."""
 
 import time
-from typing import Any
 
 import equinox as eqx
 import jax
+from jaxtyping import PyTree
 
 from ..errors import argument_error, check_flags, check_instance, is_traced
 from ..storage.checkpoints import Checkpoints
+from ..types import Checked, Observe
 from .observers import Observers
 from .stop import Stop
 
@@ -26,14 +27,20 @@ class Control(eqx.Module):
     observers: Observers
     started: float | None = eqx.field(static=True)  # only where wall time counts, so that equal calls compile once
 
-    def __init__(self, stop: Any = None, checkpoint: Any = None, progress: Any = False, observe: Any = None):
+    def __init__(
+        self,
+        stop: Checked[Stop | None] = None,
+        checkpoint: Checked[Checkpoints | None] = None,
+        progress: Checked[bool] = False,
+        observe: Observe | None = None,
+    ):
         check_flags(progress=progress)
         if stop is not None:
             check_instance("stop", stop, Stop, "Pass for example mf.Stop(risk=1e-3).")
         if checkpoint is not None:
             check_instance("checkpoint", checkpoint, Checkpoints, 'Pass for example mf.Checkpoints("folder").')
         self.stop, self.checkpoint, self.progress = stop, checkpoint, bool(progress)
-        self.observers = observe if isinstance(observe, Observers) else Observers(observe)
+        self.observers = Observers(observe)
         self.started = time.monotonic() if stop is not None and stop.seconds is not None else None
 
     @property
@@ -48,9 +55,9 @@ class Control(eqx.Module):
 
     def bare(self) -> "Control":
         """The part that compiled code needs."""
-        return Control(self.levels, observe=self.observers)
+        return Control(self.levels, observe=self.observers.functions)
 
-    def check_concrete(self, tree: Any) -> None:
+    def check_concrete(self, tree: PyTree) -> None:
         """Refuse what the host does during a run where the run is traced."""
         if not self.in_segments or not any(is_traced(leaf) for leaf in jax.tree.leaves(tree)):
             return

@@ -1,20 +1,34 @@
 """What a caller wants to see of every state besides what a solver records by itself."""
 
 import dataclasses
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Collection
+from typing import Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, PyTree
+from jaxtyping import Array, ArrayLike, PyTree
 
 from ..errors import Words, argument_error
 from ..solution import USUAL_NAMES, Solution
+from ..types import Observables, Observe
 
 _REMEDY = 'Pass for example observe={"largest": lambda state: jnp.max(state.a)}.'
 _TAKEN = {*(field.name for field in dataclasses.fields(Solution)), *dir(Solution), *USUAL_NAMES, "t"}
+
+
+@runtime_checkable
+class System(Protocol):
+    """What is integrated or iterated, as far as it is observed."""
+
+    def prepare(self) -> "System":
+        """The same system, with its tables."""
+        ...
+
+    def observe(self, clock: Array, state: PyTree, /) -> Observables:
+        """What the system records of a state by itself."""
+        ...
 
 
 class Observers(eqx.Module):
@@ -23,9 +37,9 @@ class Observers(eqx.Module):
     What they return is recorded in the floating type of the state, so that what was not reached can be NaN.
     """
 
-    functions: dict[str, Callable[[PyTree], Any]]
+    functions: dict[str, Callable[[PyTree], Array]]
 
-    def __init__(self, functions: Any = None):
+    def __init__(self, functions: Observe | None = None):
         functions = {} if functions is None else functions
         if not isinstance(functions, dict):
             raise argument_error("observe", "a dict from names to functions of the state", functions, _REMEDY)
@@ -39,36 +53,33 @@ class Observers(eqx.Module):
                 raise argument_error("observe", "made of functions of the state", got, _REMEDY)
         self.functions = dict(functions)
 
-    def __call__(self, state: PyTree) -> dict[str, Array]:
+    def __call__(self, state: PyTree) -> Observables:
         """What is seen of one state."""
         return {name: _as_floats(function(state), state) for name, function in self.functions.items()}
 
-    def of_all(self, states: PyTree) -> dict[str, Array]:
+    def of_all(self, states: PyTree) -> Observables:
         """What is seen of states [T, …], [T, …]."""
         return jax.vmap(self)(states) if self.functions else {}
 
-    def check_record(self, record: Callable[[Array], tuple[PyTree, dict[str, Array]]], ts: Array) -> None:
+    def check_record(self, record: Callable[[Array], tuple[PyTree, Observables]], ts: Array) -> None:
         """As `check`, of a solution that is known: `record(ts)` are its states and observables [T, …]."""
         if self.functions:
             states, own = eqx.filter_eval_shape(record, ts)
             self._check(own, jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), states))
 
-    def check(self, system: Any, clock: Array, state: PyTree) -> None:
-        """Refuse, without running anything, names that the system records itself and results that are no arrays.
-
-        A system, as integrated or iterated, has `prepare()` and `observe(clock, state)`.
-        """
+    def check(self, system: System, clock: Array, state: PyTree) -> None:
+        """Refuse, without running anything, names that the system records itself and results that are no arrays."""
         if self.functions:
             observe = lambda system, state: system.prepare().observe(clock, state)  # noqa: E731
             self._check(eqx.filter_eval_shape(observe, system, state), state)
 
-    def _check(self, own: dict[str, Any], state: PyTree) -> None:
+    def _check(self, own: Collection[str], state: PyTree) -> None:
         for name, function in self.functions.items():
             if name in own:
                 raise _taken(name)
             self._check_result(name, function, state)
 
-    def _check_result(self, name: str, function: Callable[[PyTree], Any], state: PyTree) -> None:
+    def _check_result(self, name: str, function: Callable[[PyTree], Array], state: PyTree) -> None:
         expected = "made of functions of the state that return one array of real numbers"
         try:
             found = eqx.filter_eval_shape(lambda function, state: function(state), function, state)
@@ -81,11 +92,11 @@ class Observers(eqx.Module):
             raise argument_error("observe", expected, got, _REMEDY)
 
 
-def _as_floats(found: Any, state: PyTree) -> Array:
+def _as_floats(found: ArrayLike, state: PyTree) -> Array:
     return jnp.asarray(found).astype(jnp.result_type(*jax.tree.leaves(state)))
 
 
-def _shape(found: Any) -> str:
+def _shape(found: PyTree) -> str:
     return str(jax.tree.map(lambda leaf: getattr(leaf, "shape", leaf), found))
 
 

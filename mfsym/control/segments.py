@@ -2,11 +2,11 @@
 
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol, TypeVar, runtime_checkable
 
 import jax
 import tqdm
-from jaxtyping import Array
+from jaxtyping import Array, PyTree
 
 from ..solution import Status
 from ..storage.checkpoints import fingerprint, latest, write
@@ -16,6 +16,7 @@ _GOAL = 0.5  # seconds of wall time between two looks at the clock
 _LARGEST = 2**20
 
 
+@runtime_checkable
 class Place(Protocol):
     """Where a run is: a pytree of arrays, from which it goes on."""
 
@@ -28,6 +29,9 @@ class Place(Protocol):
     def steps(self) -> Array:
         """How many steps were tried."""
         ...
+
+
+_Place = TypeVar("_Place", bound=Place)
 
 
 class Bar:
@@ -51,12 +55,12 @@ _FORMAT = "{percentage:.2f}%|{bar}| [{elapsed}<{remaining}, {rate_fmt}{postfix}]
 
 def run_segments(
     control: Control,
-    mark: Any,
-    start: Any,
-    advance: Callable[[Any, int], Any],
-    fraction: Callable[[Any], Any],
+    mark: PyTree,
+    start: _Place,
+    advance: Callable[[_Place, int], _Place],
+    fraction: Callable[[_Place], Array],
     max_steps: int | None = None,
-) -> tuple[Any, Status | None]:
+) -> tuple[_Place, Status | None]:
     """Advance from `start`, or from the newest checkpoint, until the run has ended, by segments of about half a second.
 
     `advance(place, most)` goes at most that many steps further; `mark` is all that the run depends on. Returns the last

@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, Float, PyTree
 
 from ..errors import argument_error, is_traced, positive_number
 from ..solution import Solution, Status
+from ..types import RealLike
 
 _SECONDS = "It is the wall time of the call, in seconds, compilation included."
 
@@ -37,7 +38,7 @@ class Stop(eqx.Module):
     steady: Float[Array, ""] | None
     seconds: float | None = eqx.field(static=True)
 
-    def __init__(self, risk: Any = None, steady: Any = None, seconds: Any = None):
+    def __init__(self, risk: RealLike | None = None, steady: RealLike | None = None, seconds: RealLike | None = None):
         if risk is None and steady is None and seconds is None:
             raise argument_error("stop", "a Stop with at least one rule", None, "Pass for example mf.Stop(risk=1e-3).")
         if is_traced(seconds):

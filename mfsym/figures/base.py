@@ -2,25 +2,31 @@
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
+from ..plot.artists import Figure
 
-class Experiment(NamedTuple):
+_Record = TypeVar("_Record")
+_Given = TypeVar("_Given")
+_Found = TypeVar("_Found")
+
+
+class Experiment(NamedTuple, Generic[_Record]):
     """One experiment: `compute(key)` returns a record of numbers, `draw(record)` a matplotlib figure of it.
 
     `sentence` says what is shown. Exact limits are lines, finite networks are markers or bars.
     """
 
     sentence: str
-    compute: Callable[[PRNGKeyArray], Any]
-    draw: Callable[[Any], Any]
+    compute: Callable[[PRNGKeyArray], _Record]
+    draw: Callable[[_Record], Figure]
 
 
-def run_each(function: Callable[[Any], Any], arguments: Iterable[Any]) -> list[Any]:
+def run_each(function: Callable[[_Given], _Found], arguments: Iterable[_Given]) -> list[_Found]:
     """function(argument) for each of them, two at a time: training or compiling one network keeps one core busy."""
     double = jnp.result_type(float) == jnp.float64  # a setting that other threads do not see if it was made in a `with`
 

@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from ..neurons import Particles
 from ..particles.risk.choose import risk_of
+from ..plot.artists import Artist, Axes, AxesLike, Figure
 from ..plot.canvas import GREY, INK, finish, line_key, panels, style
 from ..problem.inputs import Gaussian
 from ..problem.problem import Problem
@@ -113,7 +114,7 @@ def _risks(risk: Any, states: Particles) -> Array:
     return jax.lax.map(risk.prepare().value, states)
 
 
-def draw(record: DimensionRecord, axes: Any = None):
+def draw(record: DimensionRecord, axes: AxesLike | None = None) -> Figure:
     """F/F(0) for each d_H, one line per d, networks as markers; and the time to 1 % of F(0) against d."""
     shown = sorted({k for k, _ in record.exact})
     with style(axes):
@@ -135,7 +136,7 @@ def draw(record: DimensionRecord, axes: Any = None):
         return finish(figure, axes)
 
 
-def _curves(ax: Any, record: DimensionRecord, dim_h: int) -> None:
+def _curves(ax: Axes, record: DimensionRecord, dim_h: int) -> None:
     window = (record.clock > 0) & (record.clock <= 1.001 * RATE * record.steps[-1])
     for (k, d), values in record.exact.items():
         if k == dim_h and d in _COLOURS:
@@ -147,7 +148,7 @@ def _curves(ax: Any, record: DimensionRecord, dim_h: int) -> None:
     ax.set(xscale="log", yscale="log", xlabel=CLOCK, title=f"$d_H={dim_h}$")
 
 
-def _draw_crossings(ax: Any, record: DimensionRecord, shown: list[int]) -> None:
+def _draw_crossings(ax: Axes, record: DimensionRecord, shown: list[int]) -> None:
     keys = []
     for number, dim_h in enumerate(shown):
         ax.plot(*record.crossings(dim_h), lw=1.5, gid=f"exact:{dim_h}", **_LOOKS[dim_h])
@@ -161,7 +162,7 @@ def _draw_crossings(ax: Any, record: DimensionRecord, shown: list[int]) -> None:
     ax.legend(handles=keys, title="line exact, marker network", title_fontsize=8.5, loc="upper left")
 
 
-def _network_key(record: DimensionRecord, colour: str) -> Any:
+def _network_key(record: DimensionRecord, colour: str) -> Artist:
     return line_key(f"network, $m={record.width}$,\nSGD, batch {BATCH}", **network_marks(0, colour))
 
 

@@ -7,7 +7,7 @@ the lines go on to t = 1000. Markers are clouds of neurons moved in R³¹ by the
 width: one marker is one network at one time.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +16,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from ..particles.flow import solve_particles
 from ..particles.initial import sphere_cloud
+from ..plot.artists import Axes, AxesLike, Figure
 from ..plot.canvas import GREY, INK, LINES, MINUS, PLUS, TIME, finish, line_key, panels, style
 from ..problem.inputs import Gaussian
 from ..problem.problem import Problem
@@ -95,7 +96,7 @@ def crossing_time(ts: Float[np.ndarray, " T"], mass: Float[np.ndarray, " T"], al
     return float(np.interp(alpha, mass[i - 1 : i + 1], ts[i - 1 : i + 1]))
 
 
-def draw(record: DistancesRecord, axes: Any = None):
+def draw(record: DistancesRecord, axes: AxesLike | None = None) -> Figure:
     """Distances of the positions and of the masses, on logarithmic axes."""
     with style(axes):
         figure, grid = panels(axes, 1, 2, (9.2, 3.4))
@@ -129,7 +130,7 @@ def _sizes(record: DistancesRecord) -> list[float]:
     return list(np.linspace(2.2, 4.4, len(record.widths)))
 
 
-def _legends(record: DistancesRecord, position: Any, mass: Any) -> None:
+def _legends(record: DistancesRecord, position: Axes, mass: Axes) -> None:
     position.legend(
         handles=[
             line_key(r"$W_2(\tilde\tau^{+}, \delta_0)$", PLUS, **LINES[PLUS]),

@@ -6,14 +6,16 @@ bars are m = 1024 neurons moved in R³¹ by the exact population gradient, each 
 knows neither the angle nor a sample.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import PRNGKeyArray
 
 from ..particles.flow import solve_particles
 from ..particles.initial import sphere_cloud
 from ..plot.angle import densities
+from ..plot.artists import Axes, AxesLike, Figure
 from ..plot.canvas import GREY, finish, line_key, number, panels, shade_key, style
 from ..problem.inputs import Gaussian
 from ..problem.problem import Problem
@@ -44,7 +46,7 @@ def compute(key: PRNGKeyArray, steps: tuple[int, ...] = STEPS, width: int = WIDT
     return HistogramsRecord(exact, network)
 
 
-def draw(record: HistogramsRecord, axes: Any = None):
+def draw(record: HistogramsRecord, axes: AxesLike | None = None) -> Figure:
     """τ⁺ above, τ⁻ below, one column per time; each panel has its own scale, since masses change by a factor 100."""
     exact, network = record
     times = [float(t) for t in exact.ts]
@@ -61,10 +63,10 @@ def draw(record: HistogramsRecord, axes: Any = None):
         return finish(figure, axes)
 
 
-def _write_masses(ax: Any, exact: float, network: float) -> None:
+def _write_masses(ax: Axes, exact: float, network: float) -> None:
     """The total mass in the corner that the curve leaves free."""
-    curve = ax.get_lines()[0]
-    left = curve.get_xdata()[curve.get_ydata().argmax()] > ax.get_xlim()[1] / 2
+    x, y = (np.asarray(data) for data in ax.get_lines()[0].get_data())
+    left = x[y.argmax()] > ax.get_xlim()[1] / 2
     side = {"x": 0.03, "ha": "left"} if left else {"x": 0.97, "ha": "right"}
     text = f"mass {exact:#.3g}\n(bars {network:#.3g})"
     ax.text(s=text, y=0.97, va="top", transform=ax.transAxes, fontsize=8, color=GREY, **side)

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from ..plot.artists import Axes, AxesLike, Figure
 from ..plot.canvas import GREY, INK, SIGNS, TIME, finish, line_key, number, panels, style
 from ..problem.inputs import Gaussian
 from ..problem.problem import Problem
@@ -78,7 +79,7 @@ def _kernel(reduction: AngleReduction, theta: float) -> Array:
     return jnp.sum(values[:, 0] * values[:, 1])
 
 
-def draw(record: LabelsRecord, axes: Any = None):
+def draw(record: LabelsRecord, axes: AxesLike | None = None) -> Figure:
     """The map of the angles, the gain of every label, and the mass of τ⁻ under weight decay."""
     with style(axes):
         figure, grid = panels(axes, 1, 3, (10.8, 3.3))
@@ -101,7 +102,7 @@ def draw(record: LabelsRecord, axes: Any = None):
         return finish(figure, axes)
 
 
-def _draw_decays(ax: Any, record: LabelsRecord) -> None:
+def _draw_decays(ax: Axes, record: LabelsRecord) -> None:
     shades = ("#222222", "#6baed6", "#2171b5", "#08306b")
     handles = []
     for decay, run, rate, shade in zip(record.decays, record.decayed, record.rates, shades, strict=False):
@@ -118,10 +119,10 @@ def _draw_decays(ax: Any, record: LabelsRecord) -> None:
     ax.legend(handles=handles, loc="lower left")
 
 
-def _legends(record: LabelsRecord, gain: Any, opacity: np.ndarray) -> None:
+def _legends(record: LabelsRecord, gain: Axes, opacity: np.ndarray) -> None:
     keys = [line_key(f"$t = {number(t)}$", INK, alpha=a) for t, a in zip(record.times, opacity, strict=True)]
-    gain.legend(handles=keys, ncols=2, loc="lower left", bbox_to_anchor=(0.0, 0.52), columnspacing=1.0)
-    gain.add_artist(gain.get_legend())  # a second legend would replace the first
+    first = gain.legend(handles=keys, ncols=2, loc="lower left", bbox_to_anchor=(0.0, 0.52), columnspacing=1.0)
+    gain.add_artist(first)  # a second legend would replace the first
     signs = [line_key(name, colour) for _, colour, name in SIGNS]
     gain.legend(handles=signs, ncols=2, loc="upper left", bbox_to_anchor=(0.0, 0.49), columnspacing=1.0)
 

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
+from ..plot.artists import Axes, AxesLike, Figure
 from ..plot.canvas import GREY, INK, TIME, finish, line_key, panels, style
 from ..problem.inputs import Gaussian
 from ..problem.problem import Problem
@@ -128,7 +129,7 @@ def accumulated(run: Solution) -> np.ndarray:
     return np.concatenate([[0.0, first], first + np.cumsum(pieces)])
 
 
-def draw(record: LongTimeRecord, axes: Any = None):
+def draw(record: LongTimeRecord, axes: AxesLike | None = None) -> Figure:
     """Masses, risk, its slope, the parts of the harmonics of the first case, their times, and ∫√F dt."""
     with style(axes):
         figure, grid = panels(axes, 2, 3, (10.8, 6.0))
@@ -149,7 +150,7 @@ def draw(record: LongTimeRecord, axes: Any = None):
         return finish(figure, axes)
 
 
-def _witnesses(ax: Any, record: LongTimeRecord, case: int, name: str, colour: str) -> None:
+def _witnesses(ax: Axes, record: LongTimeRecord, case: int, name: str, colour: str) -> None:
     """The fine grid as a line, the coarse one as dots, labels as crosses."""
     fine, coarse, labels = record.fine[case], record.coarse[case], record.labels[case]
     ax.plot(np.asarray(fine.ts)[1:], np.asarray(fine.observables[name])[1:], color=colour, lw=1.4)
@@ -158,7 +159,7 @@ def _witnesses(ax: Any, record: LongTimeRecord, case: int, name: str, colour: st
         ax.plot(np.asarray(run.ts)[1:], values[1:], color=colour, ls="none", markevery=6, mew=0.8, mfc="white", **look)
 
 
-def _draw_parts(ax: Any, record: LongTimeRecord) -> None:
+def _draw_parts(ax: Axes, record: LongTimeRecord) -> None:
     from_time = np.asarray(record.fine[0].ts)[1:]
     shades = np.linspace(0.15, 0.85, HARMONICS)
     for n, shade in enumerate(shades):
@@ -168,7 +169,7 @@ def _draw_parts(ax: Any, record: LongTimeRecord) -> None:
     ax.legend(ncols=2, title="degree", title_fontsize=8.5, loc="lower left", handlelength=1.2)
 
 
-def _label(grid: Any, record: LongTimeRecord) -> None:
+def _label(grid: np.ndarray, record: LongTimeRecord) -> None:
     mass, risk, slope, parts, times, total = grid.ravel()
     for ax in (mass, risk, slope, parts, total):
         ax.set(xscale="log", xlabel=TIME)

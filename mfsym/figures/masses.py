@@ -17,6 +17,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from ..particles.flow import solve_particles
 from ..particles.initial import sphere_cloud
+from ..plot.artists import Axes, AxesLike, Figure, Row
 from ..plot.canvas import GREY, INK, MINUS, PLUS, finish, line_key, panels, style
 from ..problem.inputs import Gaussian
 from ..problem.problem import Problem
@@ -92,7 +93,7 @@ _NETWORK = {"ls": "none", "marker": "o", "ms": 4.5, "mfc": "white", "mew": 1.0}
 _PUBLISHED = {"ls": "none", "marker": "x", "ms": 4.5, "mew": 1.1}
 
 
-def draw(record: MassesRecord, axes: Any = None):
+def draw(record: MassesRecord, axes: AxesLike | None = None) -> Figure:
     """The masses of τ⁺ with α, those of τ⁻, and the relative difference of everything sampled from the limit."""
     with style(axes):
         figure, grid = panels(axes, 1, 3, (10.2, 3.2))
@@ -126,7 +127,7 @@ def _sampled(record: MassesRecord, sign: int) -> list[tuple[list[int], list[floa
     ]
 
 
-def _legends(record: MassesRecord, signs: Any, difference: Any) -> None:
+def _legends(record: MassesRecord, signs: Row, difference: Axes) -> None:
     networks = line_key(f"networks, $m={record.width}$", INK, **_NETWORK)
     published = line_key("Hajjar & Chizat, sampled", INK, **_PUBLISHED)
     alpha = line_key(r"$\alpha(d_H)$, the optimum", GREY, lw=1.0, ls=":")

@@ -6,7 +6,7 @@ network is w·x with w = (1/2m) Σ a_j b_j, so that F = Q(w) + ½E f_even², and
 even part of the arc-cosine kernel over pairs of neurons.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +17,7 @@ from ..neurons import Particles
 from ..particles.flow import solve_particles
 from ..particles.initial import sphere_cloud
 from ..particles.risk.kernel import mean_feature, pair_energy
+from ..plot.artists import AxesLike, Figure, Row
 from ..plot.canvas import GREY, INK, TIME, finish, line_key, panels, style
 from ..problem.inputs import Gaussian
 from ..problem.problem import Problem
@@ -91,7 +92,7 @@ def _parts(reduction: OddReduction, cloud: Particles) -> tuple[Array, Array, Arr
     return jnp.linalg.norm(w - reduction.optimum), reduction.gap(w), even
 
 
-def draw(record: OddRecord, axes: Any = None):
+def draw(record: OddRecord, axes: AxesLike | None = None) -> Figure:
     """Risk with its minimum, distance to the best linear predictor with the proved bound, and departure from linearity."""
     exact, certificate = record.exact, record.exact.certificate
     with style(axes):
@@ -119,7 +120,7 @@ def draw(record: OddRecord, axes: Any = None):
         return finish(figure, axes)
 
 
-def _legends(record: OddRecord, row: Any) -> None:
+def _legends(record: OddRecord, row: Row) -> None:
     risk, distance, nonlinear = row
     risk.legend(handles=[line_key(r"$m=\infty$ (exact)"), line_key("best linear function", GREY, lw=0.9, ls=":")])
     bound = line_key(r"proved bound", GREY, lw=1.2, ls=(0, (5, 1.5)))

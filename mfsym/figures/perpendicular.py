@@ -17,6 +17,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from ..particles.flow import solve_particles
 from ..particles.initial import sphere_cloud
+from ..plot.artists import Axes, AxesLike, Figure
 from ..plot.canvas import GREY, INK, finish, line_key, panels, style
 from ..predict import predict
 from ..problem.inputs import Gaussian
@@ -72,7 +73,7 @@ _COLOURS = ("#fdb863", "#e66101", "#b2387a", "#5e3c99", "#1b1044")  # from early
 _MARKERS = "osD^v"
 
 
-def draw(record: PerpendicularRecord, axes: Any = None, steps: tuple[int, ...] = STEPS):
+def draw(record: PerpendicularRecord, axes: AxesLike | None = None, steps: tuple[int, ...] = STEPS) -> Figure:
     """Against r at some steps, and against steps at some r."""
     with style(axes):
         figure, grid = panels(axes, 1, 2, (9.2, 3.6))
@@ -110,12 +111,12 @@ def _look(k: int) -> dict[str, Any]:
     }
 
 
-def _keys(ax: Any, labels: list[str]) -> None:
+def _keys(ax: Axes, labels: list[str]) -> None:
     marks = [line_key(text, _COLOURS[k], marker=_MARKERS[k], ms=3.8, mfc="white", mew=1.0) for k, text in enumerate(labels)]
     ax.legend(handles=marks, loc="upper left")
 
 
-def _legend(record: PerpendicularRecord, ax: Any) -> None:
+def _legend(record: PerpendicularRecord, ax: Axes) -> None:
     networks = f"{len(record.networks)} networks, $m={record.width}$:\nmean ± s.d."
     marks = [
         line_key(r"lines: $m=\infty$ (exact)", INK),

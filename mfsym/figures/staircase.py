@@ -20,6 +20,7 @@ from ..particles.angles import polar_angle, safe_norm
 from ..particles.risk.kernel import pair_energy
 from ..particles.risk.norm_table import norm_profile
 from ..particles.risk.targets import chi_mean
+from ..plot.artists import AxesLike, Figure, Row
 from ..plot.canvas import INK, finish, line_key, panels, style
 from ..problem.block_targets import BlockNorms, MultiIndex
 from ..problem.inputs import Gaussian
@@ -155,7 +156,7 @@ def _energy(states: Particles) -> Array:
     return jax.lax.map(lambda cloud: pair_energy(cloud, cloud, quarter, quarter) / 2, states)
 
 
-def draw(record: StaircaseRecord, axes: Any = None):
+def draw(record: StaircaseRecord, axes: AxesLike | None = None) -> Figure:
     """F/F(0) against F(0) t for both kinds: limits as lines where there are at most three angles, networks as markers."""
     with style(axes):
         kinds = list(dict.fromkeys(kind for kind, _ in record.networks))
@@ -177,17 +178,17 @@ def draw(record: StaircaseRecord, axes: Any = None):
         return finish(figure, axes)
 
 
-def _legends(record: StaircaseRecord, row: Any) -> None:
+def _legends(record: StaircaseRecord, row: Row) -> None:
     networks = network_marks(0, INK)
     kinds = [line_key(r"exact limit, $m=\infty$"), line_key(f"network, $m={record.width}$,\nSGD, batch {BATCH}", **networks)]
-    row[0].legend(handles=kinds, loc="lower left")
+    first = row[0].legend(handles=kinds, loc="lower left")
     keys = []
     for k in sorted({k for _, k in record.networks}):
         known = any(case[1] == k for case in record.exact)
         look = network_marks(k - 1, _COLOURS[k - 1]) | ({"ls": "-", "lw": 1.5} if known else {})
         keys.append(line_key(f"$k={k}$" if known else f"$k={k}$ (network only)", **look))
     if len(row) == 1:
-        row[0].add_artist(row[0].get_legend())  # which a second one would replace
+        row[0].add_artist(first)  # which a second one would replace
     row[-1].legend(handles=keys, loc=("lower left", "center left")[len(row) == 1])
 
 

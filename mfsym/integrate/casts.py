@@ -1,14 +1,14 @@
 """One floating type for a whole run."""
 
-from typing import Any
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
+from ..types import DTypeLike
 
-def cast_floats(tree: PyTree, dtype: Any) -> PyTree:
+
+def cast_floats(tree: PyTree, dtype: DTypeLike) -> PyTree:
     """Every floating leaf in one dtype, none weakly typed.
 
     Otherwise diffrax would promote a float32 state by float64 times, and equal runs would be compiled twice.

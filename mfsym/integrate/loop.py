@@ -1,20 +1,30 @@
 """The loop itself, by diffrax: steps, records, and the events that end it."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import diffrax
 import jax
+from jaxtyping import Array, Bool, Float, PyTree
 
 from ..control import Stop
 from ..solution import Status
+from ..types import Observables, Scalar, State
 from .controllers import LandingController
-from .dynamics import relative_speed
+from .dynamics import AbstractDynamics, relative_speed
 from .meter import meter
 from .methods import ADJOINTS, METHODS, SSP_COEFFICIENT
+from .stepping import Stepping
+
+# Which states of a system have more than one future.
+NotUnique: TypeAlias = Callable[[Any, PyTree], Bool[Array, ""]]
 
 
-def start_of_steps(dynamics: Any, state: Any, ts: Any, stepping: Any) -> tuple[Any, Any]:
+def start_of_steps(
+    dynamics: AbstractDynamics, state: State, ts: Float[Array, " T"], stepping: Stepping
+) -> tuple[LandingController, Array]:
     """The step control of a run, and its first step."""
+    assert stepping.method is not None and stepping.rtol is not None and stepping.atol is not None  # by `with_defaults`
     ssp = SSP_COEFFICIENT.get(stepping.method)
     control = diffrax.PIDController(stepping.rtol, stepping.atol, dtmin=1e-13 * ts[-1], force_dtmin=False, factormax=5.0)
     # A guess that error control mends at once: a search for the first step would compile the velocity twice more.
@@ -22,7 +32,7 @@ def start_of_steps(dynamics: Any, state: Any, ts: Any, stepping: Any) -> tuple[A
     return LandingController(control, ts, ssp or 1.0), first_step
 
 
-def observed(dynamics: Any, t: Any, state: Any, stepping: Any) -> dict[str, Any]:
+def observed(dynamics: AbstractDynamics, t: Array, state: State, stepping: Stepping) -> Observables:
     """What a system shows of a state, and what the caller wants to see of it."""
     return dynamics.observe(t, state) | stepping.control.observers(state)
 
@@ -61,9 +71,9 @@ def solve_loop(dynamics, state, t0, ts, stepping, not_unique, controller, first_
     )
 
 
-def _events(stop: Stop | None, not_unique: Any) -> diffrax.Event | None:
+def _events(stop: Stop | None, not_unique: NotUnique | None) -> diffrax.Event | None:
     """What ends a run at the end of a step, by name; of several in one step, the first name in the alphabet counts."""
-    events: dict[str, Any] = {}
+    events: dict[str, Callable[..., Array]] = {}
     if not_unique is not None:
         events["not_unique"] = lambda t, y, args, **_: not_unique(args, y)
     risk, steady = (None, None) if stop is None else (stop.risk, stop.steady)
@@ -77,7 +87,7 @@ def _events(stop: Stop | None, not_unique: Any) -> diffrax.Event | None:
 _EVENTS = {"not_unique": Status.not_unique, "risk": Status.risk_reached, "steady": Status.steady}
 
 
-def event_status(out: Any, complete: Any) -> Any:
+def event_status(out: diffrax.Solution, complete: Status) -> Status:
     """How a loop ended; `complete` if it came to its last time."""
     early = Status.where(out.result == diffrax.RESULTS.max_steps_reached, Status.max_steps, Status.step_too_small)
     status = Status.where(out.result == diffrax.RESULTS.successful, complete, early)
@@ -87,7 +97,7 @@ def event_status(out: Any, complete: Any) -> Any:
     return status
 
 
-def is_unfinished(out: Any) -> Any:
+def is_unfinished(out: diffrax.Solution) -> Bool[Array, ""]:
     """Whether a loop was ended by the bound on its steps."""
     return out.result == diffrax.RESULTS.max_steps_reached
 
@@ -97,7 +107,9 @@ def with_forward_mode() -> dict[str, Any]:
     return {"adjoint": diffrax.ForwardMode(), "max_steps": None, "progress_meter": diffrax.NoProgressMeter()}
 
 
-def begin_control(controller: Any, t0: Any, t1: Any, state: Any, first_step: Any, dynamics: Any) -> tuple[Any, Any]:
+def begin_control(
+    controller: LandingController, t0: Scalar, t1: Scalar, state: State, first_step: Scalar, dynamics: AbstractDynamics
+) -> tuple[PyTree, Scalar]:
     """The state of a step control before the first step, and the end of that step."""
-    end, memory = controller.init(None, t0, t1, state, first_step, dynamics, None, None)
+    end, memory = controller.init(None, t0, t1, state, first_step, dynamics, None, None)  # pyright: ignore[reportArgumentType]
     return memory, end

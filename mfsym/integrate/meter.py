@@ -1,9 +1,7 @@
 """The progress bar of a compiled loop: diffrax's, which works under jit and vmap and writes to stderr."""
 
-from typing import Any
-
 import diffrax
-from jaxtyping import Array
+from jaxtyping import Array, PyTree
 
 
 def meter(shown: bool) -> diffrax.AbstractProgressMeter:
@@ -11,16 +9,16 @@ def meter(shown: bool) -> diffrax.AbstractProgressMeter:
     return diffrax.TqdmProgressMeter() if shown else diffrax.NoProgressMeter()
 
 
-def open_meter(shown: bool) -> Any:
+def open_meter(shown: bool) -> PyTree:
     """The state of a bar, to be carried through a loop."""
     return meter(shown).init()
 
 
-def step_meter(shown: bool, state: Any, fraction: Array) -> Any:
+def step_meter(shown: bool, state: PyTree, fraction: Array) -> PyTree:
     """Move a bar to a fraction of the whole."""
     return meter(shown).step(state, fraction)
 
 
-def close_meter(shown: bool, state: Any) -> None:
+def close_meter(shown: bool, state: PyTree) -> None:
     """Close a bar."""
     meter(shown).close(state)

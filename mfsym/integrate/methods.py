@@ -1,7 +1,7 @@
 """Runge–Kutta methods by name, with the steps that keep a state admissible, and the modes of differentiation."""
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import diffrax
 import jax
@@ -28,7 +28,7 @@ class SSPRK104(diffrax.AbstractAdaptiveSolver):
     """
 
     term_structure: ClassVar = diffrax.AbstractTerm
-    interpolation_cls: ClassVar[Callable[..., Any]] = diffrax.LocalLinearInterpolation
+    interpolation_cls: ClassVar[Callable[..., diffrax.AbstractLocalInterpolation]] = diffrax.LocalLinearInterpolation
 
     def order(self, terms):
         """4."""

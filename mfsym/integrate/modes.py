@@ -6,7 +6,7 @@ some of its states, "forward" carries derivatives along.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import NoReturn
 
 import equinox as eqx
 import jax
@@ -20,7 +20,7 @@ from ..errors import Words, argument_error, is_traced
 _SECOND = 'Second derivatives are jax.jacfwd(jax.jacfwd(f)) with derivative="forward".'
 
 
-def _refuse(change: Any, x: Any) -> Any:
+def _refuse(change: object, x: object) -> NoReturn:
     expected = "'reverse' under jax.grad, jax.vjp and jax.jacrev"
     raise argument_error("derivative", expected, "forward", f'Pass derivative="reverse". {_SECOND}')
 
@@ -37,7 +37,7 @@ mlir.register_lowering(_forward_only, lambda context, x: [x])
 def in_mode(derivative: str, results: PyTree) -> PyTree:
     """The results of a run, which say what is wrong if a run in forward mode is differentiated in reverse mode."""
 
-    def guard(leaf: Any) -> Any:
+    def guard(leaf: PyTree) -> PyTree:
         floating = eqx.is_array(leaf) and jnp.issubdtype(leaf.dtype, jnp.floating)
         return _forward_only.bind(leaf) if floating and is_traced(leaf) else leaf
 

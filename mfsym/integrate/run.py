@@ -1,8 +1,5 @@
 """A whole run in one compiled loop: the jit boundary."""
 
-from collections.abc import Callable
-from typing import Any
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -13,7 +10,7 @@ from ..errors import SolveError, check_increasing, is_traced
 from ..solution import Solution, Status
 from .casts import cast_floats
 from .dynamics import AbstractDynamics
-from .loop import event_status, solve_loop, start_of_steps
+from .loop import NotUnique, event_status, solve_loop, start_of_steps
 from .modes import in_mode, words_for_mode
 from .segments import integrate_in_segments
 from .stepping import Stepping
@@ -25,7 +22,7 @@ def integrate(
     ts: Float[Array, " T"],
     stepping: Stepping,
     model: PyTree = None,
-    not_unique: Callable[[Any, PyTree], Array] | None = None,
+    not_unique: NotUnique | None = None,
 ) -> Solution:
     """Run a system from ts[0] to ts[-1] in one compiled loop and record it at `ts` [T].
 

@@ -1,7 +1,6 @@
 """The same run in segments: what is compiled is a stretch of it, from one place to a later one."""
 
 import dataclasses
-from typing import Any
 
 import equinox as eqx
 import jax
@@ -12,6 +11,7 @@ from ..control import fill_unreached, run_segments
 from ..solution import Status
 from .casts import cast_floats, strong
 from .controllers import SegmentController
+from .dynamics import AbstractDynamics
 from .loop import begin_control, event_status, is_unfinished, observed, solve_loop, start_of_steps, with_forward_mode
 
 
@@ -62,7 +62,7 @@ def integrate_in_segments(dynamics, state, ts, stepping, not_unique):
 
 
 @eqx.filter_jit
-def _begin(dynamics, state, ts, stepping) -> tuple[Any, Place]:
+def _begin(dynamics, state, ts, stepping) -> tuple[AbstractDynamics, Place]:
     """The prepared system, and the place at ts[0] with the first record."""
     dynamics = dynamics.prepare()
     controller, first_step = start_of_steps(dynamics, state, ts, stepping)
@@ -102,5 +102,5 @@ def _advance(dynamics, place: Place, ts, stepping, not_unique, most) -> Place:
     return strong(Place(t, state, (memory, end), accepted, rejected, place.index + reached, records, status, running))
 
 
-def _merged(new: Any, rows: Any, old: Any) -> Any:
+def _merged(new: Array, rows: Array, old: Array) -> Array:
     return jnp.where(new.reshape(new.shape + (1,) * (old.ndim - 1)), rows, old)

@@ -1,7 +1,6 @@
 """A whole run in steps: the jit boundary."""
 
 from collections.abc import Callable
-from typing import Any
 
 import equinox as eqx
 import jax
@@ -75,7 +74,7 @@ def _run(run: Run, state: PyTree, most: int | None) -> Outcome:
     return run.outcome(walk, records, most)
 
 
-def _even(run: Run, step: Callable, start: Any) -> tuple[Any, PyTree]:
+def _even(run: Run, step: Callable, start: PyTree) -> tuple[PyTree, PyTree]:
     """The end and the records after every `gap` steps."""
     times, gap, plain = run.times, run.times.gap, run.control.progress
     assert gap is not None
@@ -90,7 +89,7 @@ def _even(run: Run, step: Callable, start: Any) -> tuple[Any, PyTree]:
     return carry, jax.tree.map(lambda early, last: jnp.concatenate([early, last[None]]), records, row(carry))
 
 
-def _uneven(run: Run, step: Callable, start: Any, most: int | None) -> tuple[Any, PyTree]:
+def _uneven(run: Run, step: Callable, start: PyTree, most: int | None) -> tuple[PyTree, PyTree]:
     """The end and the records after any numbers of steps: between two of them a loop of which a bound is known."""
     times, plain = run.times, run.control.progress
     targets = times.numbers if most is None else jnp.minimum(times.numbers, most)

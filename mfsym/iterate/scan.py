@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -45,7 +44,7 @@ def while_in_parts(live: Callable, body: Callable, start: PyTree, most: int, pla
     def guarded(step: Callable) -> Callable:
         return lambda carry, _: (jax.lax.cond(live(carry), step, lambda carry: carry, carry), None)
 
-    def part(carry: Any) -> Any:
+    def part(carry: PyTree) -> PyTree:
         return jax.lax.scan(guarded(body), carry, None, length=size)[0]
 
     return jax.lax.scan(guarded(part if plain else jax.checkpoint(part, prevent_cse=False)), start, None, length=parts)[0]

@@ -1,5 +1,6 @@
 """Times of a record, counted in steps."""
 
+from types import ModuleType
 from typing import Any
 
 import equinox as eqx
@@ -8,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from ..errors import Words, argument_error, is_traced
+from ..types import RealArrayLike, RealLike, Times
 
 _ROUNDING = 4  # units of rounding in a number of steps that was found as a quotient of times
 _LARGEST = 2**31 - 1
@@ -54,7 +56,7 @@ def times_of_every(steps: int, record_every: int) -> StepTimes:
     return _known(np.arange(0, steps + 1, record_every), None, None)
 
 
-def times_of_whole_steps(ts: Any, step: Any) -> StepTimes:
+def times_of_whole_steps(ts: Times, step: RealLike) -> StepTimes:
     """Times [T] that are multiples of the step; raises ArgumentError if one is known to be none.
 
     The caller's own arguments are best: plain numbers are known inside of jax.jit too, where arrays made of them are not.
@@ -72,10 +74,10 @@ def times_of_whole_steps(ts: Any, step: Any) -> StepTimes:
     return _known(whole, None, ts)
 
 
-def times_between_steps(ts: Any, step: Any) -> StepTimes:
+def times_between_steps(ts: Times, step: RealLike) -> StepTimes:
     """Any times [T]; the last step ends at the last of them."""
     counts, rounding = _counts(ts, step)
-    xp: Any = jnp if is_traced(counts) else np
+    xp: ModuleType = jnp if is_traced(counts) else np
     slack = 1e-9 + rounding * counts
     whole = xp.round(counts)
     if xp is np and np.all(np.abs(counts - whole) <= slack):
@@ -84,10 +86,10 @@ def times_between_steps(ts: Any, step: Any) -> StepTimes:
     fractions = counts - numbers
     if xp is np:
         return _known(numbers, fractions, ts)
-    return StepTimes(numbers.astype(int), fractions, jnp.asarray(ts, float))
+    return StepTimes(jnp.asarray(numbers.astype(int)), jnp.asarray(fractions), jnp.asarray(ts, float))
 
 
-def _counts(ts: Any, step: Any) -> tuple[Any, float]:
+def _counts(ts: Times, step: RealLike) -> tuple[Any, float]:
     """ts/step [T], on the host if both are known, and its relative rounding error."""
     if is_traced(ts) or is_traced(step):
         counts = jnp.asarray(ts, float) / jnp.asarray(step, float)
@@ -96,13 +98,13 @@ def _counts(ts: Any, step: Any) -> tuple[Any, float]:
     return counts, _ROUNDING * max(_rounding(ts), _rounding(step), _rounding(counts))
 
 
-def _rounding(value: Any) -> float:
+def _rounding(value: RealArrayLike | RealLike) -> float:
     """The unit of rounding of an array; plain numbers and integers are in double precision."""
     kind = getattr(value, "dtype", np.dtype(float))
     return float(jnp.finfo(kind if jnp.issubdtype(kind, jnp.floating) else np.dtype(float)).eps)
 
 
-def _known(numbers: np.ndarray, parts: np.ndarray | None, ts: Any) -> StepTimes:
+def _known(numbers: np.ndarray | Array, parts: np.ndarray | Array | None, ts: Times | None) -> StepTimes:
     if numbers[-1] >= _LARGEST:
         raise argument_error(
             "ts", f"at most {_LARGEST} steps from 0", Words(f"{numbers[-1]:.3g} steps"), "Take longer steps."

@@ -1,7 +1,5 @@
 """Where a run in steps is, one step further, and what of it is recorded."""
 
-from typing import Any
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -69,7 +67,7 @@ class Run(eqx.Module):
             return move(walk, self.rule.velocity(walk.index, walk.state))
         return jax.lax.cond(walk.ended, lambda walk: walk, go, walk)
 
-    def _judged(self, walk: Walk, index: Any, velocity: PyTree) -> Walk:
+    def _judged(self, walk: Walk, index: Real[Array, ""], velocity: PyTree) -> Walk:
         """The walk, ended if a rule for stopping holds where it is."""
         stop = self.control.levels
         assert stop is not None
@@ -82,7 +80,7 @@ class Run(eqx.Module):
         seen = self.rule.observe(index, state) | self.control.observers(state)
         return seen, state if self.save_states else None
 
-    def record_at(self, walk: Walk, row: Any, room: Any) -> tuple[Walk, PyTree]:
+    def record_at(self, walk: Walk, row: Int[Array, ""], room: Bool[Array, ""] | bool) -> tuple[Walk, PyTree]:
         """A record, of a walk that has made the whole steps before it, and the walk there if there is room for a step.
 
         What is recorded after the end of a walk is garbage, to be masked.

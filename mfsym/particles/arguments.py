@@ -1,31 +1,30 @@
 """Checks of the arguments that the functions of this room share; all run before anything is compiled."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PyTree
 
 from ..errors import argument_error, check_instance, is_finite, is_traced
 from ..neurons import NEURONS, BiasedParticles, Particles, check_neurons
 from ..problem.problem import Problem, check_cloud_dimension
 from ..problem.units import AbstractRidgeUnit, AbstractUnit
+from ..risks import AbstractRisk
+from ..types import Checked, Cloud, State
 
 _PROBLEM = "Build one with mf.Problem(inputs=..., target=...)."
 
 
-def check_problem(problem: Any) -> Problem:
+def check_problem(problem: Checked[Problem | None]) -> Problem:
     """A Problem."""
     return check_instance("problem", problem, Problem, _PROBLEM)
 
 
-def check_problem_beside(risk: Any, problem: Any) -> Problem | None:
+def check_problem_beside(risk: Checked[AbstractRisk | None], problem: Checked[Problem | None]) -> Problem | None:
     """A Problem, or None where a risk is given in place of it."""
     return None if problem is None and risk is not None else check_problem(problem)
 
 
-def check_state(state: PyTree) -> Any:
+def check_state(state: State) -> np.dtype:
     """The floating type of any pytree of finite arrays of one such type."""
     leaves = jax.tree.leaves(state)
     if not leaves or not all(isinstance(leaf, (jax.Array, np.ndarray)) for leaf in leaves):
@@ -38,7 +37,7 @@ def check_state(state: PyTree) -> Any:
     return next(iter(dtypes))
 
 
-def check_cloud(cloud: PyTree, unit: AbstractUnit, problem: Problem | None = None) -> Any:
+def check_cloud(cloud: Cloud, unit: AbstractUnit, problem: Problem | None = None) -> np.dtype:
     """The floating type of a cloud that fits the unit and the problem.
 
     A unit a σ(b·x) needs `Particles`, one with a bias `BiasedParticles`; any other unit takes any pytree of floating arrays

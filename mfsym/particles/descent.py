@@ -1,19 +1,20 @@
 """Discrete descent of a cloud with any optimiser."""
 
 import dataclasses
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Float
 
-from ..control import Control
+from ..control import Checkpoints, Control, Stop
 from ..errors import Words, argument_error, check_flags, check_integer, positive_number
 from ..integrate import require_complete
 from ..iterate import Descent, OptimisedDescent, iterate, times_of_every
 from ..problem.problem import Problem
+from ..risks import AbstractRisk
 from ..solution import Solution, with_masks
+from ..types import Checked, Cloud, DTypeLike, IntLike, KeyLike, Observe, RealLike
 from .arguments import check_problem_beside
 from .flow import ParticleDynamics, floating_cloud
 from .observables import measurement
@@ -23,23 +24,23 @@ from .risk import risk_to_follow
 @with_masks
 def descend(
     problem: Problem | None,
-    cloud: PyTree,
-    steps: Any,
+    cloud: Cloud,
+    steps: IntLike,
     *,
     optimiser: optax.GradientTransformation | None = None,
-    learning_rate: Any = None,
-    risk: Any = None,
-    observe: Any = None,
-    samples: Any = None,
-    key: Any = None,
-    record_every: Any = 1,
+    learning_rate: RealLike | None = None,
+    risk: Checked[AbstractRisk | None] = None,
+    observe: Observe | None = None,
+    samples: IntLike | None = None,
+    key: KeyLike | None = None,
+    record_every: IntLike = 1,
     throw: bool = True,
     save_states: bool = False,
-    block_size: Any = None,
-    dtype: Any = None,
+    block_size: IntLike | None = None,
+    dtype: DTypeLike | None = None,
     progress: bool = False,
-    stop: Any = None,
-    checkpoint: Any = None,
+    stop: Stop | None = None,
+    checkpoint: Checkpoints | None = None,
 ) -> Solution:
     """Descend the risk of a cloud in discrete steps along the mean-field gradient m∇F.
 
@@ -69,7 +70,9 @@ def descend(
     return require_complete(solution, throw)
 
 
-def _check_rule(optimiser: Any, learning_rate: Any, cloud: PyTree) -> Float[Array, ""]:
+def _check_rule(
+    optimiser: optax.GradientTransformation | None, learning_rate: RealLike | None, cloud: Cloud
+) -> Float[Array, ""]:
     """The length of one step on the clock: the learning rate of plain descent, or 1 for an optimiser."""
     remedy = "Pass learning_rate= for plain gradient descent, or optimiser=optax.adam(1e-2)."
     if (optimiser is None) == (learning_rate is None):
@@ -77,7 +80,7 @@ def _check_rule(optimiser: Any, learning_rate: Any, cloud: PyTree) -> Float[Arra
     if callable(learning_rate):
         way_out = "A schedule belongs to an optimiser: pass optimiser=optax.sgd(schedule), whose clock counts steps."
         raise argument_error("learning_rate", "a number", Words("a function"), way_out)
-    if optimiser is None:
+    if learning_rate is not None:
         return positive_number("learning_rate", learning_rate, "It is the step in flow time.")
     if not isinstance(optimiser, optax.GradientTransformation):
         raise argument_error("optimiser", "an optax GradientTransformation", optimiser, remedy)

@@ -1,6 +1,7 @@
 """The flow of a cloud of neurons."""
 
 import dataclasses
+from types import ModuleType
 from typing import Any
 
 import equinox as eqx
@@ -9,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, PyTree
 
-from ..control import Control
+from ..control import Checkpoints, Control, Stop
 from ..errors import (
     FLOATING,
     Words,
@@ -22,12 +23,13 @@ from ..errors import (
     is_traced,
 )
 from ..integrate import AbstractDynamics, Stepping, cast_floats, integrate, require_complete
-from ..iterate import Descent, iterate, times_between_steps, times_of_whole_steps
+from ..iterate import Descent, StepTimes, iterate, times_between_steps, times_of_whole_steps
 from ..neurons import BiasedParticles, Particles
 from ..problem.problem import Problem
 from ..problem.training import Training
 from ..risks import AbstractRisk
 from ..solution import Solution, with_masks
+from ..types import Checked, Cloud, DTypeLike, IntLike, KeyLike, Observe, RealLike, Times
 from .arguments import check_cloud, check_problem_beside, check_state
 from .observables import Measurement, measurement
 from .risk import risk_to_follow
@@ -82,26 +84,26 @@ def trained(training: Training, velocity: PyTree, cloud: PyTree) -> PyTree:
 @with_masks
 def solve_particles(
     problem: Problem | None,
-    cloud: PyTree,
-    ts: Any,
+    cloud: Cloud,
+    ts: Times,
     *,
-    training: Any = None,
-    risk: Any = None,
-    observe: Any = None,
-    samples: Any = None,
-    step: Any = None,
-    key: Any = None,
-    rtol: Any = None,
-    atol: Any = None,
-    max_steps: Any = None,
+    training: Training | None = None,
+    risk: Checked[AbstractRisk | None] = None,
+    observe: Observe | None = None,
+    samples: IntLike | None = None,
+    step: RealLike | None = None,
+    key: KeyLike | None = None,
+    rtol: RealLike | None = None,
+    atol: RealLike | None = None,
+    max_steps: IntLike | None = None,
     derivative: str = "reverse",
     throw: bool = True,
     progress: bool = False,
     save_states: bool = False,
-    block_size: Any = None,
-    dtype: Any = None,
-    stop: Any = None,
-    checkpoint: Any = None,
+    block_size: IntLike | None = None,
+    dtype: DTypeLike | None = None,
+    stop: Stop | None = None,
+    checkpoint: Checkpoints | None = None,
 ) -> Solution:
     """Move a cloud along the Wasserstein gradient flow, z_j' = −m ∇_{z_j} F.
 
@@ -140,20 +142,35 @@ def solve_particles(
     stepping, model = Stepping(rtol=rtol, atol=atol, **options), None if problem is None else problem.unit
     dynamics = ParticleDynamics(risk, measurement(problem, cloud), training)
     if step is None:
-        stepping = stepping.with_defaults("tsit5", *_tolerances(cloud))
+        stepping = stepping.with_defaults("tsit5", *tolerances(cloud))
+        assert stepping.atol is not None
         nearest = nearest_to_zero(model, training, cloud, stepping.atol)
         dynamics = dataclasses.replace(dynamics, nearest=nearest)
-        solution = integrate(dynamics, cloud, times, stepping, model, None if nearest is None else reaches_zero)
+    else:
+        times = times_of_whole_steps(ts, step) if whole else times_between_steps(ts, step)
+    return require_complete(follow(dynamics, cloud, times, stepping, model, step), throw)
+
+
+def follow(
+    dynamics: ParticleDynamics,
+    cloud: PyTree,
+    times: Float[Array, " T"] | StepTimes,
+    stepping: Stepping,
+    model: PyTree,
+    step: Any = None,
+) -> Solution:
+    """The record of one cloud at flow times, or in steps of length `step` at times that are counted in them."""
+    if step is None:
+        solution = integrate(dynamics, cloud, times, stepping, model, None if dynamics.nearest is None else reaches_zero)
     else:  # finite steps pass b = 0 in any case
+        training, control = dynamics.training, stepping.control
         rule = Descent(dynamics, jnp.asarray(step, float), None if training is None else training.momentum)
-        counted = times_of_whole_steps(ts, step) if whole else times_between_steps(ts, step)
-        solution = iterate(rule, cloud, counted, save_states, control, stepping.max_steps, model)
+        solution = iterate(rule, cloud, times, stepping.save_states, control, stepping.max_steps, model)
         solution = dataclasses.replace(solution, clock=rule.clock)
-    solution = dataclasses.replace(solution, absent=dynamics.measure.absent())
-    return require_complete(solution, throw)
+    return dataclasses.replace(solution, absent=dynamics.measure.absent())
 
 
-def floating_cloud(cloud: PyTree, problem: Problem | None, dtype: Any) -> PyTree:
+def floating_cloud(cloud: Cloud, problem: Problem | None, dtype: DTypeLike | None) -> Cloud:
     """The cloud in its own floating type, or in `dtype`, once it has been checked; any state where there is no problem."""
     found = check_state(cloud) if problem is None else check_cloud(cloud, problem.unit, problem)
     if dtype is None and found not in FLOATING:
@@ -187,7 +204,7 @@ def _sizes(cloud: PyTree) -> list[float]:
     return sizes
 
 
-def _size(leaf: Any, xp: Any) -> tuple[Any, Any]:
+def _size(leaf: Any, xp: ModuleType) -> tuple[Any, Any]:
     """The largest entry (1 if it is 0), and the root mean square relative to it, so that no square overflows."""
     largest = xp.max(xp.abs(leaf))
     peak = xp.where(largest > 0, largest, xp.ones_like(largest))
@@ -199,7 +216,7 @@ def _size_where_it_lies(leaf: Array) -> tuple[Array, Array]:
     return _size(leaf, jnp)
 
 
-def _tolerances(cloud: PyTree) -> tuple[float, float]:
+def tolerances(cloud: PyTree) -> tuple[float, float]:
     """The usual ones. Absolute ones are meant for neurons of size 1; smaller ones need smaller tolerances."""
     single = jnp.finfo(jnp.result_type(*jax.tree.leaves(cloud))).bits < 64
     known = not any(map(is_traced, jax.tree.leaves(cloud)))
@@ -207,7 +224,7 @@ def _tolerances(cloud: PyTree) -> tuple[float, float]:
     return (1e-4, 1e-6 * smallest) if single else (1e-6, 1e-9 * smallest)
 
 
-def check_training(training: Any, cloud: PyTree, step: Any) -> None:
+def check_training(training: Checked[Training | None], cloud: Cloud, step: RealLike | None) -> None:
     """None or a Training that fits the cloud, with one step at most."""
     if training is None:
         return
@@ -219,7 +236,7 @@ def check_training(training: Any, cloud: PyTree, step: Any) -> None:
         raise argument_error("training", expected, training, "Their layers have no names.")
 
 
-def check_sampling(samples: Any, step: Any) -> None:
+def check_sampling(samples: IntLike | None, step: RealLike | None) -> None:
     """`samples` needs a `step`; `step` may come alone. The key is checked by the risk."""
     if samples is None:
         return

@@ -1,7 +1,6 @@
 """Clouds drawn from the law of the neurons at time 0."""
 
 import math
-from typing import Any
 
 import equinox as eqx
 import jax
@@ -16,13 +15,16 @@ from ..problem.problem import Problem
 from ..problem.quasi_random import to_normal, unit_points
 from ..problem.start import AbstractBalancedStart, AngularStart, BiasedStart, GaussianStart, UnbalancedStart
 from ..problem.units import AbstractRidgeUnit, ReLU
+from ..types import DTypeLike, IntLike, KeyLike
 from .angles import safe_direction, split_by_subspace
 from .arguments import check_problem
 
 _GRID = 4097  # angles at which the law of an AngularStart is tabulated
 
 
-def initial_cloud(problem: Problem, *, width: Any, key: Any, dtype: Any = None) -> Particles | BiasedParticles:
+def initial_cloud(
+    problem: Problem, *, width: IntLike, key: KeyLike, dtype: DTypeLike | None = None
+) -> Particles | BiasedParticles:
     """A random cloud of `width` neurons from the start of the problem; balanced signs where it has masses.
 
     For a unit with a bias they are BiasedParticles, with biases 0 unless the start is a `BiasedStart`.
@@ -35,7 +37,7 @@ def initial_cloud(problem: Problem, *, width: Any, key: Any, dtype: Any = None) 
     return gaussian_cloud(problem, width=width, key=key, dtype=dtype)
 
 
-def _biased_cloud(problem: Problem, width: Any, key: Any, dtype: Any) -> BiasedParticles:
+def _biased_cloud(problem: Problem, width: IntLike, key: KeyLike, dtype: DTypeLike | None) -> BiasedParticles:
     """Neurons of the start of (a, b), and biases."""
     start, (key, bias_key) = problem.start, jax.random.split(key)
     inner = start.start if isinstance(start, BiasedStart) else start
@@ -48,7 +50,7 @@ def _biased_cloud(problem: Problem, width: Any, key: Any, dtype: Any) -> BiasedP
     return BiasedParticles(cloud.a, cloud.b, bias)
 
 
-def gaussian_cloud(problem: Problem, *, width: Any, key: Any, dtype: Any = None) -> Particles:
+def gaussian_cloud(problem: Problem, *, width: IntLike, key: KeyLike, dtype: DTypeLike | None = None) -> Particles:
     """a ~ N(0, scale_a²) and b ~ N(0, scale_b² I_d/d), independent, for a problem with a `GaussianStart`."""
     check_problem(problem)
     start, width, dtype = problem.start, check_integer("width", width, 1), check_floating(dtype)
@@ -64,11 +66,11 @@ def gaussian_cloud(problem: Problem, *, width: Any, key: Any, dtype: Any = None)
 def sphere_cloud(
     problem: Problem,
     *,
-    width: Any,
-    key: Any = None,
+    width: IntLike,
+    key: KeyLike | None = None,
     signs: str = "balanced",
     directions: str = "random",
-    dtype: Any = None,
+    dtype: DTypeLike | None = None,
 ) -> Particles:
     """A cloud with |a| = ‖b‖ = √(2 mass of its sign), by default 1, and directions from the start of the problem.
 
@@ -102,7 +104,7 @@ def sphere_cloud(
     return Particles(jnp.where(positive, outer[0], -outer[1]), b)
 
 
-def _amplitudes(start: AbstractBalancedStart | UnbalancedStart, dtype: Any) -> tuple[tuple, tuple]:
+def _amplitudes(start: AbstractBalancedStart | UnbalancedStart, dtype: np.dtype) -> tuple[tuple, tuple]:
     """|a| and ‖b‖ of the neurons with a > 0 and with a < 0."""
     if isinstance(start, UnbalancedStart):
         return (start.norm_a.astype(dtype),) * 2, (start.norm_b.astype(dtype),) * 2
@@ -110,7 +112,7 @@ def _amplitudes(start: AbstractBalancedStart | UnbalancedStart, dtype: Any) -> t
     return balanced, balanced
 
 
-def _amplitude(mass: Float[Array, ""], dtype: Any) -> Float[Array, ""]:
+def _amplitude(mass: Float[Array, ""], dtype: np.dtype) -> Float[Array, ""]:
     """√(2 mass), with derivative 0 at 0."""
     mass = mass.astype(dtype)
     return jnp.where(mass > 0, jnp.sqrt(2 * jnp.where(mass > 0, mass, 1)), 0)
@@ -137,7 +139,7 @@ def _check_start(problem: Problem, width: int, signs: str) -> AbstractBalancedSt
     return start
 
 
-def _split_key(key: Any, signs: str, directions: str) -> Any:
+def _split_key(key: KeyLike | None, signs: str, directions: str) -> Array:
     """Keys of the signs and of the directions of either sign; a fixed key for a deterministic cloud."""
     if directions == "deterministic":
         if signs == "random":
@@ -152,7 +154,7 @@ def _split_key(key: Any, signs: str, directions: str) -> Any:
     return jax.random.split(check_key(key), 3)
 
 
-def _directions(problem: Problem, count: int, key: Array, kind: str, dtype: Any) -> Float[Array, "m d"]:
+def _directions(problem: Problem, count: int, key: Array, kind: str, dtype: np.dtype) -> Float[Array, "m d"]:
     """Unit vectors [count, d] from the law of the directions at time 0."""
     if kind == "random":
         return _random_directions(problem, count, key, dtype)
@@ -161,7 +163,7 @@ def _directions(problem: Problem, count: int, key: Array, kind: str, dtype: Any)
 
 
 @eqx.filter_jit
-def _random_directions(problem: Problem, count: int, key: Array, dtype: Any) -> Float[Array, "m d"]:
+def _random_directions(problem: Problem, count: int, key: Array, dtype: np.dtype) -> Float[Array, "m d"]:
     normal_key, uniform_key = jax.random.split(key)
     normals = jax.random.normal(normal_key, (count, problem.dim), dtype)
     return _unit_vectors(problem, normals, jax.random.uniform(uniform_key, (count,), dtype))

@@ -6,9 +6,9 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from ..errors import argument_error, check_instance
-from ..neurons import Particles
+from ..neurons import BiasedParticles, Particles
 from ..problem.problem import Problem, check_cloud_dimension
-from ..problem.units import AbstractHomogeneousUnit
+from ..problem.units import AbstractHomogeneousUnit, AbstractRidgeUnit
 from ..solution import with_masks
 from .angles import angle_to_subspace, safe_norm, safe_ratio, split_by_subspace
 from .arguments import check_problem
@@ -23,15 +23,19 @@ class Measurement(eqx.Module):
 
     `mass_±` = (1/m) Σ |a_j|‖b_j‖ over the neurons with a_j ≷ 0; `alignment_±` the mean of ‖b_H‖²/‖b‖² and
     `distance_±` the 2-Wasserstein distance of the angles to δ_0 (+) and δ_{π/2} (−), both weighted by the mass.
-    A sign without mass has alignment and distance nan.
+    A sign without mass has alignment and distance nan. Neurons a σ(b·x + β) of any other unit have `a_squared`, and
+    `b_h_squared`, `b_perp_squared`, `bias_mean` and `bias_squared`: means of a², ‖b_H‖², ‖b_⊥‖², β and β².
     """
 
     basis: Float[Array, "dim_h d"] | None
     masses: bool = eqx.field(static=True)
     distances: bool = eqx.field(static=True)
+    ridge: bool = eqx.field(static=True, default=False)
 
     def __call__(self, cloud: PyTree) -> dict[str, Array]:
         """Observables of one cloud, scalars."""
+        if self.ridge:
+            return self._squares(cloud)
         if not self.masses:
             return {}
         masses = jnp.abs(cloud.a) * safe_norm(cloud.b)
@@ -46,6 +50,15 @@ class Measurement(eqx.Module):
             squares = theta**2, (np.pi / 2 - theta) ** 2
             for name, square, share in zip(_DISTANCES, squares, shares, strict=True):
                 found[name] = _root(_mean(square, share))
+        return found
+
+    def _squares(self, cloud: PyTree) -> dict[str, Array]:
+        found = {"a_squared": jnp.mean(cloud.a**2)}
+        if self.basis is not None:
+            sides = zip(("b_h_squared", "b_perp_squared"), split_by_subspace(cloud.b, self.basis), strict=True)
+            found |= {name: jnp.mean(jnp.sum(side**2, axis=1)) for name, side in sides}
+        if isinstance(cloud, BiasedParticles):
+            found |= {"bias_mean": jnp.mean(cloud.bias), "bias_squared": jnp.mean(cloud.bias**2)}
         return found
 
     def absent(self) -> tuple[tuple[str, str], ...]:
@@ -67,7 +80,9 @@ def measurement(problem: Problem | None, cloud: PyTree) -> Measurement:
     if problem is None:
         return Measurement(None, False, False)
     masses = isinstance(cloud, Particles) and isinstance(problem.unit, AbstractHomogeneousUnit)
-    return Measurement(problem.subspace() if masses else None, masses, masses and problem.radial_subspace())
+    ridge = not masses and isinstance(problem.unit, AbstractRidgeUnit)
+    basis = problem.subspace() if masses or ridge else None
+    return Measurement(basis, masses, masses and problem.radial_subspace(), ridge)
 
 
 @with_masks

@@ -1,7 +1,5 @@
 """The predictor of a cloud, f(x) = (1/m) Σ_j σ*(x; z_j)."""
 
-from typing import Any
-
 import equinox as eqx
 import jax
 from jaxtyping import Array, Float, PyTree
@@ -12,10 +10,11 @@ from ..integrate import cast_floats
 from ..neurons import Particles
 from ..problem.units import AbstractUnit
 from ..risks.outputs import cloud_outputs
+from ..types import Cloud, RealArrayLike
 from .arguments import check_cloud
 
 
-def predict_cloud(cloud: PyTree, unit: AbstractUnit, x: Any) -> Float[Array, " n"]:
+def predict_cloud(cloud: Cloud, unit: AbstractUnit, x: RealArrayLike) -> Float[Array, " n"]:
     """f(x_i) = (1/m) Σ_j σ*(x_i; z_j) for every row of x [n, d], [n], in the floating type of the cloud.
 
     Blocks of rows bound the memory. Raises ArgumentError if the cloud and x differ in dimension.

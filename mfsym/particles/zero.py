@@ -1,15 +1,15 @@
 """The point that several flow lines can leave: a neuron with b = 0 and a ≠ 0, where the slope of the risk has no limit."""
 
 import math
-from typing import Any
 
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, PyTree
+from jaxtyping import Array, Bool, Float
 
 from ..errors import is_traced
 from ..neurons import Particles
 from ..problem.training import Training
 from ..problem.units import AbstractHomogeneousUnit, AbstractUnit
+from ..types import Cloud, RealLike
 from .angles import safe_norm
 
 _AT_REST = 100.0  # a neuron is at rest where |a| is not larger than so many times the ‖b‖ that counts as 0
@@ -22,7 +22,7 @@ def comes_to_zero(nearest: Float[Array, " m"], cloud: Particles) -> Bool[Array, 
 
 
 def nearest_to_zero(
-    unit: AbstractUnit | None, training: Training | None, cloud: PyTree, tolerance: Any
+    unit: AbstractUnit | None, training: Training | None, cloud: Cloud, tolerance: RealLike
 ) -> Float[Array, " m"] | None:
     """The ‖b‖ of every neuron that time steps of a given absolute error cannot tell from 0, [m].
 

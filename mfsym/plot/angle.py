@@ -1,19 +1,24 @@
 """The densities of τ^± over the angle, beside clouds of neurons pushed forward to it."""
 
 import dataclasses
-from typing import Any, NamedTuple
+from collections.abc import Iterable
+from typing import Any, NamedTuple, TypeAlias
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
 from ..errors import Words, argument_error, check_instance, float_array
 from ..lift import project
 from ..neurons import Particles
+from ..reduced.angles.angular import AbstractAngularReduction
 from ..reduced.choose import form_of
 from ..reduced.fields import density
 from ..solution import Solution
+from ..types import Checked, RealLike, Times
+from .artists import Artist, Axes, AxesLike, Figure
 from .canvas import (
     ANGLE,
     REDUCED,
@@ -31,8 +36,16 @@ from .canvas import (
 
 _FEWEST, _DOUBLINGS = 12, 5  # numbers of bars over the interval are 12·2^k: nested, so that those of a film stand still
 
+Bars: TypeAlias = tuple[np.ndarray, np.ndarray]  # heights, mass per unit of angle, and edges of a histogram
 
-def densities(pde: Any, full: Any = None, *, times: Any = None, axes: Any = None):
+
+def densities(
+    pde: Checked[Solution],
+    full: Checked[Solution | Particles | None] = None,
+    *,
+    times: Times | RealLike | None = None,
+    axes: AxesLike | None = None,
+) -> Figure:
     """Densities of τ⁺ (above) and τ⁻ (below) per unit of angle, one column per time, and clouds as weighted histograms.
 
     Arguments:
@@ -65,7 +78,7 @@ def densities(pde: Any, full: Any = None, *, times: Any = None, axes: Any = None
         return finish(figure, axes)
 
 
-def check_angle(pde: Any) -> None:
+def check_angle(pde: Checked[Solution]) -> None:
     """A reduced run in one angle."""
     check_reduced(pde)
     if pde.model.angles != 1:
@@ -75,7 +88,7 @@ def check_angle(pde: Any) -> None:
         raise argument_error("pde", "a run on a grid", Words("a run by characteristics"), 'Solve with method="grid".')
 
 
-def spread(recorded: Any, count: int) -> np.ndarray:
+def spread(recorded: np.ndarray, count: int) -> np.ndarray:
     """Indices of up to `count` entries, first and last included."""
     return np.unique(np.linspace(0, len(recorded) - 1, min(count, len(recorded))).round().astype(int))
 
@@ -105,7 +118,7 @@ class Clouds(NamedTuple):
     states: Particles
 
 
-def clouds_of(full: Any, last: float, dim: Any) -> Clouds | None:
+def clouds_of(full: Checked[Solution | Particles | None], last: float, dim: Array | int) -> Clouds | None:
     """All clouds of dimension `dim` that are known of a run, or of a cloud at the last time."""
     if full is None:
         return None
@@ -123,7 +136,7 @@ def clouds_of(full: Any, last: float, dim: Any) -> Clouds | None:
     return Clouds(np.asarray(full.ts, float)[valid], jax.tree.map(lambda leaf: leaf[valid], full.states))
 
 
-def cloud_at(clouds: Clouds | None, t: Any) -> Particles | None:
+def cloud_at(clouds: Clouds | None, t: RealLike) -> Particles | None:
     """The cloud at a time, if it is known."""
     found = np.flatnonzero(np.isclose([] if clouds is None else clouds.ts, float(t)))
     if clouds is None or found.size == 0:
@@ -131,7 +144,7 @@ def cloud_at(clouds: Clouds | None, t: Any) -> Particles | None:
     return jax.tree.map(lambda leaf: leaf[int(found[0])], clouds.states)
 
 
-def densities_at(pde: Solution, indices: Any) -> tuple[np.ndarray, np.ndarray]:
+def densities_at(pde: Solution, indices: Iterable[int]) -> tuple[np.ndarray, np.ndarray]:
     """Angles, four per cell, and the densities of τ⁺ and τ⁻ at some of the times, [times, 2, angles]."""
     theta = jnp.linspace(0.0, pde.model.end, 4 * pde.model.cells + 1, dtype=pde.model.dtype)
     rows = [dataclasses.replace(pde, states=jax.tree.map(lambda leaf, i=i: leaf[i : i + 1], pde.states)) for i in indices]
@@ -139,14 +152,14 @@ def densities_at(pde: Solution, indices: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 @eqx.filter_jit
-def _first_density(pde: Solution, theta: Any) -> jax.Array:
+def _first_density(pde: Solution, theta: Float[Array, " n"]) -> Array:
     return density(pde, theta, 0)
 
 
 _project = eqx.filter_jit(project)
 
 
-def bars_of(cloud: Particles | None, reduction: Any) -> list[Any]:
+def bars_of(cloud: Particles | None, reduction: AbstractAngularReduction) -> list[Bars | None]:
     """For τ⁺ and τ⁻ the heights (mass per unit of angle) and edges of a histogram, or None without a cloud."""
     if cloud is None:
         return [None, None]
@@ -154,7 +167,7 @@ def bars_of(cloud: Particles | None, reduction: Any) -> list[Any]:
     bars = []
     for own in (weight > 0, weight < 0):
         masses, angles = np.abs(weight[own]), theta[own]
-        borders = _edges(angles, masses, reduction.end)
+        borders = _edges(angles, masses, reduction.end_of(0))
         bars.append((np.histogram(angles, borders, weights=masses)[0] / np.diff(borders), borders))
     return bars
 
@@ -170,16 +183,16 @@ def _edges(theta: np.ndarray, weight: np.ndarray, end: float) -> np.ndarray:
     return np.linspace(0.0, end, _FEWEST * 2**doublings + 1)
 
 
-def draw_density(ax: Any, theta: Any, values: np.ndarray, bars: Any, sign: int) -> list[Any]:
+def draw_density(ax: Axes, theta: np.ndarray, values: np.ndarray, bars: Bars | None, sign: int) -> list[Artist]:
     """The curve and the bars of one sign."""
     name, colour, _ = SIGNS[sign]
-    drawn = ax.plot(theta, values, color=colour, lw=1.5, gid=f"reduced:{name}")
+    drawn: list[Artist] = [*ax.plot(theta, values, color=colour, lw=1.5, gid=f"reduced:{name}")]
     if bars is not None:
         drawn.append(ax.stairs(*bars, fill=True, color=colour, alpha=SHADE, lw=0, gid=f"cloud:{name}"))
     return drawn
 
 
-def angle_axis(ax: Any, pde: Solution, labelled: bool = True) -> None:
+def angle_axis(ax: Axes, pde: Solution, labelled: bool = True) -> None:
     """The whole interval of angles, with round multiples of π."""
     names = ("0", r"\pi/2", r"\pi") if pde.model.signed else ("0", r"\pi/4", r"\pi/2")
     ax.set_xlim(0, pde.model.end)
@@ -188,7 +201,7 @@ def angle_axis(ax: Any, pde: Solution, labelled: bool = True) -> None:
         ax.set_xlabel(ANGLE)
 
 
-def keys(clouds: Clouds | None) -> list[Any]:
+def keys(clouds: Clouds | None) -> list[Artist]:
     """Entries of the legend."""
     bars = [] if clouds is None else [shade_key(f"cloud, $m={clouds.states.a.shape[-1]}$")]
     return [line_key(REDUCED), *bars]

@@ -3,6 +3,7 @@
 import functools
 import io
 import textwrap
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from ..crosscheck import CrossCheckReport
 from ..errors import argument_error, check_instance
 from ..reduced.base import AbstractReduction
 from ..solution import Solution
+from ..types import Checked, RealLike
+from .artists import Artist, Axes, AxesLike, Figure
 
 INK, GREY, PLUS, MINUS = "#222222", "#767676", "#D55E00", "#0072B2"
 SIGNS = (("plus", PLUS, r"$\tau^{+}$"), ("minus", MINUS, r"$\tau^{-}$"))
@@ -44,14 +47,14 @@ _STYLE: dict[Any, Any] = {
 }
 
 
-def style(axes: Any):
+def style(axes: AxesLike | None) -> AbstractContextManager[None]:
     """The settings of a figure of ours, for the length of a `with` block; with `axes` given, the reader's own."""
     from matplotlib import rc_context
 
     return rc_context(_STYLE if axes is None else {})
 
 
-def panels(axes: Any, rows: int, columns: int, size: tuple[float, float]):
+def panels(axes: AxesLike | None, rows: int, columns: int, size: tuple[float, float]) -> tuple[Figure, np.ndarray]:
     """A figure and its axes [rows, columns]: a new one of `size` inches, or the axes that were given."""
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -68,21 +71,21 @@ def panels(axes: Any, rows: int, columns: int, size: tuple[float, float]):
     return given[0, 0].figure.figure, given
 
 
-def finish(figure: Any, axes: Any):
+def finish(figure: Figure, axes: AxesLike | None) -> Figure:
     """The figure, drawn once in the present style, which its ticks then keep, if it is ours."""
     if axes is None:
         figure.draw_without_rendering()
     return figure
 
 
-def png(figure: Any) -> bytes:
+def png(figure: Figure) -> bytes:
     """The figure as the bytes of a PNG."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110)
     return buffer.getvalue()
 
 
-def check_solution(argument: str, solution: Any, remedy: str) -> Solution:
+def check_solution(argument: str, solution: Checked[Solution], remedy: str) -> Solution:
     """One run, not a batch of them, in flow time."""
     check_instance(argument, solution, Solution, remedy)
     if np.ndim(solution.ts) != 1:
@@ -94,7 +97,7 @@ def check_solution(argument: str, solution: Any, remedy: str) -> Solution:
     return solution
 
 
-def check_reduced(pde: Any) -> Solution:
+def check_reduced(pde: Checked[Solution]) -> Solution:
     """A run of the reduced route."""
     check_solution("pde", pde, "Pass what mf.solve_reduced returned.")
     if not isinstance(pde.model, AbstractReduction):
@@ -102,12 +105,12 @@ def check_reduced(pde: Any) -> Solution:
     return pde
 
 
-def check_report(report: Any) -> CrossCheckReport:
+def check_report(report: Checked[CrossCheckReport]) -> CrossCheckReport:
     """A report of a cross-check."""
     return check_instance("report", report, CrossCheckReport, "Pass what mf.cross_check returned.")
 
 
-def time_axis(ax: Any, ts: np.ndarray) -> None:
+def time_axis(ax: Axes, ts: np.ndarray) -> None:
     """Label and scale of time; if it spans decades, linear up to the first positive time and logarithmic from there."""
     positive, steps = ts[ts > 0], np.diff(ts)
     if positive.size > 1 and positive[-1] > _LOG_SPAN * positive[0] and steps.max() > 2 * steps.min():
@@ -120,21 +123,21 @@ def time_axis(ax: Any, ts: np.ndarray) -> None:
     ax.set_xlabel(TIME)
 
 
-def line_key(label: str, colour: str = INK, **look: Any):
+def line_key(label: str, colour: str = INK, **look: Any) -> Artist:
     """An entry of a legend."""
     from matplotlib.lines import Line2D
 
     return Line2D([], [], label=label, **{"color": colour, "lw": 1.5, **look})
 
 
-def shade_key(label: str, shade: float = SHADE):
+def shade_key(label: str, shade: float = SHADE) -> Artist:
     """An entry of a legend for bands and bars."""
     from matplotlib.patches import Patch
 
     return Patch(color=INK, alpha=shade, lw=0, label=label)
 
 
-def caption(figure: Any, report: CrossCheckReport) -> None:
+def caption(figure: Figure, report: CrossCheckReport) -> None:
     """The verdict in small print below the panels: of the method that decided it."""
     method, judgement = next(item for item in report.judgements.items() if item[1].verdict == report.verdict)
     text = f"Reduced route ({method}) against clouds – {judgement.sentence}"
@@ -142,7 +145,7 @@ def caption(figure: Any, report: CrossCheckReport) -> None:
     figure.supxlabel(lines, x=0.01, ha="left", fontsize=8, color=GREY, linespacing=1.3)
 
 
-def number(t: Any) -> str:
+def number(t: RealLike) -> str:
     """A time in mathematical notation, to three digits."""
     mantissa, _, exponent = f"{float(t):.3g}".partition("e")
     return rf"{mantissa}\times 10^{{{int(exponent)}}}" if exponent else mantissa

@@ -1,13 +1,13 @@
 """The film of the densities of τ^± over the angle."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from ..errors import argument_error, check_integer, positive_number
 from ..neurons import Particles
 from ..solution import Solution
+from ..types import Checked, IntLike, PathLike, RealLike
 from .angle import (
     Clouds,
     angle_axis,
@@ -20,13 +20,21 @@ from .angle import (
     keys,
     spread_valid,
 )
+from .artists import Artist, Figure, Image, Row, Text
 from .canvas import INK, SIGNS, number, panels, style, time_axis
 from .record import draw_run, label_risk
 
 _FASTEST = 100  # frames per second
 
 
-def film(pde: Any, path: Any, full: Any = None, *, frames: int = 80, fps: Any = 16) -> Path:
+def film(
+    pde: Checked[Solution],
+    path: PathLike,
+    full: Checked[Solution | None] = None,
+    *,
+    frames: IntLike = 80,
+    fps: RealLike = 16,
+) -> Path:
     """Write a GIF of the densities of τ^± and the risk at up to `frames` valid times, spread evenly over the record.
 
     Arguments:
@@ -53,7 +61,7 @@ def film(pde: Any, path: Any, full: Any = None, *, frames: int = 80, fps: Any = 
     return path
 
 
-def _check_gif(path: Any) -> Path:
+def _check_gif(path: PathLike) -> Path:
     name = Path(path) if isinstance(path, (str, Path)) else Path()
     if name.suffix.lower() != ".gif" or not name.parent.is_dir():
         remedy = "Create the folder, or choose another name."
@@ -61,10 +69,10 @@ def _check_gif(path: Any) -> Path:
     return name
 
 
-def _images(pde: Solution, clouds: Clouds | None, indices: np.ndarray) -> list[Any]:
+def _images(pde: Solution, clouds: Clouds | None, indices: np.ndarray) -> list[Image]:
     """The frames. What stands still is drawn once and copied, which is several times faster than saving figures."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from PIL import Image
+    from PIL.Image import fromarray
 
     theta, values = densities_at(pde, indices)
     images = []
@@ -81,11 +89,11 @@ def _images(pde: Solution, clouds: Clouds | None, indices: np.ndarray) -> list[A
             for artist in _draw_moment(grid[0], pde, int(index), theta, pair, clouds):
                 artist.draw(canvas.get_renderer())
                 artist.remove()
-            images.append(Image.fromarray(np.array(canvas.buffer_rgba())[..., :3]))
+            images.append(fromarray(np.array(canvas.buffer_rgba())[..., :3]))
     return images
 
 
-def _draw_background(figure: Any, row: Any, pde: Solution, values: np.ndarray, clouds: Clouds | None) -> Any:
+def _draw_background(figure: Figure, row: Row, pde: Solution, values: np.ndarray, clouds: Clouds | None) -> Text:
     """Scales, limits, labels and the curve of the risk; returns the title, still empty."""
     for sign, ax in enumerate(row[:2]):
         top = 1.1 * float(values[:, sign].max()) or 1.0
@@ -106,7 +114,9 @@ def _draw_background(figure: Any, row: Any, pde: Solution, values: np.ndarray, c
     return title
 
 
-def _draw_moment(row: Any, pde: Solution, index: int, theta: Any, values: np.ndarray, clouds: Any) -> list[Any]:
+def _draw_moment(
+    row: Row, pde: Solution, index: int, theta: np.ndarray, values: np.ndarray, clouds: Clouds | None
+) -> list[Artist]:
     """What moves: the densities, the bars of the cloud, and the present on the curve of the risk."""
     histograms = bars_of(cloud_at(clouds, pde.ts[index]), pde.model)
     moving = [a for sign in (0, 1) for a in draw_density(row[sign], theta, values[sign], histograms[sign], sign)]

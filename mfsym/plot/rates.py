@@ -1,10 +1,11 @@
 """How the clouds of a cross-check approach the limit."""
 
-from typing import Any
-
 import numpy as np
 
 from ..crosscheck import CrossCheckReport
+from ..extrapolation import Comparison
+from ..types import Checked
+from .artists import Axes, AxesLike, Figure
 from .canvas import GREY, INK, SIGNS, caption, check_report, finish, line_key, number, panels, style
 
 _TIMES = 4  # at most that many times are drawn per observable
@@ -19,7 +20,7 @@ _KINDS = {
 }
 
 
-def rates(report: Any, *, axes: Any = None):
+def rates(report: Checked[CrossCheckReport], *, axes: AxesLike | None = None) -> Figure:
     """The spread over seeds, the distance of the predictors and the extrapolated limit of the clouds of a cross-check.
 
     From left to right:
@@ -61,7 +62,7 @@ def _rank(observable: str) -> tuple[int, str]:
     return (list(_KINDS).index(kinds[0]) if kinds else len(_KINDS)), observable.replace("plus", "a")
 
 
-def _width_axis(ax: Any, widths: np.ndarray) -> None:
+def _width_axis(ax: Axes, widths: np.ndarray) -> None:
     ax.set_xscale("log")
     ax.set_xticks(widths, [str(width) for width in widths])
     ax.set_xticks([], minor=True)
@@ -69,7 +70,7 @@ def _width_axis(ax: Any, widths: np.ndarray) -> None:
     ax.set_xlabel("width $m$")
 
 
-def _draw_spreads(ax: Any, comparisons: dict[str, Any], widths: np.ndarray) -> None:
+def _draw_spreads(ax: Axes, comparisons: dict[str, Comparison], widths: np.ndarray) -> None:
     for slope, text, dash in ((-0.5, "$m^{-1/2}$", "--"), (-1.0, "$m^{-1}$", ":")):
         line = (widths / widths[0]) ** slope
         ax.plot(widths, line, color=GREY, lw=1.2, ls=dash, zorder=1, label=text, gid=f"slope:{slope:g}")
@@ -92,7 +93,7 @@ def _draw_spreads(ax: Any, comparisons: dict[str, Any], widths: np.ndarray) -> N
     ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), title="fitted exponents", title_fontsize=8.5)
 
 
-def _draw_constant(ax: Any, report: CrossCheckReport, constant: np.ndarray) -> None:
+def _draw_constant(ax: Axes, report: CrossCheckReport, constant: np.ndarray) -> None:
     widths, ts = np.asarray(report.runs.widths), np.asarray(report.runs.ts, float)
     shown = _spread(np.flatnonzero(np.all(np.isfinite(constant), axis=0)), 5)
     for index, shade in zip(shown, np.linspace(0.75, 0.0, len(shown)), strict=True):
@@ -110,7 +111,7 @@ def _spread(indices: np.ndarray, count: int) -> np.ndarray:
     return indices[np.unique(np.linspace(0, len(indices) - 1, min(count, len(indices))).round().astype(int))]
 
 
-def _draw_limits(ax: Any, report: CrossCheckReport) -> None:
+def _draw_limits(ax: Axes, report: CrossCheckReport) -> None:
     names = sorted(next(iter(report.judgements.values())).comparisons, key=_rank)
     ax.axvspan(-1.96, 1.96, color=GREY, alpha=0.15, lw=0)
     ax.axvline(0, color=GREY, lw=0.8)
@@ -139,7 +140,7 @@ def _draw_limits(ax: Any, report: CrossCheckReport) -> None:
     ax.legend(handles=keys, loc="lower center", bbox_to_anchor=(0.5, 0.99), ncols=2)
 
 
-def _scores(comparison: Any) -> np.ndarray:
+def _scores(comparison: Comparison) -> np.ndarray:
     """(limit − reference)/standard error at up to four times in their order, the worst among them."""
     error = np.asarray(comparison.standard_error, float)
     known = np.flatnonzero(np.isfinite(error) & (error > 0))

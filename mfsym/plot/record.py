@@ -1,12 +1,12 @@
 """What both routes record, over time."""
 
-from typing import Any
-
 import numpy as np
 
 from ..crosscheck import CrossCheckReport
 from ..neurons import Particles
 from ..solution import Solution
+from ..types import Checked
+from .artists import Artist, Axes, AxesLike, Figure, Row
 from .canvas import (
     GREY,
     INK,
@@ -33,7 +33,13 @@ _MARKERS = {INK: _OPEN, PLUS: _OPEN, MINUS: _OPEN | {"marker": "s", "ms": 3.6}}
 _FAINT = 0.12  # opacity of the bands of the smallest width
 
 
-def overview(pde: Any, full: Any = None, report: Any = None, *, axes: Any = None):
+def overview(
+    pde: Checked[Solution],
+    full: Checked[Solution | None] = None,
+    report: Checked[CrossCheckReport | None] = None,
+    *,
+    axes: AxesLike | None = None,
+) -> Figure:
     """Risk F, masses and alignments of τ^± over time: the reduced route as lines, clouds beside it.
 
     Arguments:
@@ -74,7 +80,7 @@ def overview(pde: Any, full: Any = None, report: Any = None, *, axes: Any = None
         return finish(figure, axes)
 
 
-def draw_run(row: Any, solution: Solution, route: str) -> None:
+def draw_run(row: Row, solution: Solution, route: str) -> None:
     """Risk, masses and alignments of a run ("reduced" or "cloud") where valid, on as many axes as there are."""
     valid = np.asarray(solution.valid)
     times = np.asarray(solution.ts, float)[valid]
@@ -86,7 +92,7 @@ def draw_run(row: Any, solution: Solution, route: str) -> None:
                 line.set(**_MARKERS[colour], markevery=0.06, zorder=3)
 
 
-def _draw_bands(row: Any, report: CrossCheckReport) -> None:
+def _draw_bands(row: Row, report: CrossCheckReport) -> None:
     runs = report.runs
     times = np.asarray(runs.ts, float)
     bands = ((int(np.argmin(runs.widths)), _FAINT), (int(np.argmax(runs.widths)), SHADE))
@@ -98,14 +104,14 @@ def _draw_bands(row: Any, report: CrossCheckReport) -> None:
             band.set_gid(f"band:{name}:{runs.widths[width]}")
 
 
-def _quantities(row: Any) -> list[tuple[Any, str, str]]:
+def _quantities(row: Row) -> list[tuple[Axes, str, str]]:
     """Axes, name and colour of what is drawn over time."""
     kinds = zip(row[1:], ("mass", "alignment"), strict=False)
     signed = [(ax, f"{kind}_{sign}", colour) for ax, kind in kinds for sign, colour, _ in SIGNS]
     return [(row[0], "risk", INK), *signed]
 
 
-def label_risk(ax: Any, pde: Solution) -> None:
+def label_risk(ax: Axes, pde: Solution) -> None:
     """Logarithmic axis of the risk, with the floor that no τ can go below where there is one."""
     floor, largest = float(pde.model.floor), float(np.nanmax(np.asarray(pde.risk)))
     _logarithmic(ax)
@@ -117,7 +123,7 @@ def label_risk(ax: Any, pde: Solution) -> None:
         ax.annotate("floor", **place, textcoords="offset points", ha="right", va="top", fontsize=8.5, color=GREY)
 
 
-def _logarithmic(ax: Any, least: float = 0.0) -> None:
+def _logarithmic(ax: Axes, least: float = 0.0) -> None:
     """A logarithmic axis, if what is drawn is somewhere positive and spans at least the factor `least`."""
     values = np.concatenate([np.asarray(line.get_ydata(), float) for line in ax.get_lines()])
     positive = values[values > 0]
@@ -126,8 +132,8 @@ def _logarithmic(ax: Any, least: float = 0.0) -> None:
         ax.set_ylim(0.6 * positive.min(), 1.7 * positive.max())
 
 
-def _routes(full: Solution | None, report: CrossCheckReport | None) -> list[Any]:
-    keys: list[Any] = [line_key(REDUCED)]
+def _routes(full: Solution | None, report: CrossCheckReport | None) -> list[Artist]:
+    keys: list[Artist] = [line_key(REDUCED)]
     if full is not None:
         width = f", $m={full.final.width}$" if isinstance(full.final, Particles) else ""
         keys.append(line_key(f"cloud{width}", **_MARKERS[INK]))

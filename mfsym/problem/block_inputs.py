@@ -1,6 +1,6 @@
 """Gaussian inputs whose scale differs between blocks of coordinates."""
 
-from typing import Any
+from collections.abc import Sequence
 
 import equinox as eqx
 import jax
@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 
 from ..errors import argument_error, check_integer, float_array, is_traced
 from ..groups import is_orthogonal
+from ..types import Checked, RealArrayLike
 from .inputs import AbstractInputs
 
 
@@ -25,7 +26,7 @@ class GaussianBlocks(AbstractInputs):
     dim: int = eqx.field(static=True)
     scales: Float[Array, " blocks"]
 
-    def __init__(self, dims: Any, scales: Any):
+    def __init__(self, dims: Checked[Sequence[int]], scales: RealArrayLike):
         if not isinstance(dims, (tuple, list)) or len(dims) < 2:
             raise argument_error("dims", "a tuple of at least two dimensions", dims, "One block is mf.Gaussian(dim, scale).")
         self.dims = tuple(check_integer("dims", dim, 1, "Every block has a coordinate.") for dim in dims)

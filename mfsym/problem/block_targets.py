@@ -1,8 +1,5 @@
 """Targets with more structure than one angle: functions of several coordinates, and sums of norms of blocks."""
 
-from collections.abc import Callable
-from typing import Any
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -10,6 +7,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ..errors import argument_error, check_integer, float_array
+from ..types import RealArrayLike, RealFunction
 from .functions import Function, check_scalar_function
 from .targets import AbstractTarget, first_axes
 
@@ -23,7 +21,7 @@ class MultiIndex(AbstractTarget):
     g: Function
     dim_h: int = eqx.field(static=True)
 
-    def __init__(self, g: Callable[[Any], Any], dim_h: int):
+    def __init__(self, g: RealFunction, dim_h: int):
         self.dim_h = check_integer("dim_h", dim_h, 1, "It is the number of coordinates that g takes.")
         self.g = Function("g", g)
         check_scalar_function("g", self.g, jax.ShapeDtypeStruct((self.dim_h,), jnp.result_type(float)))
@@ -57,7 +55,7 @@ class BlockNorms(AbstractTarget):
     dims: tuple[int, ...] = eqx.field(static=True)
     weights: Float[Array, " B"]
 
-    def __init__(self, dims: tuple[int, ...], weights: Any = None):
+    def __init__(self, dims: tuple[int, ...], weights: RealArrayLike | None = None):
         if not isinstance(dims, (tuple, list)) or not dims:
             raise argument_error("dims", "a tuple of dimensions, one per block", dims, "Pass for example (1, 2).")
         self.dims = tuple(check_integer("dims", dim, 1, "Every block has at least one coordinate.") for dim in dims)

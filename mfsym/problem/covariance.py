@@ -1,7 +1,5 @@
 """Gaussian inputs with any covariance."""
 
-from typing import Any
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -10,6 +8,7 @@ from jaxtyping import Array, Float
 
 from ..errors import argument_error, check_integer, float_array, is_traced
 from ..groups import is_orthogonal
+from ..types import RealArrayLike
 from .inputs import AbstractInputs
 
 _HIGHEST = jax.lax.Precision.HIGHEST
@@ -28,7 +27,7 @@ class GaussianCovariance(AbstractInputs):
     cov: Float[Array, "d d"]
     definite: bool = eqx.field(static=True)
 
-    def __init__(self, cov: Any):
+    def __init__(self, cov: RealArrayLike):
         self.cov = float_array("cov", cov, 2, "It is the covariance of the inputs, [d, d].")
         self.dim = check_integer("cov.shape[0]", self.cov.shape[0], 1, "Inputs have at least one coordinate.")
         self.definite = is_traced(self.cov) or _check_semidefinite(self.cov)

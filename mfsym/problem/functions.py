@@ -1,15 +1,13 @@
 """User functions as pytrees: arrays inside them are leaves, everything else is static."""
 
-from collections.abc import Callable
-from typing import Any
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PyTree
+from jaxtyping import Array, PyTree
 
 from ..errors import ArgumentError, Words, argument_error, is_traced
+from ..types import RealFunction
 
 
 class Function(eqx.Module):
@@ -23,12 +21,12 @@ class Function(eqx.Module):
     arrays: PyTree
     rest: PyTree = eqx.field(static=True)
 
-    def __init__(self, name: str, function: Callable[..., Any]):
+    def __init__(self, name: str, function: RealFunction):
         if not callable(function):
             raise argument_error(name, "a function of one input", function, "Pass for example jnp.tanh.")
         self.arrays, self.rest = eqx.partition(function, eqx.is_array)
 
-    def __call__(self, x: Any, *more: Any) -> Any:
+    def __call__(self, x: Array, *more: Array) -> Array:
         value = eqx.combine(self.arrays, self.rest)(x, *more)
         counted = getattr(getattr(value, "dtype", None), "kind", "") in tuple("iu")
         return value.astype(x.dtype) if counted else value
@@ -62,7 +60,7 @@ def _failure(name: str, expected: str, error: Exception, remedy: str) -> Argumen
     return argument_error(name, expected, Words(f"one that fails with {type(error).__name__}: {error}"), remedy)
 
 
-def values_on_host(function: Callable[[Any], Any], points: np.ndarray) -> np.ndarray | None:
+def values_on_host(function: RealFunction, points: np.ndarray) -> np.ndarray | None:
     """A scalar function at `points` [n, ...], evaluated at once even while something else is traced, [n].
 
     None where its values are traced themselves, which cannot be looked at.
@@ -72,7 +70,7 @@ def values_on_host(function: Callable[[Any], Any], points: np.ndarray) -> np.nda
     return None if is_traced(values) else np.asarray(values)
 
 
-def check_finite_function(function: Callable[[Any], Any], points: np.ndarray) -> None:
+def check_finite_function(function: RealFunction, points: np.ndarray) -> None:
     """f* = g(x_H) must be a number at `points` [n] or [n, d_H], wherever its values are known."""
     values = values_on_host(function, points)
     if values is None or np.all(np.isfinite(values)):

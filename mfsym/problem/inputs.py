@@ -1,7 +1,6 @@
 """Laws of the inputs x: how to sample them, their moments, and what leaves them invariant."""
 
 import abc
-from typing import Any
 
 import equinox as eqx
 import jax
@@ -11,6 +10,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from ..errors import check_flags, check_integer, float_array, positive_number
 from ..groups import is_orthogonal
+from ..types import DTypeLike, RealArrayLike, RealLike
 
 
 class AbstractInputs(eqx.Module):
@@ -19,7 +19,7 @@ class AbstractInputs(eqx.Module):
     dim: eqx.AbstractVar[int]
 
     @abc.abstractmethod
-    def sample(self, key: PRNGKeyArray, count: int, dtype: Any = None) -> Float[Array, "count d"]:
+    def sample(self, key: PRNGKeyArray, count: int, dtype: DTypeLike | None = None) -> Float[Array, "count d"]:
         """Independent inputs, [count, d]."""
 
     @property
@@ -48,7 +48,7 @@ class Gaussian(AbstractInputs):
     dim: int = eqx.field(static=True)
     scale: Float[Array, ""]
 
-    def __init__(self, dim: int, scale: Any = 1.0):
+    def __init__(self, dim: int, scale: RealLike = 1.0):
         self.dim = check_integer("dim", dim, 1, "It is the dimension d of the inputs.")
         self.scale = positive_number("scale", scale, "It is the standard deviation of one coordinate.")
 
@@ -83,7 +83,7 @@ class Sphere(AbstractInputs):
     dim: int = eqx.field(static=True)
     radius: Float[Array, ""]
 
-    def __init__(self, dim: int, radius: Any = 1.0):
+    def __init__(self, dim: int, radius: RealLike = 1.0):
         self.dim = check_integer("dim", dim, 1, "It is the dimension d of the inputs.")
         self.radius = positive_number("radius", radius, "It is the norm of every input.")
 
@@ -122,7 +122,7 @@ class Empirical(AbstractInputs):
     dim: int = eqx.field(static=True)
     x: Float[Array, "n d"]
 
-    def __init__(self, x: Any, symmetrise: bool = False):
+    def __init__(self, x: RealArrayLike, symmetrise: bool = False):
         x = float_array("x", x, 2, "One row per input.")
         check_flags(symmetrise=symmetrise)
         self.x = jnp.concatenate([x, -x]) if symmetrise else x

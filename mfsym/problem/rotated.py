@@ -1,13 +1,12 @@
 """Targets in rotated coordinates: the subspace H need not be spanned by axes."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ..errors import argument_error, check_instance, float_array, is_traced
 from ..groups import is_orthogonal
+from ..types import RealArrayLike
 from .targets import AbstractTarget
 
 _EXACT = jax.lax.Precision.HIGHEST
@@ -24,7 +23,7 @@ class Rotated(AbstractTarget):
     target: AbstractTarget
     rotation: Float[Array, "d d"]
 
-    def __init__(self, target: AbstractTarget, rotation: Any):
+    def __init__(self, target: AbstractTarget, rotation: RealArrayLike):
         target = check_instance("target", target, AbstractTarget, "Wrap a function in mf.FunctionTarget(fn).")
         remedy = "Pass an orthogonal matrix [d, d]; mf.complete_basis(rows) builds one from its first rows."
         rotation = float_array("rotation", rotation, 2, remedy)

@@ -1,8 +1,6 @@
 """Laws of the neurons at time 0."""
 
 import abc
-from collections.abc import Callable
-from typing import Any
 
 import equinox as eqx
 import jax
@@ -10,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ..errors import argument_error, check_instance, float_array, is_traced, positive_number
-from ..types import RealLike
+from ..types import RealFunction, RealLike
 from .functions import Function, check_scalar_function
 
 _MASS = "It is the mass ∫|a|‖b‖ of the neurons of one sign."
@@ -40,7 +38,7 @@ class SphereStart(AbstractBalancedStart):
     mass_plus: Float[Array, ""]
     mass_minus: Float[Array, ""]
 
-    def __init__(self, mass_plus: Any = 0.5, mass_minus: Any = 0.5):
+    def __init__(self, mass_plus: RealLike = 0.5, mass_minus: RealLike = 0.5):
         self.mass_plus = positive_number("mass_plus", mass_plus, _MASS, strict=False)
         self.mass_minus = positive_number("mass_minus", mass_minus, _MASS, strict=False)
         _check_some_mass(self.mass_plus, self.mass_minus)
@@ -61,7 +59,7 @@ class AngularStart(AbstractBalancedStart):
     mass_plus: Float[Array, ""]
     mass_minus: Float[Array, ""]
 
-    def __init__(self, density_of_angle: Callable[[Any], Any], mass_plus: Any = 0.5, mass_minus: Any = 0.5):
+    def __init__(self, density_of_angle: RealFunction, mass_plus: RealLike = 0.5, mass_minus: RealLike = 0.5):
         self.density_of_angle = Function("density_of_angle", density_of_angle)
         scalar = jax.ShapeDtypeStruct((), jnp.result_type(float))
         check_scalar_function("density_of_angle", self.density_of_angle, scalar)
@@ -90,7 +88,7 @@ class UnbalancedStart(AbstractStart):
     norm_a: Float[Array, ""]
     norm_b: Float[Array, ""]
 
-    def __init__(self, norm_a: Any, norm_b: Any):
+    def __init__(self, norm_a: RealLike, norm_b: RealLike):
         self.norm_a = positive_number("norm_a", norm_a, "It is |a| of every neuron.", strict=False)
         self.norm_b = positive_number("norm_b", norm_b, "It is ‖b‖ of every neuron; at b = 0 there is no direction.")
 
@@ -101,7 +99,7 @@ class GaussianStart(AbstractStart):
     scale_a: Float[Array, ""]
     scale_b: Float[Array, ""]
 
-    def __init__(self, scale_a: Any = 1.0, scale_b: Any = 1.0):
+    def __init__(self, scale_a: RealLike = 1.0, scale_b: RealLike = 1.0):
         self.scale_a = positive_number("scale_a", scale_a, "It is the standard deviation of a.")
         self.scale_b = positive_number("scale_b", scale_b, "It is the root mean square of ‖b‖.")
 

@@ -1,8 +1,6 @@
 """Targets f*: what is learnt. A target is one class that works on both routes."""
 
 import abc
-from collections.abc import Callable
-from typing import Any
 
 import equinox as eqx
 import jax
@@ -12,6 +10,7 @@ from jaxtyping import Array, Float
 
 from ..errors import argument_error, check_instance, check_integer, check_sequence, float_array, is_traced
 from ..neurons import Particles
+from ..types import RealArrayLike, RealFunction, RealLike
 from .functions import Function, check_scalar_function
 from .units import AbstractHomogeneousUnit, ReLU
 
@@ -49,7 +48,7 @@ class SubspaceNorm(AbstractTarget):
     dim_h: int = eqx.field(static=True)
     scale: Float[Array, ""]
 
-    def __init__(self, dim_h: int, scale: Any = 1.0):
+    def __init__(self, dim_h: int, scale: RealLike = 1.0):
         self.dim_h = check_integer("dim_h", dim_h, 1, "It is the dimension of the subspace H.")
         self.scale = float_array("scale", scale, 0)
 
@@ -76,7 +75,7 @@ class SubspaceNorm(AbstractTarget):
             raise argument_error("target.dim_h", f"at most {dim}, the dimension of the inputs", self.dim_h, "H lies in R^d.")
 
 
-def _static_number(argument: str, value: Any) -> float:
+def _static_number(argument: str, value: RealLike) -> float:
     if is_traced(value):
         raise argument_error(argument, "known when the problem is built", value, "Pass plain numbers.")
     float_array(argument, value, 0)
@@ -94,7 +93,7 @@ class SingleIndex(AbstractTarget):
     g: Function
     kinks: tuple[float, ...] = eqx.field(static=True)
 
-    def __init__(self, g: Callable[[Any], Any], kinks: tuple[float, ...] = (0.0,)):
+    def __init__(self, g: RealFunction, kinks: tuple[float, ...] = (0.0,)):
         self.g = Function("g", g)
         check_scalar_function("g", self.g, jax.ShapeDtypeStruct((), jnp.result_type(float)))
         kinks = check_sequence("kinks", kinks, "a tuple of numbers", "Pass for example (0.0,), or () for a smooth g.")
@@ -126,7 +125,7 @@ class LinearTarget(AbstractTarget):
 
     w: Float[Array, " d"]
 
-    def __init__(self, w: Any):
+    def __init__(self, w: RealArrayLike):
         self.w = float_array("w", w, 1)
         if not is_traced(self.w) and not bool(jnp.any(self.w != 0)):
             raise argument_error("w", "different from 0", w, "It is the direction that the target depends on.")
@@ -195,7 +194,7 @@ class FunctionTarget(AbstractTarget):
     fn: Function
     parity: str | None = eqx.field(static=True)
 
-    def __init__(self, fn: Callable[[Any], Any], parity: str | None = None):
+    def __init__(self, fn: RealFunction, parity: str | None = None):
         self.fn = Function("fn", fn)
         if parity not in (None, "even", "odd"):
             raise argument_error("parity", "None, 'even' or 'odd'", parity, "Leave it out if it is not known.")

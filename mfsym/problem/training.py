@@ -1,12 +1,11 @@
 """How a problem is learnt: the mathematics of the dynamics."""
 
-from typing import Any
-
 import equinox as eqx
 import numpy as np
 from jaxtyping import Array, Float
 
 from ..errors import argument_error, is_traced, positive_number
+from ..types import RealLike
 
 _RATE = "A rate is a number ≥ 0; 0 keeps the layer at its start."
 
@@ -37,7 +36,14 @@ class Training(eqx.Module):
     unit_rates: bool = eqx.field(static=True)
     decays: bool = eqx.field(static=True)
 
-    def __init__(self, rate_a: Any = 1.0, rate_b: Any = 1.0, weight_decay: Any = 0.0, step: Any = None, momentum: Any = 0.0):
+    def __init__(
+        self,
+        rate_a: RealLike = 1.0,
+        rate_b: RealLike = 1.0,
+        weight_decay: RealLike = 0.0,
+        step: RealLike | None = None,
+        momentum: RealLike = 0.0,
+    ):
         # Known from what was given: inside jit even constants become traced arrays.
         self.same_rates = rate_a is rate_b or (not is_traced(rate_a) and _is(rate_b, rate_a))
         self.unit_rates = _is(rate_a, 1) and _is(rate_b, 1)
@@ -59,12 +65,12 @@ class Training(eqx.Module):
         return plain and (but_steps or self.step is None)
 
 
-def _is(value: Any, number: Any) -> bool:
+def _is(value: RealLike, number: RealLike) -> bool:
     """Whether a value is not traced and equal to a number."""
     return not is_traced(value) and np.ndim(value) == 0 == np.ndim(number) and bool(np.asarray(value) == np.asarray(number))
 
 
-def _check_together(rate_a: Any, rate_b: Any, step: Any, momentum: Any) -> None:
+def _check_together(rate_a: RealLike, rate_b: RealLike, step: RealLike | None, momentum: RealLike) -> None:
     if _is(rate_a, 0) and _is(rate_b, 0):
         raise argument_error("rate_a", "positive where rate_b is 0", 0.0, "One layer has to learn.")
     if step is None and not _is(momentum, 0):

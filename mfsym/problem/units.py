@@ -1,16 +1,16 @@
 """Units σ*(x; z) for one neuron z and one input x, and what only some of them have: an odd slope, homogeneity."""
 
 import abc
-from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
 from ..errors import check_flags, float_array
 from ..neurons import Particles
+from ..types import RealFunction, RealLike
 from .functions import Function, check_scalar_function
 
 
@@ -18,7 +18,7 @@ class AbstractUnit(eqx.Module):
     """A unit: a function of one neuron (any pytree without its particle axis) and one input [d]."""
 
     @abc.abstractmethod
-    def __call__(self, neuron: Any, x: Float[Array, " d"]) -> Float[Array, ""]:
+    def __call__(self, neuron: PyTree, x: Float[Array, " d"]) -> Float[Array, ""]:
         """Output of one neuron at one input."""
 
 
@@ -98,7 +98,7 @@ class LeakyReLU(AbstractHomogeneousUnit):
 
     slope: Float[Array, ""]
 
-    def __init__(self, slope: Any):
+    def __init__(self, slope: RealLike):
         self.slope = float_array("slope", slope, 0, "It is the slope of σ on the negative half line.")
 
     def __call__(self, neuron, x):
@@ -197,7 +197,7 @@ class Neuron(AbstractRidgeUnit):
     function: Function
     biased: bool = eqx.field(static=True)
 
-    def __init__(self, activation: Callable[[Any], Any], bias: bool = True):
+    def __init__(self, activation: RealFunction, bias: bool = True):
         self.function = Function("activation", activation)
         check_flags(bias=bias)
         check_scalar_function("activation", self.function, jax.ShapeDtypeStruct((), jnp.result_type(float)))

@@ -103,6 +103,10 @@ class Atoms(NamedTuple):
     angles: Float[Array, "2 n k"]
     weights: Float[Array, "2 n"]
 
+    def scattered(self) -> Float[Array, "m k"]:
+        """Angles of both signs one after the other, [2n, k]."""
+        return self.angles.reshape(-1, self.angles.shape[-1])
+
     def signed(self) -> Float[Array, " m"]:
         """Weights of τ⁺ − τ⁻, [2n]."""
         return (self.weights * jnp.asarray([[1.0], [-1.0]], self.weights.dtype)).ravel()

@@ -1,7 +1,6 @@
 """Which form of an equation a method and a training leave: masses at angles, labels of every neuron, moments, or none."""
 
 import functools
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -12,13 +11,13 @@ from jaxtyping import PyTree
 from ..errors import Words, argument_error, is_traced, no_reduction
 from ..problem.training import Training
 from .angles.angular import AbstractAngularReduction
-from .angles.balanced_labels import BlockLabelDynamics
 from .angles.block_reduction import BlockReduction
+from .angles.characteristics import CharacteristicDynamics
+from .angles.forms import AbstractDensityForm
 from .angles.labels import LabelDynamics
 from .angles.pace import Pace
 from .base import AbstractForm, AbstractReduction
 from .line.angle_reduction import AngleReduction
-from .line.characteristics import CharacteristicDynamics
 from .line.transport import GridDynamics
 from .odd.moment_flow import ClosedMoments, MomentDynamics, MomentSteps
 from .odd.moments import OddReduction
@@ -92,38 +91,15 @@ def _(reduced: PointReduction, method: str, training: Training | None, tolerance
 
 
 @dynamics_of.register
-def _(reduced: BlockReduction, method: str, training: Training | None, tolerance: Any):
-    if method == "grid" and reduced.stretch is not None:
-        raise no_reduction("the tables of a grid of several angles are those of isotropic inputs", _LABELS)
-
-    def balanced(pace: Pace | None):
-        return BlockLabelDynamics(reduced, pace) if method == "characteristics" else BlockGridDynamics(reduced, pace=pace)
-
-    return _angular(reduced, method, training, tolerance, balanced)
-
-
-@dynamics_of.register
-def _(reduced: AngleReduction, method: str, training: Training | None, tolerance: Any):
-    def balanced(pace: Pace | None):
-        if method == "characteristics":
-            return CharacteristicDynamics(reduced, pace)
-        return GridDynamics(reduced, half_width=0 if method == "upwind" else 2, pace=pace)
-
-    return _angular(reduced, method, training, tolerance, balanced)
-
-
-def _angular(
-    reduced: AbstractAngularReduction,
-    method: str,
-    training: Training | None,
-    tolerance: Any,
-    balanced: Callable[[Pace | None], AbstractForm],
-) -> AbstractForm:
+def _(reduced: AbstractAngularReduction, method: str, training: Training | None, tolerance: Any):
     """The balanced form where the mass at an angle determines the neurons there, else labels of every neuron."""
+    if method not in reduced.methods:
+        raise no_reduction("the tables of a grid of several angles are those of isotropic inputs", _LABELS)
     training = None if training is None and reduced.labels.balanced else (training or Training())
     obstacle = None if training is None else _obstacle(reduced, training)
     if obstacle is None:
-        return balanced(None if training is None else _pace(training))
+        pace = None if training is None else _pace(training)
+        return CharacteristicDynamics(reduced, pace) if method == "characteristics" else grid_of(reduced, method, pace)
     if method != "characteristics":
         raise no_reduction(f"on a grid of angles {obstacle}", _LABELS)
     assert training is not None
@@ -132,24 +108,31 @@ def _angular(
 
 
 @forms_of.register
+def _(reduced: AbstractAngularReduction):
+    nothing = jnp.zeros(2, reduced.dtype)  # labels that are read and not moved
+    labels = LabelDynamics(reduced, nothing, nothing[0], nothing)
+    return grid_of(reduced, "grid", None), CharacteristicDynamics(reduced), labels
+
+
+@functools.singledispatch
+def grid_of(reduced: AbstractAngularReduction, method: str, pace: Pace | None) -> AbstractDensityForm:
+    """The flow of densities on the grid of a reduction."""
+    raise NotImplementedError(type(reduced))
+
+
+@grid_of.register
+def _(reduced: BlockReduction, method: str, pace: Pace | None):
+    return BlockGridDynamics(reduced, pace=pace)
+
+
+@grid_of.register
+def _(reduced: AngleReduction, method: str, pace: Pace | None):
+    return GridDynamics(reduced, half_width=0 if method == "upwind" else 2, pace=pace)
+
+
+@forms_of.register
 def _(reduced: PointReduction):
     return (PointForm(reduced, jnp.ones((), reduced.dtype)),)
-
-
-@forms_of.register
-def _(reduced: BlockReduction):
-    return BlockGridDynamics(reduced), BlockLabelDynamics(reduced), _labels_at_rest(reduced)
-
-
-@forms_of.register
-def _(reduced: AngleReduction):
-    return GridDynamics(reduced, half_width=2), CharacteristicDynamics(reduced), _labels_at_rest(reduced)
-
-
-def _labels_at_rest(reduced: AbstractAngularReduction) -> LabelDynamics:
-    """Labels that are read and not moved."""
-    nothing = jnp.zeros(2, reduced.dtype)
-    return LabelDynamics(reduced, nothing, nothing[0], nothing)
 
 
 def _obstacle(reduced: AbstractAngularReduction, training: Training) -> str | None:

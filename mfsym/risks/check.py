@@ -1,19 +1,18 @@
 """Whether a risk that a caller brings fits the state that it is to move."""
 
-from typing import Any
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
 from ..errors import Words, argument_error, check_instance
+from ..types import Checked, Scalar, State
 from .base import AbstractRisk
 
 _REMEDY = "Derive it from mfsym.risks.AbstractRisk."
 
 
-def check_risk(risk: Any, state: PyTree) -> AbstractRisk:
+def check_risk(risk: Checked[AbstractRisk], state: State) -> AbstractRisk:
     """An AbstractRisk whose value of the state is a scalar, and whose velocity is a tree like it; nothing is run.
 
     Raises ArgumentError saying what came instead.
@@ -34,12 +33,12 @@ def check_risk(risk: Any, state: PyTree) -> AbstractRisk:
     return risk
 
 
-def _evaluated(risk: AbstractRisk, t: Any, state: PyTree) -> tuple[Any, PyTree]:
+def _evaluated(risk: AbstractRisk, t: Scalar, state: State) -> tuple[PyTree, PyTree]:
     now = risk.prepare().at_time(t)
     return now.value(state), now.velocity(state)
 
 
-def _arrays(tree: PyTree) -> tuple[Any, list[str]]:
+def _arrays(tree: PyTree) -> tuple[object, list[str]]:
     """The structure of a tree, and its arrays in words."""
     leaves, structure = jax.tree.flatten(tree)
     return structure, [f"{jnp.result_type(leaf).name}{list(jnp.shape(leaf))}" for leaf in leaves]

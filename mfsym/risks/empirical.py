@@ -1,7 +1,6 @@
 """The risk on a data set: any unit, any loss, in blocks of samples."""
 
 from collections.abc import Callable
-from typing import Any
 
 import equinox as eqx
 import jax
@@ -81,7 +80,7 @@ class EmpiricalRisk(AbstractPredictorRisk):
         return risk, (risk.x, risk.y, jnp.full((count,), 1 / count, risk.x.dtype))
 
 
-def _dtype(cloud: PyTree) -> Any:
+def _dtype(cloud: PyTree) -> jnp.dtype:
     return jnp.result_type(*jax.tree.leaves(cloud))
 
 

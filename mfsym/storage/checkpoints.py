@@ -3,15 +3,16 @@
 import os
 import re
 import warnings
-from typing import Any
 
 import equinox as eqx
 import jax
 import numpy as np
+from jaxtyping import ArrayLike, PyTree
 
 from ..errors import DamagedFileError, Words, argument_error, check_integer, file_error, is_traced, positive_number
+from ..types import IntLike, PathLike, RealLike
 from .atomic import remove_unfinished
-from .container import read_container, write_container
+from .container import Json, read_container, write_container
 from .describe import describe
 from .fingerprint import fingerprint as fingerprint
 from .host import on_first_process, wait_for_all
@@ -33,7 +34,7 @@ class Checkpoints(eqx.Module):
     every: float = eqx.field(static=True)
     keep: int = eqx.field(static=True)
 
-    def __init__(self, folder: Any, every: Any = 60.0, keep: Any = 2):
+    def __init__(self, folder: PathLike, every: RealLike = 60.0, keep: IntLike = 2):
         remedy = "Pass for example mf.Checkpoints('run-1')."
         if not isinstance(folder, (str, os.PathLike)) or not os.fspath(folder):
             raise argument_error("folder", "the path of a folder", folder, remedy)
@@ -47,7 +48,7 @@ class Checkpoints(eqx.Module):
         self.keep = check_integer("keep", keep, 1, "It is the number of files that stay; 2 survive a damaged one.")
 
 
-def write(checkpoints: Checkpoints, index: int, tree: Any, fingerprint: str) -> None:
+def write(checkpoints: Checkpoints, index: int, tree: PyTree, fingerprint: str) -> None:
     """Write a checkpoint with the number `index`, and only then delete those that are no longer kept.
 
     `tree` is a pytree of arrays; `fingerprint` tells the run that it belongs to. Files with a higher number, which
@@ -59,7 +60,7 @@ def write(checkpoints: Checkpoints, index: int, tree: Any, fingerprint: str) -> 
     on_first_process(lambda: _write(checkpoints, index, content, arrays))
 
 
-def _write(checkpoints: Checkpoints, index: int, content: Any, arrays: list[np.ndarray]) -> None:
+def _write(checkpoints: Checkpoints, index: int, content: Json, arrays: list[np.ndarray]) -> None:
     try:
         os.makedirs(checkpoints.folder, exist_ok=True)
     except OSError as error:
@@ -78,7 +79,7 @@ def _numbers(folder: str) -> dict[int, str]:
     return dict(sorted(found.items(), reverse=True))
 
 
-def latest(checkpoints: Checkpoints, fingerprint: str, like: Any) -> Any:
+def latest(checkpoints: Checkpoints, fingerprint: str, like: PyTree) -> PyTree:
     """The newest checkpoint of a run in the structure, and on the devices, of `like`; None where there is none.
 
     A file that was cut short or changed is passed over with a warning that names it, and the one before is taken; if
@@ -92,7 +93,7 @@ def latest(checkpoints: Checkpoints, fingerprint: str, like: Any) -> Any:
     return None if leaves is None else _placed(path, leaves, like)
 
 
-def _newest(folder: str, fingerprint: str) -> tuple[list[Any] | None, str]:
+def _newest(folder: str, fingerprint: str) -> tuple[list[ArrayLike] | None, str]:
     for name in _numbers(folder).values():
         path = os.path.join(folder, name)
         try:
@@ -111,18 +112,18 @@ def _newest(folder: str, fingerprint: str) -> tuple[list[Any] | None, str]:
     return None, folder
 
 
-def _placed(path: str, leaves: list[Any], like: Any) -> Any:
+def _placed(path: str, leaves: list[ArrayLike], like: PyTree) -> PyTree:
     patterns, structure = jax.tree.flatten(like)
     if [_kind(leaf) for leaf in leaves] != [_kind(pattern) for pattern in patterns]:
         raise file_error(path, "does not hold the arrays of this run", "Delete it, or pass another folder.")
     return jax.tree.unflatten(structure, [_on_devices(leaf, like) for leaf, like in zip(leaves, patterns, strict=True)])
 
 
-def _kind(leaf: Any) -> tuple[Any, Any]:
+def _kind(leaf: ArrayLike) -> tuple[tuple[int, ...], np.dtype | type]:
     return np.shape(leaf), getattr(leaf, "dtype", type(leaf))
 
 
-def _on_devices(leaf: Any, like: Any) -> Any:
+def _on_devices(leaf: ArrayLike, like: PyTree) -> PyTree:
     """A leaf with the sharding of another; one that JAX was free to place stays so, or equal runs would compile twice."""
     if not isinstance(like, jax.Array) or (like.is_fully_addressable and not like.committed):
         return leaf

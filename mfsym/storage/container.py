@@ -4,13 +4,16 @@ import hashlib
 import json
 import os
 import zipfile
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
 
 from ..errors import DamagedFileError, FileError, file_error
 from ..version import __version__
 from .atomic import replace_file
+
+Json: TypeAlias = Any  # what JSON can say, here the description of a tree
+Header: TypeAlias = dict[str, Json]  # the first member of a file: see the docstring of the package
 
 FORMAT_VERSION = 1
 _HEADER = "mfsym.json"
@@ -20,7 +23,7 @@ _SEAL_LENGTH = len(_SEAL) + 64
 _BLOCK = 2**20
 
 
-def write_container(path: str, tree: Any, arrays: list[np.ndarray]) -> None:
+def write_container(path: str, tree: Json, arrays: list[np.ndarray]) -> None:
     """Write a description and the arrays that it counts on to one file. Raises FileError if that fails."""
     header = {"format": "mfsym", "version": FORMAT_VERSION, "library": __version__, "arrays": len(arrays), "tree": tree}
     text = json.dumps(header, ensure_ascii=False, allow_nan=False).encode()
@@ -64,7 +67,7 @@ def _checksum(file: BinaryIO, size: int) -> bytes:
     return digest.hexdigest().encode()
 
 
-def read_container(path: str) -> tuple[dict[str, Any], list[np.ndarray]]:
+def read_container(path: str) -> tuple[Header, list[np.ndarray]]:
     """The header of a file and its arrays.
 
     Raises DamagedFileError if it is not a file of this library, or was cut short or changed, FileError if it is written
@@ -104,7 +107,7 @@ def _check_seal(path: str, file: BinaryIO) -> None:
         raise file_error(path, reason, remedy, DamagedFileError)
 
 
-def _check_version(path: str, header: dict[str, Any]) -> None:
+def _check_version(path: str, header: Header) -> None:
     if header.get("format") != "mfsym":
         raise _foreign(path)
     if header.get("version") != FORMAT_VERSION:

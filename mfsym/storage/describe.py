@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -11,6 +12,7 @@ import numpy as np
 
 from ..errors import Words, argument_error, is_traced
 from ..solution import Status
+from .container import Json
 from .host import to_host
 from .registry import name_of_class, name_of_function
 
@@ -27,11 +29,11 @@ class _Parts(NamedTuple):
     """What the description counts on: arrays, and the user's functions and classes by name."""
 
     arrays: list[np.ndarray]
-    given: dict[str, Any]
+    given: dict[str, object]
     depth: int = 0
 
 
-def describe(thing: Any, argument: str = "thing") -> tuple[Any, list[np.ndarray]]:
+def describe(thing: object, argument: str = "thing") -> tuple[Json, list[np.ndarray]]:
     """The description of a tree, of JSON types only, and the arrays that it refers to by number.
 
     Raises ArgumentError, saying where in the tree, for what cannot be stored.
@@ -40,7 +42,7 @@ def describe(thing: Any, argument: str = "thing") -> tuple[Any, list[np.ndarray]
     return _describe(thing, argument, parts), parts.arrays
 
 
-def _describe(value: Any, place: str, parts: _Parts) -> Any:
+def _describe(value: Any, place: str, parts: _Parts) -> Json:
     parts = parts._replace(depth=parts.depth + 1)
     if parts.depth > _DEEPEST:
         got = Words("deeper, or contains itself")
@@ -78,10 +80,10 @@ def field_names(kind: type) -> tuple[str, ...] | None:
     return getattr(kind, "_fields", None) if issubclass(kind, tuple) else None
 
 
-def _array(value: Any, place: str, parts: _Parts) -> Any:
+def _array(value: jax.Array | np.ndarray | np.generic, place: str, parts: _Parts) -> Json:
     if is_traced(value):
         raise argument_error(place, "known", value, "Save outside of jax.jit, jax.vmap and jax.grad.")
-    entry: dict[str, Any] = {"array": len(parts.arrays)}
+    entry: dict[str, Json] = {"array": len(parts.arrays)}
     if isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
         implementation = jax.random.key_impl(value)
         if not isinstance(implementation, str):
@@ -102,7 +104,7 @@ def _array(value: Any, place: str, parts: _Parts) -> Any:
     return {**entry, "dtype": array.dtype.name, "shape": list(array.shape)}
 
 
-def _status(value: Any, place: str, parts: _Parts) -> Any:
+def _status(value: object, place: str, parts: _Parts) -> Json:
     """By the names of the members, as their numbers may change from version to version."""
     (codes,) = jax.tree.leaves(value)
     return {"status": _describe(codes, place, parts), "names": status_names()}
@@ -114,7 +116,7 @@ def status_names() -> list[str]:
     return sorted(names, key=lambda name: int(jax.tree.leaves(getattr(Status, name))[0]))
 
 
-def _partial(value: functools.partial, place: str, parts: _Parts) -> Any:
+def _partial(value: functools.partial, place: str, parts: _Parts) -> Json:
     kind = next((name for name, each in PARTIALS.items() if each is type(value)), None)
     if kind is None:
         raise argument_error(place, "a plain partial", Words(f"of type {type(value).__name__}"), _NAMED)
@@ -122,12 +124,12 @@ def _partial(value: functools.partial, place: str, parts: _Parts) -> Any:
     return {"partial": kind, "inside": [_describe(part, f"{place}.{name}", parts) for name, part in inside.items()]}
 
 
-def _class(kind: type, place: str, parts: _Parts) -> dict[str, str]:
+def _class(kind: type, place: str, parts: _Parts) -> dict[str, Json]:
     known = name_of_class(kind)
     return {"class": known} if known is not None else {"given class": _given(kind, kind.__name__, place, parts)}
 
 
-def _function(function: Any, place: str, parts: _Parts) -> dict[str, str]:
+def _function(function: Callable, place: str, parts: _Parts) -> dict[str, Json]:
     known = name_of_function(function)
     if known is not None:
         return {"function": known}
@@ -138,7 +140,7 @@ def _function(function: Any, place: str, parts: _Parts) -> dict[str, str]:
     return {"given": _given(function, name, place, parts)}
 
 
-def _given(thing: Any, name: str, place: str, parts: _Parts) -> str:
+def _given(thing: object, name: str, place: str, parts: _Parts) -> str:
     if parts.given.setdefault(name, thing) is not thing:
         expected = "the only function or class of its name in the file"
         raise argument_error(place, expected, Words(f"a second one named {name}"), "Rename one of them.")

@@ -1,10 +1,11 @@
 """`mf.save` and `mf.load`: problems, clouds, reductions, solutions and reports in files."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..errors import Words, argument_error
+from ..types import Checked, PathLike
 from .container import read_container, write_container
 from .describe import describe
 from .host import on_first_process
@@ -13,7 +14,7 @@ from .rebuild import rebuild
 _PATH = "Pass for example 'run.mfsym'."
 
 
-def save(path: Any, thing: Any) -> None:
+def save(path: PathLike, thing: object) -> None:
     """Save a problem, a cloud, a reduction, a solution or a report, so that `load` gives back the same.
 
     Arguments: `path` of the file, whose folder exists; a file of that name is replaced once the new one is safe on the
@@ -28,7 +29,9 @@ def save(path: Any, thing: Any) -> None:
     on_first_process(lambda: write_container(path, tree, arrays))
 
 
-def load(path: Any, *, expect: Any = None, functions: Any = None) -> Any:
+def load(
+    path: PathLike, *, expect: Checked[type | None] = None, functions: Checked[Mapping[str, Callable] | None] = None
+) -> Any:
     """What `save` has put into a file, bit for bit; arrays are on the default device.
 
     Arguments: `path`; `expect`, the class that the file must hold; `functions`, your own functions and classes that
@@ -52,7 +55,7 @@ def load(path: Any, *, expect: Any = None, functions: Any = None) -> Any:
     return thing
 
 
-def _check_path(path: Any) -> str:
+def _check_path(path: PathLike) -> str:
     if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
         raise argument_error("path", "the path of a file", path, _PATH)
     text = os.fsdecode(path)

@@ -5,6 +5,7 @@ import functools
 import hashlib
 import re
 import types
+from collections.abc import Collection
 from typing import Any
 
 import equinox as eqx
@@ -20,7 +21,7 @@ _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 _BY_NAME = ("jax", "jaxlib", "numpy")  # packages whose functions and objects are told apart by their names
 
 
-def fingerprint(tree: Any) -> str:
+def fingerprint(tree: object) -> str:
     """SHA-256 (64 hexadecimal digits) of a tree and of the version of the library.
 
     It covers the structure, the dtype, shape and bytes of every array (wherever its shards are), static fields, and
@@ -38,12 +39,12 @@ class _Walk:
 
     def __init__(self, update):
         self.update = update
-        self.met: dict[int, tuple[int, Any]] = {}  # the object is kept, so that its id stays taken
+        self.met: dict[int, tuple[int, object]] = {}  # the object is kept, so that its id stays taken
 
-    def say(self, *words: Any) -> None:
+    def say(self, *words: object) -> None:
         self.update(("\x1f".join(str(word) for word in words) + "\x1e").encode())
 
-    def visit(self, value: Any) -> None:
+    def visit(self, value: object) -> None:
         if is_traced(value):
             remedy = "A run that writes checkpoints cannot be inside jax.jit, jax.vmap or jax.grad."
             raise argument_error("checkpoint", "None where arrays are traced", value, remedy)
@@ -64,12 +65,12 @@ class _Walk:
         else:
             self._object(value)
 
-    def _items(self, kind: str, items: Any) -> None:
+    def _items(self, kind: str, items: Collection) -> None:
         self.say(kind, len(items))
         for item in items:
             self.visit(item)
 
-    def _array(self, array: Any) -> None:
+    def _array(self, array: jax.Array | np.ndarray | np.generic) -> None:
         if isinstance(array, jax.Array):
             keys = jnp.issubdtype(array.dtype, jax.dtypes.prng_key)
             self.say("key" if keys else "jax", array.dtype, not keys and array.weak_type)
@@ -130,19 +131,19 @@ def _names(code: types.CodeType) -> set[str]:
     return set(code.co_names).union(*inner)
 
 
-def _belongs(value: Any, module: str | None) -> bool:
+def _belongs(value: object, module: str | None) -> bool:
     """Whether a global is data, or a function or class of the same module; others are told by the code that names them."""
     return not isinstance(value, types.ModuleType) and (not callable(value) or getattr(value, "__module__", None) == module)
 
 
-def _contents(cell: Any) -> Any:
+def _contents(cell: types.CellType) -> object:
     try:
         return cell.cell_contents
     except ValueError:  # a name that is not bound yet
         return None
 
 
-def _name(value: Any) -> str:
+def _name(value: object) -> str:
     own = getattr(value, "__qualname__", None) or getattr(value, "__name__", None) or str(value)
     module = getattr(value, "__module__", None)
     return _ADDRESS.sub("", f"{module}.{own}" if module else str(own))

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
 
 import equinox as eqx
 import jax
@@ -10,11 +10,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..errors import ArgumentError, FileError, Words, argument_error, file_error
+from .container import Json
 from .describe import BFLOAT16, PARTIALS, STATUS, field_names, status_names
 from .registry import known_classes, known_functions
 
+Given: TypeAlias = Mapping[str, object]  # functions and classes of the user, by name
+_Known = TypeVar("_Known")
 
-def rebuild(path: str, tree: Any, arrays: list[np.ndarray], given: Mapping[str, Any]) -> Any:
+
+def rebuild(path: str, tree: Json, arrays: list[np.ndarray], given: Given) -> Any:
     """The tree of a file, with the user's functions and classes from `given`.
 
     Raises ArgumentError if one of these is missing, FileError if the description does not fit the arrays, the classes
@@ -38,7 +42,7 @@ class _Misfit(ValueError):
     """What in a description does not fit."""
 
 
-def _check_given(path: str, names: set[str], given: Mapping[str, Any]) -> None:
+def _check_given(path: str, names: set[str], given: Given) -> None:
     """Everything that is missing at once, not one after the other."""
     missing = sorted(names - set(given))
     if missing:
@@ -48,7 +52,7 @@ def _check_given(path: str, names: set[str], given: Mapping[str, Any]) -> None:
         raise argument_error("functions", expected, Words(f"one with {sorted(given) or 'none'}"), remedy)
 
 
-def _given_names(tree: Any) -> set[str]:
+def _given_names(tree: Json) -> set[str]:
     """The names of the user's functions and classes in a description."""
     if isinstance(tree, list):
         return set().union(*map(_given_names, tree))
@@ -62,11 +66,11 @@ def _given_names(tree: Any) -> set[str]:
 class _Rebuilder:
     """Turns descriptions into values, and keeps count of the arrays that were used."""
 
-    def __init__(self, path: str, arrays: list[np.ndarray], given: Mapping[str, Any]):
+    def __init__(self, path: str, arrays: list[np.ndarray], given: Given):
         self.path, self.arrays, self.given = path, arrays, given
         self.unused = set(range(len(arrays)))
         self.classes, self.functions = known_classes(), known_functions()
-        self.kinds: dict[str, Callable[[dict], Any]] = {
+        self.kinds: dict[str, Callable[[dict], object]] = {
             "float": lambda entry: float(entry["float"]),
             "tuple": lambda entry: tuple(self.tree(item) for item in entry["tuple"]),
             "list": lambda entry: [self.tree(item) for item in entry["list"]],
@@ -80,12 +84,12 @@ class _Rebuilder:
             "given class": self.given_class,
         }
 
-    def tree(self, entry: Any) -> Any:
+    def tree(self, entry: Json) -> Any:
         if not isinstance(entry, dict):
             return entry
         return _look_up(self.kinds, next(iter(entry), ""))(entry)
 
-    def array(self, entry: dict) -> Any:
+    def array(self, entry: dict) -> jax.Array | np.ndarray | np.generic:
         self.unused.remove(entry["array"])
         array = self.arrays[entry["array"]]
         if entry["dtype"] == BFLOAT16.name and array.dtype == np.uint16:
@@ -102,26 +106,26 @@ class _Rebuilder:
             return jax.random.wrap_key_data(jnp.asarray(array), impl=entry["generator"])
         return _weak(array) if entry["weak"] else jnp.asarray(array)
 
-    def status(self, entry: dict) -> Any:
+    def status(self, entry: dict) -> object:
         codes, known = self.array(entry["status"]), status_names()
         numbers = [known.index(entry["names"][code]) for code in np.ravel(codes)]
         found = np.asarray(numbers, codes.dtype).reshape(codes.shape)
         return jax.tree.unflatten(STATUS, [jnp.asarray(found) if isinstance(codes, jax.Array) else found])
 
-    def partial(self, entry: dict) -> Any:
+    def partial(self, entry: dict) -> object:
         function, arguments, keywords = (self.tree(part) for part in entry["inside"])
         return PARTIALS[entry["partial"]](function, *arguments, **keywords)
 
-    def given_function(self, entry: dict) -> Any:
+    def given_function(self, entry: dict) -> Callable:
         found = self.given[entry["given"]]
         if not callable(found):
             raise argument_error("functions", f"a dict with a function {entry['given']}", found, "Pass the function itself.")
         return found
 
-    def known_class(self, entry: dict) -> Any:
+    def known_class(self, entry: dict) -> object:
         return self.instance(_look_up(self.classes, entry["class"]), entry["fields"])
 
-    def given_class(self, entry: dict) -> Any:
+    def given_class(self, entry: dict) -> object:
         name = entry["given class"]
         found = self.given[name]
         if not isinstance(found, type) or field_names(found) is None:
@@ -129,7 +133,7 @@ class _Rebuilder:
             raise argument_error("functions", f"a dict with the class {name} of the saved object", found, remedy)
         return self.instance(found, entry["fields"])
 
-    def instance(self, kind: type, described: dict[str, Any]) -> Any:
+    def instance(self, kind: type, described: dict[str, Json]) -> object:
         """An object of a class, field by field: its constructor would cast, check and derive a second time."""
         names = field_names(kind) or ()
         if set(names) != set(described):
@@ -144,14 +148,14 @@ class _Rebuilder:
         return new
 
 
-def _check_field(kind: type, field: dataclasses.Field, value: Any) -> None:
+def _check_field(kind: type, field: dataclasses.Field, value: object) -> None:
     """A field that is declared to hold some Module holds one of that class, or None."""
     declared = field.type
     if isinstance(declared, type) and issubclass(declared, eqx.Module) and not isinstance(value, (declared, type(None))):
         raise _Misfit(f"{kind.__name__}.{field.name} is a {type(value).__name__}, not a {declared.__name__}")
 
 
-def _look_up(known: Mapping[str, Any], name: str) -> Any:
+def _look_up(known: Mapping[str, _Known], name: str) -> _Known:
     if name not in known:
         raise _Misfit(f"it has no {name}")
     return known[name]

@@ -2,7 +2,6 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any
 
 import equinox as eqx
 import jax
@@ -24,14 +23,14 @@ _SPECIAL = ("entr", "erf", "erfc", "expit", "gammaln", "i0e", "i1", "i1e", "log_
 
 
 @functools.cache
-def known_functions() -> dict[str, Callable[..., Any]]:
+def known_functions() -> dict[str, Callable]:
     """The functions that a file may name, by name: mathematics only, nothing that reads, writes or calls."""
     spaces = (("jax.numpy", jnp, _NUMPY), ("jax.nn", jax.nn, _NN), ("jax.scipy.special", jax.scipy.special, _SPECIAL))
     found = {f"{space}.{name}": getattr(module, name) for space, module, names in spaces for name in names}
     return {**found, "jax.numpy.linalg.norm": jnp.linalg.norm, "abs": abs}
 
 
-def name_of_function(function: Any) -> str | None:
+def name_of_function(function: object) -> str | None:
     """The name of a function of the list, or None."""
     return next((name for name, known in known_functions().items() if known is function), None)
 

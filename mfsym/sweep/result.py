@@ -4,12 +4,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import equinox as eqx
-import jax
 import numpy as np
 from jaxtyping import Array, Float
 
 from ..errors import argument_error
-from ..solution import Solution, Status, with_masks
+from ..solution import Solution, Status, early_ends, lane
 
 
 class Sweep(eqx.Module):
@@ -44,7 +43,7 @@ class Sweep(eqx.Module):
 
     def early(self) -> dict[str, str]:
         """Which runs ended early, by name ("label", or "label, 64 neurons, seed 3"), and in a sentence when and why."""
-        return {name: run.sentence() for name, run in every_run(self) if not bool(run.succeeded)}
+        return early_ends(_every_run(self))
 
     def as_dict(self) -> dict[str, Any]:
         """Plain numbers for JSON: the record of every problem by label, and of its clouds by width and seed."""
@@ -53,7 +52,7 @@ class Sweep(eqx.Module):
     def _clouds_of(self, label: str) -> dict[str, Any]:
         if label not in self.clouds:
             return {}
-        runs = {str(width): [item(run, i).as_dict() for i in _seeds(run)] for width, run in self.clouds[label].items()}
+        runs = {str(width): [lane(run, i).as_dict() for i in _seeds(run)] for width, run in self.clouds[label].items()}
         return {"clouds": runs}
 
     def __str__(self) -> str:
@@ -75,18 +74,12 @@ class Sweep(eqx.Module):
         return any(name in run.observables for run in self.solutions.values())
 
 
-@with_masks
-def item(batch: Solution, index: int) -> Solution:
-    """One run of a batch."""
-    return jax.tree.map(lambda leaf: leaf[index] if eqx.is_array(leaf) else leaf, batch)
-
-
-def every_run(found: Sweep) -> Iterator[tuple[str, Solution]]:
+def _every_run(found: Sweep) -> Iterator[tuple[str, Solution]]:
     """Every single run by a name, in the order of the labels."""
     for label in found.labels:
         yield label, found.solutions[label]
         for width, runs in found.clouds.get(label, {}).items():
-            yield from ((f"{label}, {width} neurons, seed {i}", item(runs, i)) for i in _seeds(runs))
+            yield from ((f"{label}, {width} neurons, seed {i}", lane(runs, i)) for i in _seeds(runs))
 
 
 def _seeds(runs: Solution) -> range:

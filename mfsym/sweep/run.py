@@ -7,7 +7,8 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, PyTree
+from jax.sharding import Mesh
+from jaxtyping import Array
 
 from ..control import Control
 from ..errors import (
@@ -23,7 +24,7 @@ from ..errors import (
 )
 from ..iterate import times_of_whole_steps
 from ..neurons import Particles
-from ..particles.flow import solve_particles
+from ..particles.ensemble import solve_ensemble
 from ..particles.initial import initial_cloud
 from ..problem.problem import Problem
 from ..problem.start import GaussianStart
@@ -32,10 +33,10 @@ from ..reduce import reduce
 from ..reduced.base import AbstractReduction
 from ..reduced.build import default_sizes
 from ..reduced.flow import solve_reduced
-from ..solution import Solution, with_masks
-from .result import Sweep, item
+from ..sharding import check_mesh_of_lanes, map_lanes
+from ..solution import Solution, lane, with_masks, words_of_early_ends
+from .result import Sweep
 
-_REASONS = 8  # at most so many are given in the message of an error
 _REMEDY = "Pass a dict from labels to problems, or a list of problems."
 
 
@@ -57,6 +58,7 @@ def sweep(
     max_steps: Any = None,
     stop: Any = None,
     observe: Any = None,
+    mesh: Mesh | None = None,
     throw: bool = True,
 ) -> Sweep:
     """Solve many problems, those whose reductions have the same shapes in one vmapped compiled loop.
@@ -65,13 +67,16 @@ def sweep(
       problems: a dict from labels to problems, or a list (labels "0", "1", …); they may differ in everything.
       ts: times [T] of the record, the same for all.
       widths, seeds: also move clouds of these numbers of neurons from `seeds` independent starts each, drawn from `key`
-        (default jax.random.key(0)). All clouds of a problem are one vmapped run: a cloud of m neurons repeated M/m times
+        (default jax.random.key(0)). All clouds of a problem are one ensemble: a cloud of m neurons repeated M/m times
         is the same network with M neurons, so that every width must divide the largest.
       cells, nodes, modes: as in `mf.reduce`; by default problems of one angle share the largest number of nodes and of
         modes that one of them needs, so that they stack.
       method, training, rtol, atol, max_steps, stop: as in `mf.solve_reduced`, the same for all problems; clouds get
         `training`, `max_steps` and `stop`, which may have no `seconds`: the runs of a batch end together.
       observe: as in `mf.solve_reduced`, of the states of the reduced equations.
+      mesh: spread the problems of every stack, and the clouds of every problem, over all devices of this mesh, whatever its
+        axes: `jax.make_mesh((8,), ("lanes",), axis_types=(jax.sharding.AxisType.Auto,))`. Every device goes through its own
+        loop. With several processes each of them makes the same call, and gets all of the result.
       throw: raise SolveError, with the sweep in its `.solution`, if a run ended early; it says which, when and why.
 
     Returns a Sweep, with solutions by label. In a vmapped loop every problem waits for the one with most steps, but one
@@ -89,31 +94,23 @@ def sweep(
         if value is not None:
             positive_number(name, value, "It is a tolerance of one time step.")
     keys = jax.random.split(jax.random.key(0) if key is None else check_key(key), len(table))
+    mesh = check_mesh_of_lanes(mesh)
     both = {"training": training, "stop": stop, "max_steps": _bound(max_steps, training, ts)}
     if Control(stop, observe=observe).in_segments:
         raise argument_error("stop", "without `seconds`", stop, "All runs of a batch are one compiled loop.")
     options = {"method": method, "rtol": rtol, "atol": atol, "observe": observe} | both
-    solutions = _solve(_reductions(table, cells, nodes, modes), ts, options)
+    solutions = _solve(_reductions(table, cells, nodes, modes), ts, options, mesh)
     clouds = {}
     if widths:
         clouds = {
-            label: _run_clouds(problem, ts, widths, seeds, k, both)
+            label: _run_clouds(problem, ts, widths, seeds, k, both | {"mesh": mesh})
             for (label, problem), k in zip(table.items(), keys, strict=True)
         }
     found = Sweep(tuple(table), ts, solutions, clouds)
     early = found.early() if throw else {}
     if early:
-        raise SolveError(_words(early), found)
+        raise SolveError(words_of_early_ends(early, "The sweep is in `.solution` of this error."), found)
     return found
-
-
-def _words(early: dict[str, str]) -> str:
-    """Every run that ended early by name, with the reasons of the first few."""
-    reasons = [f"{name}: {sentence}" for name, sentence in list(early.items())[:_REASONS]]
-    if len(early) > _REASONS:
-        reasons.append(f"For {len(early) - _REASONS} others see `early()` of it.")
-    head = f"{len(early)} of the runs ended early ({'; '.join(early)}). The sweep is in `.solution` of this error."
-    return "\n".join([head, *reasons])
 
 
 def _bound(max_steps: Any, training: Any, ts: Array) -> int | None:
@@ -180,7 +177,9 @@ def _named(label: str) -> Iterator[None]:
         raise
 
 
-def _solve(reductions: dict[str, AbstractReduction], ts: Array, options: dict[str, Any]) -> dict[str, Solution]:
+def _solve(
+    reductions: dict[str, AbstractReduction], ts: Array, options: dict[str, Any], mesh: Mesh | None
+) -> dict[str, Solution]:
     """Groups of reductions with equal structure and shapes, one vmapped solve each; by itself what its numbers decide."""
     groups: dict[Any, list[str]] = {}
     for label, reduced in reductions.items():
@@ -194,8 +193,8 @@ def _solve(reductions: dict[str, AbstractReduction], ts: Array, options: dict[st
                     found[label] = _solve_one(reductions[label], ts, options)
             continue
         stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(reductions[label] for label in labels))
-        runs = _solve_stacked(stacked, ts, options)
-        found |= {label: item(runs, i) for i, label in enumerate(labels)}
+        runs = map_lanes(_solve_one, stacked, (ts, options), mesh)
+        found |= {label: lane(runs, i) for i, label in enumerate(labels)}
     return {label: found[label] for label in reductions}
 
 
@@ -208,34 +207,21 @@ def _solve_one(reduced: AbstractReduction, ts: Array, options: dict[str, Any]) -
     return solve_reduced(reduced, ts, derivative="forward", throw=False, **options)  # the mode that compiles faster
 
 
-@eqx.filter_jit
-def _solve_stacked(stacked: PyTree, ts: Array, options: dict[str, Any]) -> Solution:
-    return eqx.filter_vmap(lambda reduced: _solve_one(reduced, ts, options))(stacked)
-
-
 def _run_clouds(problem, ts, widths: tuple[int, ...], seeds: int, key: Array, options) -> dict[int, Solution]:
-    """Clouds of every width and seed, tiled to the largest width, in one vmapped run."""
+    """Clouds of every width and seed, tiled to the largest width, in one ensemble."""
     largest, keys = max(widths), jax.random.split(key, (len(widths), seeds))
     starts = [
         [_tiled(initial_cloud(problem, width=width, key=k), largest) for k in row]
         for width, row in zip(widths, keys, strict=True)
     ]
     clouds = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(cloud for row in starts for cloud in row))
-    runs = _move_clouds(problem, clouds, ts, options)
+    runs = solve_ensemble(problem, clouds, ts, **options)
     by_width = {}
     for index, width in enumerate(widths):
         own = jax.tree.map(lambda leaf, i=index: leaf[i * seeds : (i + 1) * seeds] if eqx.is_array(leaf) else leaf, runs)
         final = jax.tree.map(lambda leaf, m=width: leaf[:, :m], own.final)
         by_width[width] = eqx.tree_at(lambda run: run.final, own, final)
     return by_width
-
-
-@eqx.filter_jit
-def _move_clouds(problem: Problem, clouds: Particles, ts: Array, options: dict[str, Any]) -> Solution:
-    def one(cloud):
-        return solve_particles(problem, cloud, ts, derivative="forward", throw=False, **options)
-
-    return eqx.filter_vmap(one)(clouds)
 
 
 def _tiled(cloud: Particles, width: int) -> Particles:

@@ -1,7 +1,6 @@
 """The action of one symmetry (s, T) on everything it acts on."""
 
-from collections.abc import Callable
-from typing import Any, overload
+from typing import overload
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +10,7 @@ from ..errors import argument_error, check_instance, float_array
 from ..groups import Symmetry
 from ..neurons import Particles
 from ..neurons import act as act_on_cloud
+from ..types import RealArrayLike, RealFunction
 
 _EXACT = jax.lax.Precision.HIGHEST
 
@@ -18,10 +18,10 @@ _EXACT = jax.lax.Precision.HIGHEST
 @overload
 def act(symmetry: Symmetry, thing: Particles) -> Particles: ...
 @overload
-def act(symmetry: Symmetry, thing: Callable[..., Any]) -> Callable[[Float[Array, " d"]], Float[Array, ""]]: ...
+def act(symmetry: Symmetry, thing: RealFunction) -> RealFunction: ...
 @overload
-def act(symmetry: Symmetry, thing: Any) -> Array: ...
-def act(symmetry: Symmetry, thing: Any) -> Any:
+def act(symmetry: Symmetry, thing: RealArrayLike) -> Array: ...
+def act(symmetry: Symmetry, thing: Particles | RealFunction | RealArrayLike) -> Particles | RealFunction | Array:
     """The image of a cloud, of inputs or of a predictor under (s, T).
 
     A cloud: (a, b) ↦ (s a, T b) for every neuron. Inputs, an array [d] or [n, d]: x ↦ T x. A function of one input
@@ -41,7 +41,7 @@ def act(symmetry: Symmetry, thing: Any) -> Any:
     return jnp.matmul(x, symmetry.matrix.T.astype(x.dtype), precision=_EXACT)
 
 
-def _turned(symmetry: Symmetry, function: Callable[..., Any]) -> Callable[[Float[Array, " d"]], Float[Array, ""]]:
+def _turned(symmetry: Symmetry, function: RealFunction) -> RealFunction:
     def image(x: Float[Array, " d"]) -> Float[Array, ""]:
         back = jnp.matmul(symmetry.matrix.T.astype(x.dtype), x, precision=_EXACT)
         return symmetry.sign.astype(x.dtype) * function(back)

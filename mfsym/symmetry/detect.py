@@ -1,13 +1,14 @@
 """`mf.detect`: from a bare function to the symmetries that it has."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
 from ..errors import argument_error, check_instance
 from ..problem.inputs import AbstractInputs, Gaussian, Sphere
 from ..problem.targets import AbstractTarget, FunctionTarget
+from ..types import RealFunction
 from .evaluation import Evidence, Sampled, check_concrete
 from .frame import Frame, find_frames
 from .norms import NormFit, fit_norms, search_norms
@@ -17,7 +18,16 @@ from .stated import Structure, stated_target
 from .subspace import Subspace, find_subspace
 
 
-def detect(fn: Callable[..., Any] | AbstractTarget, inputs: AbstractInputs) -> DetectionReport:
+class Parts(NamedTuple):
+    """What f* sees of H: axes, the sizes of blocks, whether by their norms alone, and the weights of a sum of norms."""
+
+    frame: Frame
+    sizes: tuple[int, ...]
+    block_radial: bool
+    weights: tuple[float, ...] | None
+
+
+def detect(fn: RealFunction | AbstractTarget, inputs: AbstractInputs) -> DetectionReport:
     """Find the structure of a function f* of inputs with a rotation-invariant law, by evaluating it on fixed points.
 
     Looks for the subspace H that f* depends on (singular values of gradients, and the normals of surfaces where it jumps;
@@ -85,17 +95,17 @@ def detect(fn: Callable[..., Any] | AbstractTarget, inputs: AbstractInputs) -> D
     )
 
 
-def _radial(sampled: Sampled, basis: np.ndarray, allowance: float, judge: Callable[[Evidence], bool]) -> Any:
+def _radial(sampled: Sampled, basis: np.ndarray, allowance: float, judge: Callable[[Evidence], bool]) -> Parts | None:
     """The structure of a function of ‖x_H‖, or None."""
     if not judge(whole_rotation(sampled, basis, allowance)):
         return None
     fit = fit_norms(sampled, [basis], allowance)
     flips = ((0, 1),) if len(basis) == 1 else ()
     weights = fit.weights if judge(fit.evidence) else None
-    return Frame(basis, flips, (), ()), (len(basis),), True, weights
+    return Parts(Frame(basis, flips, (), ()), (len(basis),), True, weights)
 
 
-def _inside(sampled: Sampled, subspace: Subspace, judge: Callable[[Evidence], bool]) -> Any:
+def _inside(sampled: Sampled, subspace: Subspace, judge: Callable[[Evidence], bool]) -> Parts:
     """Blocks, sign flips and swaps inside H, in the frame that shows most of them."""
     allowance = subspace.allowance
     found = _blocks(sampled, subspace)
@@ -111,7 +121,7 @@ def _inside(sampled: Sampled, subspace: Subspace, judge: Callable[[Evidence], bo
     weights = fit.weights if fit is not None and judge(fit.evidence) else None
     whole = Frame(np.concatenate([frame.basis, *rotated]), frame.flips, frame.swaps, frame.evidence)
     sizes = (1,) * len(frame.basis) + tuple(len(block) for block in rotated)
-    return whole, sizes, frame.even_everywhere, weights
+    return Parts(whole, sizes, frame.even_everywhere, weights)
 
 
 def _blocks(sampled: Sampled, subspace: Subspace) -> Blocks:
@@ -127,9 +137,9 @@ def _blocks(sampled: Sampled, subspace: Subspace) -> Blocks:
     return Blocks(tuple(wide), np.concatenate(narrow), tuple(turns))
 
 
-def _nothing(basis: np.ndarray) -> Any:
+def _nothing(basis: np.ndarray) -> Parts:
     """Every direction on its own."""
-    return Frame(basis, (), (), ()), (1,) * len(basis), False, None
+    return Parts(Frame(basis, (), (), ()), (1,) * len(basis), False, None)
 
 
 def _constant(target: AbstractTarget, sampled: Sampled) -> DetectionReport:

@@ -1,11 +1,12 @@
 """Values and gradients of a bare function at host points, its noise, and the comparison of it with its image."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, PyTree
 
 from ..errors import Words, argument_error, is_traced, no_reduction
 from ..problem.inputs import Gaussian, Sphere
@@ -50,7 +51,7 @@ class Evidence(NamedTuple):
         return max(1 - _MISSED ** (1 / self.draws), self.threshold + _ONE_SIDED * self.error)
 
 
-def check_concrete(*trees: Any) -> None:
+def check_concrete(*trees: PyTree) -> None:
     """Raise NoReductionError under a trace: detection must see numbers."""
     staged = jnp.ones(()) + 1  # a tracer inside of jit, even of constants
     if any(is_traced(leaf) for leaf in (staged, *jax.tree.leaves(trees))):
@@ -68,7 +69,7 @@ class Sampled:
       where it is above rounding.
     """
 
-    def __init__(self, function: Callable[..., Any], inputs: Gaussian | Sphere):
+    def __init__(self, function: Callable[[Array], Array], inputs: Gaussian | Sphere):
         self.inputs, self.dim = inputs, inputs.dim
         self.dtype = jnp.result_type(float)
         self.eps = float(jnp.finfo(self.dtype).eps)
@@ -120,7 +121,7 @@ class Sampled:
         whole = np.all(np.abs(after - 2 * here[:, None] + before) <= np.sqrt(self.eps * self.variance), axis=1)
         return np.where(whole[:, None], (after - before) / (2 * step), 0.0)
 
-    def _in_chunks(self, function: Callable[..., Any], x: np.ndarray) -> np.ndarray:
+    def _in_chunks(self, function: Callable[[Array], Array], x: np.ndarray) -> np.ndarray:
         rows = []
         for start in range(0, len(x), ROWS):
             chunk = x[start : start + ROWS]

@@ -1,7 +1,7 @@
 """From what was found to a target that declares it: one table."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -30,7 +30,7 @@ class Structure(NamedTuple):
 class Section(eqx.Module):
     """z ↦ f*(Σ_i z_i e_i), e_i the rows of `frame` [k, d]; for k = 1 of a scalar z. Arrays inside f* stay leaves."""
 
-    function: Callable[..., Any]
+    function: Callable[[Array], Array]
     frame: Float[Array, "k d"]
 
     def __call__(self, z: Float[Array, "..."]) -> Float[Array, ""]:

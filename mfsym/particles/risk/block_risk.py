@@ -5,7 +5,6 @@ read in z. Here S is taken relative to the scale of the first block, so that a t
 """
 
 import functools
-from typing import Any
 
 import equinox as eqx
 import numpy as np
@@ -78,7 +77,7 @@ def block_risk(
 
 
 @functools.singledispatch
-def stretched_target(target: AbstractTarget, inputs: GaussianBlocks, stretch: Float[Array, " d"]) -> Any:
+def stretched_target(target: AbstractTarget, inputs: GaussianBlocks, stretch: Float[Array, " d"]) -> AbstractTarget:
     """The target as a function of x' with x = stretch·x', isotropic."""
     expected = "one that GaussianBlocks has a closed form for (SubspaceNorm, BlockNorms, SingleIndex, LinearTarget, Teacher)"
     raise argument_error("problem.target", expected, f"a {type(target).__name__}", USE_SAMPLES)

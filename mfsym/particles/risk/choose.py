@@ -1,9 +1,5 @@
 """Which risk a problem has."""
 
-from typing import Any
-
-from jaxtyping import PyTree
-
 from ...errors import ArgumentError, argument_error, check_integer, check_key, positive_number
 from ...problem.block_inputs import GaussianBlocks
 from ...problem.inputs import Empirical, Gaussian, Sphere
@@ -11,6 +7,7 @@ from ...problem.losses import SquareLoss
 from ...problem.problem import Problem
 from ...problem.units import AbstractHomogeneousUnit
 from ...risks import AbstractPredictorRisk, AbstractRisk, EmpiricalRisk, SampledRisk, check_risk
+from ...types import Checked, Cloud, IntLike, KeyLike, RealLike
 from ..arguments import check_problem
 from .block_risk import block_risk
 from .exact import ExactRisk
@@ -18,7 +15,12 @@ from .targets import USE_SAMPLES, check_closed_form
 
 
 def risk_of(
-    problem: Any, *, samples: Any = None, key: Any = None, step: Any = None, block_size: Any = None
+    problem: Problem,
+    *,
+    samples: IntLike | None = None,
+    key: KeyLike | None = None,
+    step: RealLike | None = None,
+    block_size: IntLike | None = None,
 ) -> AbstractPredictorRisk:
     """The risk of a problem: exact where a closed form exists, the training risk on a data set, or sampled.
 
@@ -52,16 +54,23 @@ def risk_of(
     return ExactRisk(inputs, problem.target, unit, block_size)
 
 
-def _no_exact_risk(argument: str, expected: str, got: Any) -> ArgumentError:
+def _no_exact_risk(argument: str, expected: str, got: object) -> ArgumentError:
     return argument_error(argument, f"{expected}, as the exact risk needs", f"a {type(got).__name__}", USE_SAMPLES)
 
 
 def risk_to_follow(
-    problem: Problem | None, cloud: PyTree, risk: Any, *, samples: Any, key: Any, step: Any, block_size: Any
+    problem: Problem | None,
+    cloud: Cloud,
+    risk: Checked[AbstractRisk | None],
+    *,
+    samples: IntLike | None,
+    key: KeyLike | None,
+    step: RealLike | None,
+    block_size: IntLike | None,
 ) -> AbstractRisk:
     """The risk that a caller brings, once it has been found to fit the cloud, or that of the problem."""
     if risk is None:
-        return risk_of(problem, samples=samples, key=key, step=step, block_size=block_size)
+        return risk_of(check_problem(problem), samples=samples, key=key, step=step, block_size=block_size)
     for name, value in (("samples", samples), ("key", key), ("block_size", block_size)):
         if value is not None:
             raise argument_error(name, "left out where `risk` is given", value, "The risk says itself what it is made of.")

@@ -10,7 +10,6 @@ e^{−t²/2}/2π. For the unit sphere: P(t) = (1−t²)^{(d−2)/2}/2π. (Derive
 import functools
 import math
 from collections.abc import Callable
-from typing import Any
 
 import equinox as eqx
 import jax
@@ -41,7 +40,7 @@ class SingleIndexTable(eqx.Module):
 
 
 def single_index_table(
-    g: Callable[[Any], Any], kinks: tuple[float, ...], inputs: AbstractInputs, length: Float[Array, ""]
+    g: Callable[[Array], Array], kinks: tuple[float, ...], inputs: AbstractInputs, length: Float[Array, ""]
 ) -> SingleIndexTable:
     """The table of one g for N(0, length² I) or the sphere of radius `length`, in the floating type of `length`."""
     dtype = length.dtype

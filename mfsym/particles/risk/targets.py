@@ -8,7 +8,6 @@ A new target with a closed form is one class here and one line that registers it
 import abc
 import functools
 import math
-from typing import Any
 
 import equinox as eqx
 import jax
@@ -86,7 +85,7 @@ def _no_closed_form(target: AbstractTarget) -> ArgumentError:
     return argument_error("problem.target", expected, f"a {type(target).__name__}", USE_SAMPLES)
 
 
-def mean_square(inputs: AbstractInputs, dtype: Any) -> Float[Array, ""]:
+def mean_square(inputs: AbstractInputs, dtype: jnp.dtype) -> Float[Array, ""]:
     """E‖x‖²/d, the factor of everything that is 1-homogeneous in x on both sides."""
     return (inputs.second_moment / inputs.dim).astype(dtype)
 

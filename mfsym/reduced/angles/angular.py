@@ -1,14 +1,16 @@
-"""What an equation on angles is asked for, whatever their number: its harmonics, and its states as laws of the angles."""
+"""What an equation on angles is asked for, whatever their number."""
 
 import abc
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import equinox as eqx
-from jaxtyping import Array, Float, PyTree
+import jax.numpy as jnp
+from jaxtyping import Array, Float
 
-from ...errors import argument_error, check_choice
+from ...errors import check_choice
+from ...problem.training import Training
 from ..base import AbstractReduction, Atoms
-from ..stepped import AbstractSteppedForm
+from .directions import AbstractDirections
 from .label_law import LabelLaw
 
 POSITIONS = "distances to the ends of the interval are measured for targets of ‖x_H‖ only"
@@ -29,23 +31,35 @@ class TargetParts(NamedTuple):
 
 
 class AbstractAngularReduction(AbstractReduction):
-    """An equation on k ≥ 1 angles. `labels` is the law of (|a|, ‖b‖) at time 0, `tail` the energy of the target beyond the
-    stored harmonics."""
+    """An equation on k ≥ 1 angles, in harmonics ψ: with η the `coefficients` of the target and s the `factors` of the unit,
 
+        ψ̂ = ∫ψ d(τ⁺ − τ⁻),   G = Σ s (η − s ψ̂) ψ,   F = floor + ½ Σ (η − s ψ̂)².
+
+    `labels` is the law of (|a|, ‖b‖) at time 0, `tail` the energy of the target beyond the stored harmonics, and `check` the
+    three numbers of the target by another rule; their difference is the error of the quadrature.
+    """
+
+    coefficients: eqx.AbstractVar[Float[Array, "..."]]
+    factors: eqx.AbstractVar[Float[Array, " L"]]
     tail: eqx.AbstractVar[Float[Array, ""]]
+    check: eqx.AbstractVar[TargetParts]
     labels: eqx.AbstractVar[LabelLaw]
 
     @abc.abstractmethod
-    def node_points(self) -> Float[Array, "N K"]:
-        """Unit vectors of the labels, in signed coordinates and norms of blocks, K = k + 1."""
+    def resolved(self) -> "AbstractAngularReduction":
+        """The same reduction with only the harmonics that the dynamics uses."""
 
     @abc.abstractmethod
-    def node_weights(self) -> Float[Array, " N"]:
-        """Weights of a quadrature rule for the law of the directions at time 0 at the labels; they sum to 1."""
+    def moments(self, angles: Float[Array, "n k"], weights: Float[Array, " n"]) -> Float[Array, "..."]:
+        """ψ̂ = Σ_i weight_i ψ(θ_i) in all harmonics that this reduction has."""
 
     @abc.abstractmethod
-    def angles_of_points(self, points: Float[Array, "n K"]) -> Float[Array, "n k"]:
-        """The angles of points of any length, whose norms of blocks may have either sign."""
+    def fields(self, angles: Float[Array, "n k"], forces: Float[Array, "..."]) -> tuple[Float[Array, " n"], Array]:
+        """G = Σ forces ψ at angles, and its gradient along their orthonormal frame [n, k]."""
+
+    @abc.abstractmethod
+    def own_fields(self, labels: AbstractDirections) -> tuple[Float[Array, "2 N"], Float[Array, "2 N *c"]]:
+        """G of the network that the labels are, by the harmonics of the dynamics, and ∇G in their coordinates."""
 
     @abc.abstractmethod
     def own_potential(
@@ -55,8 +69,20 @@ class AbstractAngularReduction(AbstractReduction):
         harmonics of the dynamics."""
 
     @abc.abstractmethod
-    def fields_of(self, atoms: Atoms, angles: Float[Array, "n k"]) -> tuple[Float[Array, " n"], Float[Array, "n k"]]:
-        """G of the network that the atoms are, by the harmonics of the dynamics, and ∇G along the orthonormal frame."""
+    def labels_in_balance(self) -> AbstractDirections:
+        """The labels of both signs at time 0, their masses as logarithms: small ones keep their digits."""
+
+    @abc.abstractmethod
+    def node_points(self) -> Float[Array, "N K"]:
+        """Unit vectors of the labels, in signed coordinates and norms of blocks, K = k + 1."""
+
+    @abc.abstractmethod
+    def log_rule(self) -> Float[Array, " N"]:
+        """Logarithms of the weights of the rule for angles whose nodes the labels are."""
+
+    @abc.abstractmethod
+    def angles_of_points(self, points: Float[Array, "n K"]) -> Float[Array, "n k"]:
+        """The angles of points of any length, whose norms of blocks may have either sign."""
 
     @abc.abstractmethod
     def end_of(self, axis: int) -> float:
@@ -75,36 +101,53 @@ class AbstractAngularReduction(AbstractReduction):
         """The angles of every row."""
 
     @abc.abstractmethod
-    def network(self, angles: Float[Array, "n k"], weights: Float[Array, " n"]) -> Float[Array, " M"]:
-        """Coefficients s ∫ψ dτ of the predictor of atoms with signed weights in all stored harmonics: their squares sum
-        to E f²."""
-
-    @abc.abstractmethod
     def predict_atoms(self, atoms: Atoms, x: Float[Array, "n d"]) -> Float[Array, " n"]:
         """f(x) of atoms, [n]."""
 
+    def residual(self, moments: Float[Array, "..."]) -> Float[Array, "..."]:
+        """η − s ψ̂, the same shape as `coefficients`."""
+        return self.coefficients - self.along_degrees(self.factors) * moments
 
-class AbstractAngularDynamics(AbstractSteppedForm):
-    """A flow of τ^± on k ≥ 1 angles, or of neurons that have them.
+    def risk(self, moments: Float[Array, "..."]) -> Float[Array, ""]:
+        """F = floor + ½ Σ (η − s ψ̂)² over the harmonics that are there."""
+        return self.floor + 0.5 * jnp.sum(self.residual(moments) ** 2)
 
-    `balanced` says whether |a| = ‖b‖ for every neuron, so that masses say all; `has_density`, whether states are densities.
-    """
+    def forces(self, moments: Float[Array, "..."]) -> Float[Array, "..."]:
+        """s (η − s ψ̂): the coefficients of G."""
+        return self.along_degrees(self.factors) * self.residual(moments)
 
-    has_density: eqx.AbstractClassVar[bool]
-    balanced: eqx.AbstractClassVar[bool]
+    def network_of_moments(self, moments: Float[Array, "..."]) -> Float[Array, " M"]:
+        """s ψ̂, flat: coefficients of the predictor in all stored harmonics, whose squares sum to E f²."""
+        return (self.along_degrees(self.factors) * moments).ravel()
 
-    @abc.abstractmethod
-    def network(self, state: PyTree) -> Float[Array, " M"]:
-        """Coefficients of the predictor of a state, see `AbstractAngularReduction.network`; of a prepared system."""
+    def network(self, angles: Float[Array, "n k"], weights: Float[Array, " n"]) -> Float[Array, " M"]:
+        """That of atoms with signed weights."""
+        return self.network_of_moments(self.moments(angles, weights))
 
-    @abc.abstractmethod
-    def density(self, state: PyTree, angles: Float[Array, "n k"]) -> Float[Array, "2 n"]:
-        """Densities of τ⁺ and τ⁻ per unit of the angles; refused by systems of labels, which have none."""
+    def fields_of(self, atoms: Atoms, angles: Float[Array, "n k"]) -> tuple[Float[Array, " n"], Float[Array, "n k"]]:
+        """G of the network that the atoms are, by the harmonics of the dynamics, and ∇G along the orthonormal frame."""
+        reduction = self.resolved()
+        return reduction.fields(angles, reduction.forces(reduction.moments(atoms.scattered(), atoms.signed())))
 
+    def node_weights(self) -> Float[Array, " N"]:
+        """Weights of a quadrature rule for the law of the directions at time 0 at the labels; they sum to 1."""
+        return jnp.exp(self.labels.log_probability + self.log_rule())
 
-def network_of_atoms(reduction: AbstractAngularReduction, atoms: Atoms) -> Float[Array, " M"]:
-    """Coefficients of the predictor of τ⁺ − τ⁻."""
-    return reduction.network(atoms.angles.reshape(-1, atoms.angles.shape[-1]), atoms.signed())
+    def decided_by_values(self, method: str | None, training: Training | None) -> bool:
+        """Whether a start is balanced, as one that is to live on a grid must be."""
+        return not self.labels.balanced and method != "characteristics"
+
+    def floor_uncertainty(self) -> float:
+        """None beside what `displaced` shows."""
+        return 0.0
+
+    def displaced(self) -> "tuple[AbstractAngularReduction, ...]":
+        """With the numbers that another quadrature finds of the target, the floor among them."""
+        return (eqx.tree_at(lambda r: (r.coefficients, r.floor, r.tail), self, tuple(self.check)),)
+
+    def along_degrees(self, vector: Float[Array, " L"]) -> Float[Array, "L ..."]:
+        """One number for every degree, which is the first axis of the harmonics."""
+        return vector.reshape(-1, *(1,) * (self.coefficients.ndim - 1))
 
 
 def check_angular_method(method: str | None) -> str:
@@ -117,8 +160,3 @@ def sizes_can_be_halved(method: str, cells: tuple[int, ...], nodes: tuple[int, .
     labels = method == "characteristics"
     enough = all(count % 2 == 0 and count // 2 >= (1 if labels else SMALLEST_GRID) for count in cells)
     return enough and all(count % 2 and count > 1 for count in nodes)
-
-
-def refuse_density() -> Any:
-    """The refusal of systems of labels."""
-    raise argument_error("solution", "one on a grid", "one by characteristics", 'Solve with method="grid".')

@@ -19,6 +19,7 @@ from ...problem.training import Training
 from ..base import Atoms, Scales
 from .angular import POSITIONS, AbstractAngularReduction, TargetParts, check_angular_method, sizes_can_be_halved
 from .coordinates import Blocks, tangents, to_angles, to_point
+from .directions import AbstractDirections, BlockLabelState
 from .label_law import LabelLaw
 from .nested_tables import NestedTable, log_funk_hecke, reachable_degrees
 from .scattered import features, features_and_gradients, fields, in_chunks
@@ -75,11 +76,6 @@ class BlockReduction(AbstractAngularReduction):
         return jnp.asarray(self.blocks.nodes(self.node_counts)[0], self.dtype)
 
     @property
-    def node_log_weight(self) -> Float[Array, " N"]:
-        """Logarithms of the weights of the labels."""
-        return self.labels.log_probability + jnp.asarray(self.blocks.log_rule(self.node_counts), self.dtype)
-
-    @property
     def count(self) -> int:
         """Number of stored degrees 0, stride, 2·stride, …"""
         return self.tables[0].log_first.shape[0]
@@ -101,21 +97,6 @@ class BlockReduction(AbstractAngularReduction):
         )
         return eqx.tree_at(lambda r: (r.tables, r.coefficients, r.factors), self, new)
 
-    def residual(self, moments: Float[Array, "..."]) -> Float[Array, "..."]:
-        """η − f ψ̂, the same shape as `coefficients`."""
-        return self.coefficients - self._along_degrees(self.factors) * moments
-
-    def risk(self, moments: Float[Array, "..."]) -> Float[Array, ""]:
-        """F = floor + ½ Σ (η − f ψ̂)² over the stored harmonics."""
-        return self.floor + 0.5 * jnp.sum(self.residual(moments) ** 2)
-
-    def forces(self, moments: Float[Array, "..."]) -> Float[Array, "..."]:
-        """f (η − f ψ̂): the coefficients of G."""
-        return self._along_degrees(self.factors) * self.residual(moments)
-
-    def _along_degrees(self, vector: Float[Array, " L"]) -> Float[Array, "..."]:
-        return vector.reshape(-1, *(1,) * (self.blocks.angles - 1))
-
     def features(self, angles: Float[Array, "n k"]) -> Float[Array, "n ..."]:
         """Every feature at scattered points, [n, L, J, …]."""
         return features(self.blocks, self.tables, angles)
@@ -127,14 +108,14 @@ class BlockReduction(AbstractAngularReduction):
     def kernel(self, angles: Float[Array, "n k"], others: Float[Array, "m k"]) -> Float[Array, "n m"]:
         """K(θ_i, θ'_j) = E[φ̃(θ_i; x) φ̃(θ'_j; x)] from all stored harmonics."""
         (left, size), (right, other) = (self._stretched(a) for a in (angles, others))
-        left, right = (self.features(a) * self._along_degrees(self.factors)[None] for a in (left, right))
+        left, right = (self.features(a) * self.along_degrees(self.factors)[None] for a in (left, right))
         return jnp.outer(size, other) * jnp.matmul(
             left.reshape(len(left), -1), right.reshape(len(right), -1).T, precision=_HIGHEST
         )
 
     def target_term(self, angles: Float[Array, "n k"]) -> Float[Array, " n"]:
         """g*(θ) = E[f*(x) φ̃(θ; x)]."""
-        weights = self._along_degrees(self.factors) * self.coefficients
+        weights = self.along_degrees(self.factors) * self.coefficients
         angles, size = self._stretched(angles)
         return size * jnp.sum((self.features(angles) * weights[None]).reshape(len(angles), -1), axis=1)
 
@@ -167,10 +148,6 @@ class BlockReduction(AbstractAngularReduction):
             raise argument_error("method", expected, method, "Choose one of these.")
         return method
 
-    def decided_by_values(self, method: str | None, training: Training | None) -> bool:
-        """Whether a start is balanced, as one that is to live on a grid must be."""
-        return not self.labels.balanced and method != "characteristics"
-
     def scales(self) -> Scales:
         """Of both signs."""
         return Scales(self.masses, self.coefficients, self.second_moment / self.known_dim())
@@ -195,14 +172,6 @@ class BlockReduction(AbstractAngularReduction):
     def all_modes(self) -> "BlockReduction":
         """All stored degrees in the dynamics."""
         return dataclasses.replace(self, resolved_count=self.count)
-
-    def floor_uncertainty(self) -> float:
-        """None beside what `displaced` shows."""
-        return 0.0
-
-    def displaced(self) -> "tuple[BlockReduction]":
-        """With the numbers that another quadrature finds of the target, the floor among them."""
-        return (eqx.tree_at(lambda r: (r.coefficients, r.floor, r.tail), self, tuple(self.check)),)
 
     def absent(self, observables: dict[str, Array]) -> tuple[tuple[str, str], ...]:
         """Distances."""
@@ -230,9 +199,14 @@ class BlockReduction(AbstractAngularReduction):
         """Tensor product of the nodes of every angle."""
         return to_point(self.node_angles)
 
-    def node_weights(self) -> Float[Array, " N"]:
-        """Tensor product of the rules, times the density of the start."""
-        return jnp.exp(self.node_log_weight)
+    def log_rule(self) -> Float[Array, " N"]:
+        """Of the tensor product of the rules."""
+        return jnp.asarray(self.blocks.log_rule(self.node_counts), self.dtype)
+
+    def labels_in_balance(self) -> BlockLabelState:
+        """Points."""
+        point, weight = self.node_points(), self.labels.log_probability + self.log_rule()
+        return BlockLabelState(jnp.stack([point, point]), weight[None] + jnp.log(self.masses)[:, None])
 
     def angles_of_points(self, points: Float[Array, "n K"]) -> Float[Array, "n k"]:
         """Nested polar angles."""
@@ -266,8 +240,16 @@ class BlockReduction(AbstractAngularReduction):
         signs = jnp.where(np.array([*self.blocks.signed, False])[None], 1.0, jnp.sign(points)).astype(points.dtype)
         stretched = scales * self._folded(points)
         norm, angles = jnp.linalg.norm(stretched, axis=1), to_angles(stretched)
-        height, along = self.fields(angles, forces)
+        height, along = fields(self.blocks, self.tables, angles, forces)
         return norm * height, scales * signs * (height[:, None] * to_point(angles) + along)
+
+    def own_fields(self, labels: AbstractDirections) -> tuple[Float[Array, "2 N"], Float[Array, "2 N K"]]:
+        """Φ and the part of ∇Φ along the sphere, at points on it: rounding and step errors change the radius of labels."""
+        points = labels.coordinates / jnp.linalg.norm(labels.coordinates, axis=-1, keepdims=True)
+        flat = points.reshape(-1, points.shape[-1])
+        height, gradient = self.own_potential(flat, labels.signed().ravel())
+        along = gradient - height[:, None] * flat  # u·∇Φ = Φ, as Φ is 1-homogeneous
+        return height.reshape(points.shape[:-1]), along.reshape(points.shape)
 
     def own_potential(
         self, points: Float[Array, "n K"], weights: Float[Array, " n"]
@@ -277,16 +259,10 @@ class BlockReduction(AbstractAngularReduction):
         moments = reduction.moments(self.angles_of_points(points), weights * jnp.linalg.norm(points, axis=1))
         return reduction.potential(points, reduction.forces(moments))
 
-    def fields_of(self, atoms: Atoms, angles: Float[Array, "n k"]) -> tuple[Float[Array, " n"], Float[Array, "n k"]]:
-        """G, and ∇G along the frame of the angles."""
-        reduction = self.resolved()
-        moments = reduction.moments(atoms.angles.reshape(-1, self.angles), atoms.signed())
-        height, gradient = reduction.potential(to_point(angles), reduction.forces(moments))
-        return height, jnp.einsum("nkc,nc->nk", tangents(angles), gradient, precision=_HIGHEST)
-
     def fields(self, angles: Float[Array, "n k"], forces: Float[Array, "..."]) -> tuple[Float[Array, " n"], Array]:
-        """G and its gradient along the sphere [n, K], for isotropic inputs."""
-        return fields(self.blocks, self.tables, angles, forces)
+        """G, and ∇G along the frame of the angles."""
+        height, gradient = self.potential(to_point(angles), forces)
+        return height, jnp.einsum("nkc,nc->nk", tangents(angles), gradient, precision=_HIGHEST)
 
     def end_of(self, axis: int) -> float:
         """Of an angle to a radial block or to an axis."""
@@ -307,7 +283,7 @@ class BlockReduction(AbstractAngularReduction):
 
     def observe_atoms(self, atoms: Atoms) -> dict[str, Array]:
         """Risk, masses and alignments."""
-        moments = self.moments(atoms.angles.reshape(-1, self.angles), atoms.signed())
+        moments = self.moments(atoms.scattered(), atoms.signed())
         outside = jnp.prod(jnp.sin(atoms.angles), axis=-1) ** 2
         return self.observables(moments, jnp.sum(atoms.weights, axis=1), jnp.sum(atoms.weights * outside, axis=1))
 
@@ -328,17 +304,9 @@ class BlockReduction(AbstractAngularReduction):
             "alignment_minus": aligned[1],
         }
 
-    def network(self, angles: Float[Array, "n k"], weights: Float[Array, " n"]) -> Float[Array, " M"]:
-        """f_l ψ̂, flat."""
-        return self.network_of_moments(self.moments(angles, weights))
-
-    def network_of_moments(self, moments: Float[Array, "..."]) -> Float[Array, " M"]:
-        """f_l ψ̂, flat."""
-        return (moments * self._along_degrees(self.factors)).ravel()
-
     def predict_atoms(self, atoms: Atoms, x: Float[Array, "n d"]) -> Float[Array, " n"]:
         """f(x) from the moments of atoms."""
-        return self.predict_moments(self.moments(atoms.angles.reshape(-1, self.angles), atoms.signed()), x)
+        return self.predict_moments(self.moments(atoms.scattered(), atoms.signed()), x)
 
     @eqx.filter_jit
     def predict_moments(self, moments: Float[Array, "..."], x: Float[Array, "n d"]) -> Float[Array, " n"]:
@@ -351,7 +319,7 @@ class BlockReduction(AbstractAngularReduction):
         # ψ = s_l Y, so that a_l Y Y' = sign_l ψ ψ' / s_l.
         size = np.exp(-log_funk_hecke(degree, self.known_dim()))
         root = jnp.sqrt(jnp.maximum(self.second_moment, jnp.finfo(self.dtype).tiny))
-        scaled = self._along_degrees(jnp.asarray(sign * size, self.dtype) * self.factors / root) * moments
+        scaled = self.along_degrees(jnp.asarray(sign * size, self.dtype) * self.factors / root) * moments
         points = self.point_of(x.astype(self.dtype)) / (1 if self.stretch is None else self.stretch[None])  # isotropic
 
         def one(angles):

@@ -18,7 +18,8 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from ..base import Atoms
-from .angular import AbstractAngularDynamics, AbstractAngularReduction, network_of_atoms, refuse_density
+from .angular import AbstractAngularReduction
+from .forms import AbstractLabelForm
 
 Sizes = Float[Array, "*T 2 R N"] | Float[np.ndarray, "*T 2 R N"]  # of one state, or of a record of them, on any side
 _SIGNS = np.array([1.0, -1.0])[:, None, None]
@@ -41,13 +42,12 @@ class LabelState(eqx.Module):
         return self.q[..., -1]
 
 
-class LabelDynamics(AbstractAngularDynamics):
+class LabelDynamics(AbstractLabelForm):
     """Labels that move along the potential of their own law.
 
     `threshold`: the ratio ‖b‖/|a| that counts as b = 0, and the |a| below which a neuron is at rest whatever the ratio.
     """
 
-    has_density: ClassVar[bool] = False
     balanced: ClassVar[bool] = False
     reduction: AbstractAngularReduction
     rates: Float[Array, " 2"]
@@ -78,14 +78,6 @@ class LabelDynamics(AbstractAngularDynamics):
             rate_b * (along - self.weight_decay * state.q),
         )
 
-    def largest_step(self, state):
-        """No bound: nothing here can become inadmissible."""
-        return jnp.asarray(jnp.inf, state.a.dtype)
-
-    def observe(self, t, state):
-        """What the atoms show; the signs are those of a at this time."""
-        return self.reduction.observe_atoms(self.atoms(state))
-
     def admissible(self, state):
         """Finite."""
         return all(bool(np.all(np.isfinite(leaf))) for leaf in jax.tree.leaves(state))
@@ -95,22 +87,10 @@ class LabelDynamics(AbstractAngularDynamics):
         return reaches_zero
 
     def atoms(self, state):
-        """Angles, and masses by the sign of a at this time."""
+        """Angles, and masses by the sign of a at this time, not at the start."""
         angles = self.reduction.angles_of_points(state.q.reshape(-1, state.q.shape[-1]))
         mass = (label_weights(self.reduction) * state.a * jnp.linalg.norm(state.q, axis=-1)).ravel()
         return Atoms(jnp.stack([angles, angles]), jnp.maximum(jnp.stack([mass, -mass]), 0.0))
-
-    def predict(self, state, x):
-        """f(x) of the labels."""
-        return self.reduction.predict_atoms(self.atoms(state), x)
-
-    def network(self, state):
-        """That of the labels."""
-        return network_of_atoms(self.reduction, self.atoms(state))
-
-    def density(self, state, angles):
-        """Refused."""
-        refuse_density()
 
 
 def label_weights(reduction: AbstractAngularReduction) -> Float[Array, "2 R N"]:

@@ -26,6 +26,7 @@ from ..angles.angular import (
     check_angular_method,
     sizes_can_be_halved,
 )
+from ..angles.directions import AbstractDirections, CharacteristicState
 from ..angles.label_law import LabelLaw
 from ..base import Atoms, Scales
 from ..roots import row_norms
@@ -108,14 +109,6 @@ class AngleReduction(AbstractAngularReduction):
         new = (features, self.coefficients[keep], self.factors[keep])
         return eqx.tree_at(lambda r: (r.features, r.coefficients, r.factors), self, new)
 
-    def residual(self, moments: Float[Array, " M"]) -> Float[Array, " M"]:
-        """η_n − s_n τ̂_n for the moments τ̂ of τ⁺ − τ⁻."""
-        return self.coefficients - self.factors * moments
-
-    def risk(self, moments: Float[Array, " M"]) -> Float[Array, ""]:
-        """F = floor + ½ Σ (η_n − s_n τ̂_n)² over the features that are there."""
-        return self.floor + 0.5 * jnp.sum(self.residual(moments) ** 2)
-
     def kernel(self, theta: Float[Array, " n"], other: Float[Array, " k"]) -> Float[Array, "n k"]:
         """K(θ_i, θ'_j) = E[φ̃(θ_i; x) φ̃(θ'_j; x)], from all stored features, [n, k]."""
         left, right = (self.factors[:, None] * self.features(angles)[0] for angles in (theta, other))
@@ -143,10 +136,6 @@ class AngleReduction(AbstractAngularReduction):
         """ "grid" by default."""
         return check_angular_method(method)
 
-    def decided_by_values(self, method: str | None, training: Training | None) -> bool:
-        """Whether a start is balanced, as one that is to live on a grid must be."""
-        return not self.labels.balanced and method != "characteristics"
-
     def scales(self) -> Scales:
         """Of the cells."""
         return Scales(self.cell_masses, self.coefficients, self.second_moment / self.dim)
@@ -170,14 +159,6 @@ class AngleReduction(AbstractAngularReduction):
     def all_modes(self) -> "AngleReduction":
         """All stored features in the dynamics."""
         return dataclasses.replace(self, modes=len(self.features.even))
-
-    def floor_uncertainty(self) -> float:
-        """None beside what `displaced` shows."""
-        return 0.0
-
-    def displaced(self) -> "tuple[AngleReduction]":
-        """With the numbers that another quadrature finds of the target, the floor among them."""
-        return (eqx.tree_at(lambda r: (r.coefficients, r.floor, r.tail), self, tuple(self.check)),)
 
     def absent(self, observables: dict[str, Array]) -> tuple[tuple[str, str], ...]:
         """Distances, on a signed angle."""
@@ -212,9 +193,9 @@ class AngleReduction(AbstractAngularReduction):
         along, across = self.sides(x)
         return jnp.arctan2(across, along)[:, None]
 
-    def network(self, angles: Float[Array, "n 1"], weights: Float[Array, " n"]) -> Float[Array, " M"]:
-        """s_n Σ_i weight_i ψ_n(θ_i)."""
-        return self.factors * jnp.matmul(self.features(angles[:, 0])[0], weights, precision=_HIGHEST)
+    def moments(self, angles: Float[Array, "n 1"], weights: Float[Array, " n"]) -> Float[Array, " M"]:
+        """Σ_i weight_i ψ_n(θ_i)."""
+        return jnp.matmul(self.features(angles[:, 0])[0], weights, precision=_HIGHEST)
 
     def predict_atoms(self, atoms: Atoms, x: Float[Array, "n d"]) -> Float[Array, " n"]:
         """f(x) from the averaged feature in closed form."""
@@ -225,14 +206,26 @@ class AngleReduction(AbstractAngularReduction):
         theta = jnp.asarray(node_rule(self.nodes, self.end)[0], self.dtype)
         return jnp.stack([jnp.cos(theta), jnp.sin(theta)], axis=1)
 
-    def node_weights(self) -> Float[Array, " N"]:
-        """The rule times the density of the start."""
-        return jnp.asarray(node_rule(self.nodes, self.end)[1], self.dtype) * jnp.exp(self.labels.log_probability)
+    def log_rule(self) -> Float[Array, " N"]:
+        """Of `node_rule`."""
+        return jnp.asarray(np.log(node_rule(self.nodes, self.end)[1]), self.dtype)
+
+    def labels_in_balance(self) -> CharacteristicState:
+        """Angles."""
+        theta = jnp.asarray(node_rule(self.nodes, self.end)[0], self.dtype)
+        return CharacteristicState(jnp.stack([theta, theta]), self.node_log_density + self.log_rule()[None])
 
     def angles_of_points(self, points: Float[Array, "n 2"]) -> Float[Array, "n 1"]:
         """θ."""
         along = points[:, 0] if self.signed else jnp.abs(points[:, 0])
         return jnp.arctan2(jnp.abs(points[:, 1]), along)[:, None]
+
+    def own_fields(self, labels: AbstractDirections) -> tuple[Float[Array, "2 N"], Float[Array, "2 N"]]:
+        """G and V: the features are evaluated once."""
+        reduction = self.resolved()
+        values, slopes = reduction.features(labels.coordinates)
+        forces = reduction.forces(jnp.tensordot(values, labels.signed(), 2, precision=_HIGHEST))
+        return jnp.tensordot(forces, values, 1, precision=_HIGHEST), jnp.tensordot(forces, slopes, 1, precision=_HIGHEST)
 
     def own_potential(
         self, points: Float[Array, "n 2"], weights: Float[Array, " n"]
@@ -241,20 +234,16 @@ class AngleReduction(AbstractAngularReduction):
         reduction = self.resolved()
         norm, theta = jnp.hypot(points[:, 0], points[:, 1]), jnp.arctan2(points[:, 1], points[:, 0])
         values, slopes = reduction.features(theta)
-        moments = jnp.matmul(values, weights * norm, precision=_HIGHEST)
-        forces = reduction.factors * reduction.residual(moments)
+        forces = reduction.forces(jnp.matmul(values, weights * norm, precision=_HIGHEST))
         potential = jnp.matmul(forces, values, precision=_HIGHEST)
         slope = jnp.matmul(forces, slopes, precision=_HIGHEST)
         cosine, sine = jnp.cos(theta), jnp.sin(theta)
         gradient = jnp.stack([cosine * potential - sine * slope, sine * potential + cosine * slope], axis=1)
         return norm * potential, gradient
 
-    def fields_of(self, atoms: Atoms, angles: Float[Array, "n 1"]) -> tuple[Float[Array, " n"], Float[Array, "n 1"]]:
+    def fields(self, angles: Float[Array, "n 1"], forces: Float[Array, " M"]) -> tuple[Float[Array, " n"], Array]:
         """G and V = ∂_θ G."""
-        reduction = self.resolved()
-        at_atoms, _ = reduction.features(atoms.angles.ravel())
-        forces = reduction.factors * reduction.residual(jnp.matmul(at_atoms, atoms.signed(), precision=_HIGHEST))
-        values, slopes = reduction.features(angles[:, 0])
+        values, slopes = self.features(angles[:, 0])
         return jnp.matmul(forces, values, precision=_HIGHEST), jnp.matmul(forces, slopes, precision=_HIGHEST)[:, None]
 
     def end_of(self, axis: int) -> float:
@@ -278,8 +267,7 @@ class AngleReduction(AbstractAngularReduction):
         theta, weight = atoms.angles[..., 0], atoms.weights
         squares = jnp.stack([jnp.cos(theta) ** 2, theta**2, (self.end - theta) ** 2], axis=1)
         averages = jnp.sum(squares * weight[:, None], axis=2)
-        moments = jnp.matmul(self.features(theta.ravel())[0], atoms.signed(), precision=_HIGHEST)
-        return self.observables(moments, jnp.sum(weight, axis=1), averages)
+        return self.observables(self.moments(atoms.scattered(), atoms.signed()), jnp.sum(weight, axis=1), averages)
 
     def observables(
         self, moments: Float[Array, " M"], masses: Float[Array, " 2"], averages: Float[Array, "2 3"]

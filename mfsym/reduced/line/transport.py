@@ -8,7 +8,6 @@ strong-stability-preserving Runge–Kutta method with its own multiple of that s
 
 import functools
 from collections.abc import Iterable
-from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -16,11 +15,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ..angles.angular import AbstractAngularDynamics, network_of_atoms
+from ..angles.forms import AbstractDensityForm
 from ..angles.pace import REACTION, Pace
 from ..base import Atoms
 from ..roots import quotient
-from ..rules.stencil import LOBATTO_WEIGHTS, ROUND_OFF, lobatto_points, reconstruction_stencil, stencil_polynomials
+from ..rules.stencil import LOBATTO_WEIGHTS, lobatto_points, reconstruction_stencil, stencil_polynomials
 from .angle_reduction import AngleReduction
 from .grid_tables import GridTables, grid_tables
 
@@ -31,14 +30,12 @@ _HIGHEST = jax.lax.Precision.HIGHEST
 Values = list[Float[Array, "2 cells"]]  # at the four Lobatto points; never stacked, for XLA would compute the parts anew
 
 
-class GridDynamics(AbstractAngularDynamics):
+class GridDynamics(AbstractDensityForm):
     """∂_t τ^± = ∓∂_θ(V τ^±) ± 2Gτ^± for the cell means of the densities, [2, cells].
 
     `half_width` is 2 for the fifth-order scheme and 0 for first-order upwind.
     """
 
-    has_density: ClassVar[bool] = True
-    balanced: ClassVar[bool] = True
     reduction: AngleReduction
     half_width: int = eqx.field(static=True)
     limited: bool = eqx.field(static=True, default=True)
@@ -132,13 +129,6 @@ class GridDynamics(AbstractAngularDynamics):
         averages = jnp.matmul(self.with_ghosts(state), self.tables.averages.T, precision=_HIGHEST)
         return self.reduction.observables(moments, masses, averages)
 
-    def admissible(self, state):
-        """Finite, and not negative but for rounding."""
-        return bool(np.all(np.isfinite(state)) & (np.min(state) >= -ROUND_OFF * np.max(state)))
-
-    def event(self):
-        """None: the flow of densities is unique."""
-
     def atoms(self, state):
         """The limited polynomials at the Lobatto points."""
         reduction = self.reduction
@@ -154,7 +144,8 @@ class GridDynamics(AbstractAngularDynamics):
 
     def network(self, state):
         """That of the atoms."""
-        return network_of_atoms(self.reduction, self.atoms(state))
+        atoms = self.atoms(state)
+        return self.reduction.network(atoms.scattered(), atoms.signed())
 
     def density(self, state, angles):
         """The limited polynomials of the cells."""

@@ -60,12 +60,12 @@ def build_orbits(problem: Problem, cells: Any, nodes: Any, modes: Any, dtype: An
 
 def _sizes(blocks: OrbitBlocks, nodes: int) -> Sizes:
     """All rules in proportion to the labels: twice the nodes, twice of everything."""
-    share = nodes / _DEFAULT[len(blocks.dims)]
-    kept = {0: 0, 1: 32, 2: 16, 3: 10}[len(blocks.signed)]
-    omega = {0: 1, 1: 24, 2: 12, 3: 8}[min(len(blocks.radial), 3)]
-    inputs = Counts(_scaled(kept, share), _scaled(6, share))
-    scalars = 10 if len(blocks.dims) < 3 else 6
-    return Sizes(nodes, _scaled(scalars, share), inputs, _scaled(omega, share))
+    count = len(blocks.dims)
+    share = nodes / _DEFAULT[count]
+    kept, norm = {0: 0, 1: 32, 2: 16, 3: 10}[len(blocks.signed)], {1: 8, 2: 6, 3: 5, 4: 4}[count]
+    omega = {0: 1, 1: 24, 2: 10}.get(len(blocks.radial), 6)
+    inputs = Counts(_scaled(kept, share), _scaled(norm, share))
+    return Sizes(nodes, _scaled({1: 16, 2: 10, 3: 6, 4: 4}[count], share), inputs, _scaled(omega, share))
 
 
 def _scaled(count: int, share: float) -> int:

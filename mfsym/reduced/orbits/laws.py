@@ -118,7 +118,9 @@ def _(start: UnbalancedStart, blocks, counts, sizes):
 
 @start_points.register
 def _(start: GaussianStart, blocks, counts, sizes):
-    points, probability = gaussian_points(blocks, counts, ((),) * len(blocks.dims))
+    # Independent coordinates, all with smooth laws: they need fewer nodes each than the angles of a direction.
+    fewer = Counts(max(2, counts.kept // 3), max(2, counts.norm // 6))
+    points, probability = gaussian_points(blocks, fewer, ((),) * len(blocks.dims))
     outer, share = coordinate_rule(sizes)
     a, q = np.repeat(outer, len(points)), np.tile(points, (len(outer), 1))
     scale = start.scale_b / np.sqrt(blocks.dim)

@@ -6,7 +6,6 @@ from .quadrature import grid
 
 _LOBATTO = np.array([-0.5, -0.5 / np.sqrt(5), 0.5 / np.sqrt(5), 0.5])
 LOBATTO_WEIGHTS = np.array([1, 5, 5, 1]) / 12
-ROUND_OFF = 1e-6  # of the largest density: what a state in float32 may be below 0
 
 
 def reconstruction_stencil(half_width: int) -> np.ndarray:

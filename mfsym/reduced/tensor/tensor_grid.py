@@ -10,7 +10,6 @@ the cell mean (Zhang & Shu 2010). No flux crosses a pole; `merging` says what ha
 """
 
 import functools
-from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -18,12 +17,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ..angles.angular import AbstractAngularDynamics
 from ..angles.block_reduction import BlockReduction
+from ..angles.forms import AbstractDensityForm
 from ..angles.nested_tables import analyse, select, synthesise
 from ..angles.pace import REACTION, Pace
 from ..roots import quotient
-from ..rules.stencil import LOBATTO_WEIGHTS, ROUND_OFF, lobatto_points, reconstruction_stencil
+from ..rules.stencil import LOBATTO_WEIGHTS, lobatto_points, reconstruction_stencil
 from .density import atoms_of_cells, polynomial_values
 from .merging import Groups, pole_groups
 
@@ -43,11 +42,9 @@ class _Tables(eqx.Module):
     share: Float[Array, "..."]
 
 
-class BlockGridDynamics(AbstractAngularDynamics):
+class BlockGridDynamics(AbstractDensityForm):
     """The equation in k angles for the cell means of the densities, [2, n_1, …, n_k]."""
 
-    has_density: ClassVar[bool] = True
-    balanced: ClassVar[bool] = True
     reduction: BlockReduction
     limited: bool = eqx.field(static=True, default=True)
     tables: _Tables | None = None
@@ -287,13 +284,6 @@ class BlockGridDynamics(AbstractAngularDynamics):
         masses = self._volume() * jnp.sum(state, axis=axes)
         outside = jnp.sum(state * self.tables.outside[None], axis=axes)
         return self.reduction.observables(moments, masses, outside)
-
-    def admissible(self, state):
-        """Finite, and not negative but for rounding."""
-        return bool(np.all(np.isfinite(state)) & (np.min(state) >= -ROUND_OFF * np.max(state)))
-
-    def event(self):
-        """None: the flow of densities is unique."""
 
     def atoms(self, state):
         """The limited polynomials at the Lobatto points."""
