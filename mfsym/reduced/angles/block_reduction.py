@@ -61,11 +61,6 @@ class BlockReduction(AbstractAngularReduction):
     remainder: bool = eqx.field(static=True)
 
     @property
-    def dtype(self):
-        """Floating type of the leaves."""
-        return self.uniform.dtype
-
-    @property
     def cells(self) -> tuple[int, ...]:
         """Number of cells of every angle."""
         return self.uniform.shape

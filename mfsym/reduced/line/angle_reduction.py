@@ -93,11 +93,6 @@ class AngleReduction(AbstractAngularReduction):
         """Number of labels per sign of the characteristics."""
         return self.node_log_density.shape[-1]
 
-    @property
-    def dtype(self):
-        """Floating type of the leaves."""
-        return self.cell_masses.dtype
-
     def resolved_indices(self) -> np.ndarray:
         """Which of the stored features the dynamics uses: the first `modes` even ones and the linear one."""
         return np.r_[: self.modes, len(self.features.even) : self.coefficients.shape[-1]]
