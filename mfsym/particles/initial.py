@@ -14,6 +14,7 @@ from ..neurons import Particles
 from ..problem.problem import Problem
 from ..problem.quasi_random import to_normal, unit_points
 from ..problem.start import AbstractBalancedStart, AngularStart, GaussianStart, UnbalancedStart
+from ..safe import safe_root
 from ..types import DTypeLike, IntLike, KeyLike
 from .angles import safe_direction, split_by_subspace
 from .arguments import check_problem
@@ -93,8 +94,7 @@ def _amplitudes(start: AbstractBalancedStart | UnbalancedStart, dtype: np.dtype)
 
 def _amplitude(mass: Float[Array, ""], dtype: np.dtype) -> Float[Array, ""]:
     """√(2 mass), with derivative 0 at 0."""
-    mass = mass.astype(dtype)
-    return jnp.where(mass > 0, jnp.sqrt(2 * jnp.where(mass > 0, mass, 1)), 0)
+    return safe_root(2 * mass.astype(dtype))
 
 
 def _check_start(problem: Problem, width: int, signs: str) -> AbstractBalancedStart | UnbalancedStart:

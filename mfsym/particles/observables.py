@@ -9,8 +9,9 @@ from ..errors import argument_error, check_instance
 from ..neurons import Particles
 from ..problem.problem import Problem, check_cloud_dimension
 from ..problem.units import AbstractHomogeneousUnit
+from ..safe import safe_norm, safe_ratio, safe_root
 from ..solution import with_masks
-from .angles import angle_to_subspace, safe_norm, safe_ratio, split_by_subspace
+from .angles import angle_to_subspace, split_by_subspace
 from .arguments import check_problem
 
 _MASSES = ("mass_plus", "mass_minus")
@@ -45,7 +46,7 @@ class Measurement(eqx.Module):
             theta = angle_to_subspace(cloud.b, self.basis)
             squares = theta**2, (np.pi / 2 - theta) ** 2
             for name, square, share in zip(_DISTANCES, squares, shares, strict=True):
-                found[name] = _root(_mean(square, share))
+                found[name] = safe_root(_mean(square, share))
         return found
 
     def absent(self) -> tuple[tuple[str, str], ...]:
@@ -87,8 +88,3 @@ def measure_cloud(problem: Problem, cloud: Particles) -> dict[str, Array]:
 
 def _mean(values: Float[Array, " m"], weights: Float[Array, " m"]) -> Float[Array, ""]:
     return safe_ratio(jnp.sum(weights * values), jnp.sum(weights), jnp.nan)
-
-
-def _root(square: Float[Array, ""]) -> Float[Array, ""]:
-    """The square root, with derivative 0 at 0."""
-    return jnp.where(square == 0, 0, jnp.sqrt(jnp.where(square == 0, 1, square)))

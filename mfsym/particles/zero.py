@@ -9,8 +9,8 @@ from ..errors import is_traced
 from ..neurons import Particles
 from ..problem.training import Training
 from ..problem.units import AbstractHomogeneousUnit, AbstractUnit
+from ..safe import safe_norm
 from ..types import Cloud, RealLike
-from .angles import safe_norm
 
 _AT_REST = 100.0  # a neuron is at rest where |a| is not larger than so many times the ‖b‖ that counts as 0
 _OF_START = 1e-3  # of ‖b‖ at time 0: what counts as 0 at most

@@ -10,10 +10,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ..problem.training import Training
+from ..safe import safe_norm, safe_root
 from .angles.angular import METHODS, check_angular_method
 from .base import AbstractUnresolvedReduction, Atoms
 from .closed import AbstractClosedForm
-from .roots import row_norms, safe_root
 
 
 class PointReduction(AbstractUnresolvedReduction):
@@ -124,4 +124,4 @@ class PointForm(AbstractClosedForm):
     def predict(self, state, x):
         """feature (m_+ − m_−) ‖x‖."""
         gap = state[0] - state[1]
-        return self.reduction.feature * gap * row_norms(x).astype(gap.dtype)
+        return self.reduction.feature * gap * safe_norm(x).astype(gap.dtype)

@@ -21,7 +21,8 @@ from ...problem.inputs import AbstractInputs, Sphere
 from ...problem.rotated import Rotated, unrotated
 from ...problem.targets import AbstractTarget, LinearTarget, SingleIndex, SubspaceNorm, Teacher
 from ...problem.units import AbstractHomogeneousUnit
-from ..angles import polar_angle, safe_direction, safe_norm
+from ...safe import safe_norm
+from ..angles import polar_angle, safe_direction
 from .kernel import pair_energy, pair_field
 from .norm_table import norm_profile
 from .single_index import SingleIndexTable, single_index_table

@@ -19,8 +19,8 @@ import numpy as np
 from jaxtyping import Array, Float
 from scipy.special import betaln, gammaln
 
+from ..angles.coordinates import Blocks
 from ..rules.harmonics import scaled_recurrence, three_terms
-from .coordinates import Blocks
 
 _HIGHEST = jax.lax.Precision.HIGHEST
 

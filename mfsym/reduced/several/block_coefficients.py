@@ -17,12 +17,12 @@ from ...errors import no_reduction
 from ...problem.block_targets import BlockNorms, MultiIndex
 from ...problem.inputs import AbstractInputs, Gaussian
 from ...problem.targets import AbstractTarget
+from ..angles.coordinates import Blocks
+from ..angles.law import log_density
+from ..angles.target_parts import TargetCoefficients
 from ..rules.harmonics import norm_constant
 from ..rules.quadrature import composite_rule
-from .coordinates import Blocks
-from .law import log_density
 from .nested_tables import NestedTable, analyse, nested_tables, reachable_degrees, select
-from .target_parts import TargetCoefficients
 
 _PANELS = {1: 64, 2: 24, 3: 2}  # panels of Gauss points per angle
 

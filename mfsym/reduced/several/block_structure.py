@@ -12,13 +12,13 @@ from ...problem.inputs import Gaussian
 from ...problem.problem import Problem
 from ...problem.rotated import Rotated, unrotated
 from ...problem.start import GaussianStart, SphereStart, UnbalancedStart
+from ..angles.coordinates import MOST_ANGLES, Blocks
+from ..angles.label_law import label_law
+from ..angles.target_parts import representable
 from .block_coefficients import CHECK, RULE, block_coefficients
 from .block_reduction import BlockReduction
-from .coordinates import MOST_ANGLES, Blocks
 from .declared import declared_blocks, in_stretched_coordinates
-from .label_law import label_law
 from .nested_tables import nested_tables, reachable_degrees
-from .target_parts import representable
 
 _CELLS = {1: (200,), 2: (48, 64), 3: (20, 24, 24)}
 _NODES = {1: 127, 2: 47, 3: 17}
