@@ -119,7 +119,7 @@ def _placed(path: str, leaves: list[ArrayLike], like: PyTree) -> PyTree:
     return jax.tree.unflatten(structure, [_on_devices(leaf, like) for leaf, like in zip(leaves, patterns, strict=True)])
 
 
-def _kind(leaf: ArrayLike) -> tuple[tuple[int, ...], np.dtype | type]:
+def _kind(leaf: ArrayLike) -> tuple[tuple[int, ...], object]:
     return np.shape(leaf), getattr(leaf, "dtype", type(leaf))
 
 
