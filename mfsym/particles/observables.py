@@ -8,7 +8,7 @@ from jaxtyping import Array, Float, PyTree
 from ..errors import argument_error, check_instance
 from ..neurons import Particles
 from ..problem.problem import Problem, check_cloud_dimension
-from ..problem.units import AbstractHomogeneousUnit
+from ..problem.units import homogeneous_neurons
 from ..safe import safe_norm, safe_ratio, safe_root
 from ..solution import with_masks
 from .angles import angle_to_subspace, split_by_subspace
@@ -67,7 +67,7 @@ def measurement(problem: Problem | None, cloud: PyTree) -> Measurement:
     """The observables that have a meaning for a problem and a cloud; none without a problem."""
     if problem is None:
         return Measurement(None, False, False)
-    masses = isinstance(cloud, Particles) and isinstance(problem.unit, AbstractHomogeneousUnit)
+    masses = homogeneous_neurons(problem.unit, cloud) is not None
     return Measurement(problem.subspace() if masses else None, masses, masses and problem.radial_subspace())
 
 

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, PyTree
 
 from ..errors import float_array
 from ..neurons import Particles
-from ..types import RealLike
+from ..types import Cloud, RealLike
 
 
 class AbstractUnit(eqx.Module):
@@ -51,6 +51,13 @@ class AbstractHomogeneousUnit(AbstractUnit, AbstractOddSlope):
     @abc.abstractmethod
     def derivative(self, z: Float[Array, "..."]) -> Float[Array, "..."]:
         """σ'(z), elementwise, with the mean of both sides at z = 0."""
+
+
+def homogeneous_neurons(unit: AbstractUnit | None, cloud: Cloud) -> tuple[AbstractHomogeneousUnit, Particles] | None:
+    """The same two where every neuron has a mass |a|‖b‖ and a sign: Particles of a 1-homogeneous unit; otherwise None."""
+    if isinstance(unit, AbstractHomogeneousUnit) and isinstance(cloud, Particles):
+        return unit, cloud
+    return None
 
 
 def _neuron_output(unit: AbstractOddSlope, neuron: Particles, x: Float[Array, " d"]) -> Float[Array, ""]:
