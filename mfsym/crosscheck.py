@@ -14,7 +14,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import tqdm
-from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
 from .distances import squared_distances
@@ -117,7 +116,7 @@ def cross_check(
     cells: int | None = None,
     nodes: int | None = None,
     modes: int | None = None,
-    mesh: Mesh | None = None,
+    mesh: Any = None,
     progress: bool = False,
 ) -> CrossCheckReport:
     """Solve a problem by both routes and judge their difference.
@@ -174,7 +173,7 @@ def run_clouds(
     widths: tuple[int, ...],
     seeds: int,
     key: Any = None,
-    mesh: Mesh | None = None,
+    mesh: Any = None,
     progress: bool = False,
 ) -> Runs:
     """Independent clouds from the start of a problem, moved by the exact flow, for every width and seed.

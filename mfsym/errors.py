@@ -1,6 +1,8 @@
 """Every message a user can meet: the argument, what was expected, what came, and the way out."""
 
 import numbers
+import os
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import jax
@@ -109,6 +111,23 @@ def check_sequence(argument: str, value: object, expected: str, remedy: str) -> 
     if not isinstance(value, (tuple, list)):
         raise argument_error(argument, expected, value, remedy)
     return tuple(value)
+
+
+def check_names(argument: str, value: object, expected: str, remedy: str) -> Mapping[str, Any]:
+    """A dict from names to anything; what the names stand for is checked by itself."""
+    if not isinstance(value, Mapping):
+        raise argument_error(argument, expected, value, remedy)
+    for name in value:
+        if not isinstance(name, str):
+            raise argument_error(argument, "made of names", name, remedy)
+    return value
+
+
+def check_path(argument: str, value: PathLike, expected: str, remedy: str) -> str:
+    """A path that is not empty, as text."""
+    if not isinstance(value, (str, os.PathLike)) or not os.fspath(value):
+        raise argument_error(argument, expected, value, remedy)
+    return os.fsdecode(value)
 
 
 def check_choice(argument: str, value: object, choices: tuple[str, ...]) -> str:

@@ -1,5 +1,7 @@
 """Symmetries as algebra: pairs (s, T) with s = ±1 and T orthogonal, finite groups of them, and products of O(d_i)."""
 
+import abc
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -36,7 +38,20 @@ class Symmetry(eqx.Module):
         return self.matrix.shape[0]
 
 
-class FiniteGroup(eqx.Module):
+class AbstractGroup(eqx.Module):
+    """A group of symmetries of R^d."""
+
+    @property
+    @abc.abstractmethod
+    def dim(self) -> int:
+        """Dimension d."""
+
+    @abc.abstractmethod
+    def elements(self, key: PRNGKeyArray, count: int) -> list[Symmetry]:
+        """All elements of a finite group, or `count` random ones of a continuous group."""
+
+
+class FiniteGroup(AbstractGroup):
     """A finite group of symmetries, as stacked signs [g] and matrices [g, d, d]. Build it with `generate`."""
 
     signs: Float[Array, " g"]
@@ -54,6 +69,15 @@ class FiniteGroup(eqx.Module):
 
     def __len__(self) -> int:
         return self.signs.shape[0]
+
+    @property
+    def dim(self) -> int:
+        """Dimension d."""
+        return self.matrices.shape[-1]
+
+    def elements(self, key: PRNGKeyArray, count: int) -> list[Symmetry]:
+        """All of them."""
+        return [self[i] for i in range(len(self))]
 
     def __getitem__(self, index: int) -> Symmetry:
         return Symmetry(self.signs[index], self.matrices[index])
@@ -94,7 +118,7 @@ def generate(*generators: Symmetry, largest: int = 4096) -> FiniteGroup:
     return FiniteGroup(jnp.asarray(np.array(signs)), jnp.asarray(np.stack(matrices)))
 
 
-class BlockOrthogonal(eqx.Module):
+class BlockOrthogonal(AbstractGroup):
     """The continuous group of all T = Qᵀ diag(T_1, …, T_k) Q, T_i ∈ O(d_i), or T_i = I for the blocks in `kept`.
 
     `dims` are the d_i of consecutive blocks of the coordinates Q x, Q = `basis` [d, d] orthogonal (default I). All its
@@ -125,6 +149,10 @@ class BlockOrthogonal(eqx.Module):
     def dim(self) -> int:
         """Dimension d."""
         return sum(self.dims)
+
+    def elements(self, key: PRNGKeyArray, count: int) -> list[Symmetry]:
+        """Random ones."""
+        return self.sample(key, count)
 
     def sample(self, key: PRNGKeyArray, count: int) -> list[Symmetry]:
         """Independent elements from the invariant (Haar) probability of the group, for measuring."""

@@ -81,11 +81,22 @@ class BiasedParticles(eqx.Module):
         return self.a.dtype
 
 
-def check_neurons(cloud: Cloud) -> int:
-    """The number of neurons of any pytree of arrays with the same first axis; raises ArgumentError for anything else."""
+def dim_of(cloud: Cloud) -> int | None:
+    """The dimension d of the inputs of `Particles` and `BiasedParticles`; None for clouds that need not have one."""
+    return cloud.dim if isinstance(cloud, Particles | BiasedParticles) else None
+
+
+def array_leaves(cloud: Cloud) -> list[Array | np.ndarray]:
+    """The leaves of any pytree of arrays; raises ArgumentError for anything else."""
     leaves = jax.tree.leaves(cloud)
     if not leaves or not all(isinstance(leaf, (jax.Array, np.ndarray)) for leaf in leaves):
         raise argument_error("cloud", "a pytree of arrays", cloud, NEURONS)
+    return leaves
+
+
+def check_neurons(cloud: Cloud) -> int:
+    """The number of neurons of any pytree of arrays with the same first axis; raises ArgumentError for anything else."""
+    leaves = array_leaves(cloud)
     widths = {leaf.shape[:1] for leaf in leaves}
     if len(widths) != 1 or widths & {(), (0,)}:
         raise argument_error("cloud", "a pytree of arrays with the same first axis", sorted(widths), NEURONS)
@@ -126,7 +137,7 @@ def orbit_cloud(cloud: Particles, group: FiniteGroup) -> Particles:
     """
     check_instance("cloud", cloud, Particles, "Build one with mf.Particles(a, b).")
     check_instance("group", group, FiniteGroup, "Build it with mf.generate(...).")
-    if group.matrices.shape[-1] != cloud.dim:
-        raise argument_error("group", f"of dimension {cloud.dim}, the cloud's", group.matrices.shape[-1], "Match them.")
+    if group.dim != cloud.dim:
+        raise argument_error("group", f"of dimension {cloud.dim}, the cloud's", group.dim, "Match them.")
     images = [act(group[i], cloud) for i in range(len(group))]
     return Particles(jnp.concatenate([c.a for c in images]), jnp.concatenate([c.b for c in images]))

@@ -3,7 +3,7 @@
 from jaxtyping import Array, Float
 
 from .errors import argument_error, check_instance, float_array
-from .neurons import Particles
+from .neurons import Particles, dim_of
 from .particles.predictor import predict_cloud
 from .problem.units import AbstractUnit, ReLU
 from .reduced.base import AbstractReduction
@@ -29,8 +29,7 @@ def predict(network: Solution | Particles, x: RealArrayLike, *, unit: AbstractUn
     if isinstance(network.model, AbstractReduction):
         _check_dimension(x, network.model.known_dim())
         return form_of(network.model, network.final).predict(network.final, x)
-    if isinstance(network.final, Particles):
-        _check_dimension(x, network.final.dim)
+    _check_dimension(x, dim_of(network.final))
     return predict_cloud(network.final, network.model, x)
 
 

@@ -3,7 +3,6 @@
 import equinox as eqx
 
 from .errors import check_choice, check_floating, check_instance, no_reduction
-from .problem.inputs import Gaussian, Sphere
 from .problem.problem import Problem
 from .problem.rotated import unrotated
 from .problem.targets import FunctionTarget
@@ -59,10 +58,11 @@ def reduce(
 
 def _stated(problem: Problem) -> Problem:
     """The problem with a target that declares its structure, found by detection if the user has not said it."""
-    own = unrotated(problem.target)
-    if not isinstance(own, FunctionTarget) or own.parity is not None or not isinstance(problem.inputs, Gaussian | Sphere):
+    own, inputs = unrotated(problem.target), problem.inputs
+    says_nothing = isinstance(own, FunctionTarget) and own.parity is None
+    if not says_nothing or not inputs.rotation_invariant:
         return problem
-    report = detect(problem.target, problem.inputs)
+    report = detect(problem.target, inputs)
     if isinstance(report.target, FunctionTarget) and report.target.parity != "odd":
         raise no_reduction(
             f"no class of targets with a reduced equation fits what was detected ({report.sentence()[:-1]})",

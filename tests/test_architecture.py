@@ -34,9 +34,21 @@ ROOMS: dict[str, set[str] | None] = {
     "integrate": {"control", "solution"},
     "iterate": {"control", "integrate", "solution"},
     "chunks": set(),
+    "safe": set(),
     "risks": {"problem", "neurons", "chunks", "integrate"},
-    "particles": {"risks", "chunks", "sharding", "problem", "neurons", "control", "integrate", "iterate", "solution"},
-    "reduced": {"problem", "groups", "chunks", "control", "integrate", "iterate", "solution"},
+    "particles": {
+        "risks",
+        "chunks",
+        "safe",
+        "sharding",
+        "problem",
+        "neurons",
+        "control",
+        "integrate",
+        "iterate",
+        "solution",
+    },
+    "reduced": {"chunks", "safe", "problem", "groups", "control", "integrate", "iterate", "solution"},
     "symmetry": {"problem", "groups", "neurons", "solution"},
     "reduce": {"reduced", "symmetry", "problem"},
     "lift": {"reduced", "neurons", "solution"},
@@ -55,7 +67,7 @@ ROOMS: dict[str, set[str] | None] = {
         "solution",
     },
     "sweep": {"particles", "reduced", "reduce", "sharding", "control", "iterate", "problem", "neurons", "solution"},
-    "figures": {"plot", "particles", "reduced", "reduce", "lift", "predict", "problem", "neurons", "solution"},
+    "figures": {"safe", "plot", "particles", "reduced", "reduce", "lift", "predict", "problem", "neurons", "solution"},
     "plot": {"reduced", "lift", "neurons", "solution", "crosscheck", "extrapolation"},
     "__main__": None,
     "__init__": None,
@@ -65,11 +77,11 @@ FLOORS: dict[str, set[str]] = {
     "rules": set(),
     "angles": {"rules"},
     "line": {"angles", "rules"},
-    "tensor": {"angles", "rules"},
+    "several": {"angles", "rules"},
     "odd": {"rules"},
-    "orbits": {"angles", "rules"},
+    "orbits": set(),
 }
-COMMON = {"base", "closed", "roots", "stepped"}  # what every folder of `reduced` may import
+COMMON = {"base", "closed", "stepped"}  # what every folder of `reduced` may import
 NEVER_REACH = [("particles", "reduced"), ("reduced", "particles")]  # not even through other rooms
 ONLY_IN = {"diffrax": "integrate", "matplotlib": "plot"}  # outside package: the one room that may import it
 FORBIDDEN = ("jax._src", "equinox.internal")

@@ -11,12 +11,12 @@ import references
 import scipy.stats
 
 import mfsym as mf
-from mfsym.reduced.angles.block_reduction import BlockReduction
 from mfsym.reduced.angles.coordinates import Blocks, tangents, to_angles, to_point
-from mfsym.reduced.angles.nested_tables import analyse, nested_tables
 from mfsym.reduced.rules.stencil import lobatto_points
-from mfsym.reduced.tensor.merging import pole_groups
-from mfsym.reduced.tensor.tensor_grid import BlockGridDynamics
+from mfsym.reduced.several.block_reduction import BlockReduction
+from mfsym.reduced.several.merging import pole_groups
+from mfsym.reduced.several.nested_tables import analyse, nested_tables
+from mfsym.reduced.several.tensor_grid import BlockGridDynamics
 
 BLOCKS = mf.Problem(mf.Gaussian(8), mf.BlockNorms((1, 2)))  # one angle per norm: two
 LARGEST = mf.Problem(mf.Gaussian(10), mf.MultiIndex(jnp.max, 2))  # two signed angles, with a linear part

@@ -12,7 +12,7 @@ import mfsym as mf
 from mfsym.reduced.angles.labels import LabelDynamics, LabelState
 from mfsym.reduced.angles.law import log_density
 from mfsym.reduced.choose import dynamics_of
-from mfsym.reduced.tensor.tensor_grid import BlockGridDynamics
+from mfsym.reduced.several.tensor_grid import BlockGridDynamics
 
 DIM, TIMES = 8, (0.0, 0.5, 2.0)
 NORMS = mf.BlockNorms((2, 3), (1.0, 2.0))

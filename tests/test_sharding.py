@@ -1,50 +1,18 @@
 """Clouds over several devices: eight virtual ones in a process, one in each of two processes, against one device."""
 
-import json
-import os
-import socket
-import subprocess
-import sys
-from pathlib import Path
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.sharding import AxisType
 from particle_problems import random_cloud
+from processes import REPOSITORY, finish, in_two_processes, start
 
 import mfsym as mf
 
-REPOSITORY = Path(__file__).resolve().parent.parent
 RUNS = REPOSITORY / "tests" / "sharded_runs.py"
-# JAX catches SIGTERM, and a process that waits for another one waits for ever
-LIMIT = ["timeout", "-k", "5", "600"]
 SHARDED = [["neurons"], [None, "neurons"]]  # one cloud, one for each time
 WIDTH, DIM = 1024, 5  # of the clouds whose communication is looked at
-
-
-def start(script, *arguments, devices=1):
-    """A process of its own with so many virtual devices, in the precision of this session."""
-    path = os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")])
-    own = {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}", "JAX_PLATFORMS": "cpu", "PYTHONPATH": path}
-    command = [*LIMIT, sys.executable, str(script), *arguments]
-    return subprocess.Popen(command, env=os.environ | own, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def finish(processes):
-    """The JSON that every process printed."""
-    outputs = [process.communicate() for process in processes]
-    for process, (_, errors) in zip(processes, outputs, strict=True):
-        assert process.returncode == 0, errors
-    return [json.loads(text.splitlines()[-1]) for text, _ in outputs]
-
-
-def in_two_processes(script, *arguments):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        coordinator = f"127.0.0.1:{free.getsockname()[1]}"
-    return finish([start(script, *arguments, "--coordinator", coordinator, "--index", str(index)) for index in (0, 1)])
 
 
 def check_same(report, names):

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, PyTree
 
-from ..errors import Words, argument_error
+from ..errors import Words, argument_error, check_names
 from ..solution import USUAL_NAMES, Solution
 from ..types import Observables, Observe
 
@@ -40,18 +40,17 @@ class Observers(eqx.Module):
     functions: dict[str, Callable[[PyTree], Array]]
 
     def __init__(self, functions: Observe | None = None):
-        functions = {} if functions is None else functions
-        if not isinstance(functions, dict):
-            raise argument_error("observe", "a dict from names to functions of the state", functions, _REMEDY)
-        for name, function in functions.items():
-            if not isinstance(name, str) or not name.isidentifier() or name.startswith("_"):
+        given = {} if functions is None else functions
+        given = check_names("observe", given, "a dict from names to functions of the state", _REMEDY)
+        for name, function in given.items():
+            if not name.isidentifier() or name.startswith("_"):
                 raise argument_error("observe", "made of names that can be attributes", name, _REMEDY)
             if name in _TAKEN:
                 raise _taken(name)
             if not callable(function):
                 got = Words(f"{type(function).__name__} at {name!r}")
                 raise argument_error("observe", "made of functions of the state", got, _REMEDY)
-        self.functions = dict(functions)
+        self.functions = dict(given)
 
     def __call__(self, state: PyTree) -> Observables:
         """What is seen of one state."""

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from ..neurons import Particles
-from ..particles.angles import polar_angle, safe_norm
+from ..particles.angles import polar_angle
 from ..particles.risk.kernel import pair_energy
 from ..particles.risk.norm_table import norm_profile
 from ..particles.risk.targets import chi_mean
@@ -28,6 +28,7 @@ from ..problem.problem import Problem
 from ..problem.targets import SubspaceNorm
 from ..reduce import reduce
 from ..reduced.flow import solve_reduced
+from ..safe import safe_norm
 from .base import Experiment, network_marks, run_each
 from .fresh_samples import BATCH, CLOCK, RATE, STEPS, WIDTH, exact_clock, recorded_steps, train
 

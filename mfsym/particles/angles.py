@@ -1,29 +1,18 @@
-"""Norms and angles whose derivatives are finite everywhere, and the angle of a neuron to a subspace."""
+"""Directions and angles whose derivatives are finite everywhere, and the angle of a neuron to a subspace."""
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from ..safe import safe_norm
+
 _EXACT = jax.lax.Precision.HIGHEST
-
-
-def safe_norm(b: Float[Array, "m d"]) -> Float[Array, " m"]:
-    """‖b_j‖, [m], with derivative 0 where b_j = 0."""
-    squares = jnp.sum(b * b, axis=1)
-    positive = squares > 0
-    return jnp.where(positive, jnp.sqrt(jnp.where(positive, squares, 1)), 0)
 
 
 def safe_direction(b: Float[Array, "m d"]) -> Float[Array, "m d"]:
     """b_j/‖b_j‖, [m, d], and 0 where b_j = 0."""
     norms = safe_norm(b)[:, None]
     return b / jnp.where(norms > 0, norms, 1)
-
-
-def safe_ratio(part: Float[Array, "..."], whole: Float[Array, "..."], otherwise: float) -> Float[Array, "..."]:
-    """part/whole, and `otherwise` where whole = 0, with derivative 0 there."""
-    positive = whole > 0
-    return jnp.where(positive, part / jnp.where(positive, whole, 1), otherwise)
 
 
 def polar_angle(across: Float[Array, " m"], along: Float[Array, " m"]) -> Float[Array, " m"]:

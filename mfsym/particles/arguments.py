@@ -1,11 +1,10 @@
 """Checks of the arguments that the functions of this room share; all run before anything is compiled."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from ..errors import argument_error, check_instance, is_finite, is_traced
-from ..neurons import NEURONS, BiasedParticles, Particles, check_neurons
+from ..neurons import NEURONS, BiasedParticles, Particles, array_leaves, check_neurons, dim_of
 from ..problem.problem import Problem, check_cloud_dimension
 from ..problem.units import AbstractRidgeUnit, AbstractUnit
 from ..risks import AbstractRisk
@@ -26,9 +25,7 @@ def check_problem_beside(risk: Checked[AbstractRisk | None], problem: Checked[Pr
 
 def check_state(state: State) -> np.dtype:
     """The floating type of any pytree of finite arrays of one such type."""
-    leaves = jax.tree.leaves(state)
-    if not leaves or not all(isinstance(leaf, (jax.Array, np.ndarray)) for leaf in leaves):
-        raise argument_error("cloud", "a pytree of arrays", state, NEURONS)
+    leaves = array_leaves(state)
     dtypes = {jnp.dtype(leaf.dtype) for leaf in leaves}
     if len(dtypes) != 1 or not jnp.issubdtype(next(iter(dtypes)), jnp.floating):
         raise argument_error("cloud", "of one floating type", sorted(map(str, dtypes)), NEURONS)
@@ -49,6 +46,7 @@ def check_cloud(cloud: Cloud, unit: AbstractUnit, problem: Problem | None = None
         check_instance("cloud", cloud, kind, remedy)
     check_neurons(cloud)
     dtype = check_state(cloud)
-    if problem is not None and isinstance(cloud, Particles | BiasedParticles):
-        check_cloud_dimension(problem, cloud.dim)
+    dim = dim_of(cloud)
+    if problem is not None and dim is not None:
+        check_cloud_dimension(problem, dim)
     return dtype

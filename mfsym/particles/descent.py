@@ -8,7 +8,7 @@ import optax
 from jaxtyping import Array, Float
 
 from ..control import Checkpoints, Control, Stop
-from ..errors import Words, argument_error, check_flags, check_integer, positive_number
+from ..errors import Words, argument_error, check_flags, check_instance, check_integer, positive_number
 from ..integrate import require_complete
 from ..iterate import Descent, OptimisedDescent, iterate, times_of_every
 from ..problem.problem import Problem
@@ -82,10 +82,9 @@ def _check_rule(
         raise argument_error("learning_rate", "a number", Words("a function"), way_out)
     if learning_rate is not None:
         return positive_number("learning_rate", learning_rate, "It is the step in flow time.")
-    if not isinstance(optimiser, optax.GradientTransformation):
-        raise argument_error("optimiser", "an optax GradientTransformation", optimiser, remedy)
+    rule = check_instance("optimiser", optimiser, optax.GradientTransformation, remedy)
     try:
-        jax.eval_shape(lambda z: optimiser.update(z, optimiser.init(z), z), cloud)
+        jax.eval_shape(lambda z: rule.update(z, rule.init(z), z), cloud)
     except TypeError as error:
         if "missing" not in str(error):
             raise

@@ -75,10 +75,17 @@ def trained(training: Training, velocity: PyTree, cloud: PyTree) -> PyTree:
     """The velocity of every layer at its rate and with weight decay; a bias belongs to the first layer, as b does."""
     decay = training.weight_decay
     forces = jax.tree.map(lambda v, z: v - decay.astype(z.dtype) * z, velocity, cloud)
-    rates = jax.tree.map(lambda f: training.rate_b.astype(f.dtype), forces)
+    return jax.tree.map(lambda force, rate: rate.astype(force.dtype) * force, forces, _rates(training, cloud))
+
+
+def _rates(training: Training, cloud: Cloud) -> Cloud:
+    """The rate of every leaf; raises ArgumentError where they differ and the layers have no names."""
     if isinstance(cloud, Particles | BiasedParticles):
-        rates = eqx.tree_at(lambda rates: rates.a, rates, training.rate_a.astype(cloud.dtype))
-    return jax.tree.map(jnp.multiply, rates, forces)
+        return eqx.tree_at(lambda rates: rates.a, jax.tree.map(lambda _: training.rate_b, cloud), training.rate_a)
+    if not training.same_rates:
+        expected = "one with equal rates for neurons other than Particles and BiasedParticles"
+        raise argument_error("training", expected, training, "Their layers have no names.")
+    return jax.tree.map(lambda _: training.rate_a, cloud)
 
 
 @with_masks
@@ -87,7 +94,7 @@ def solve_particles(
     cloud: Cloud,
     ts: Times,
     *,
-    training: Training | None = None,
+    training: Checked[Training | None] = None,
     risk: Checked[AbstractRisk | None] = None,
     observe: Observe | None = None,
     samples: IntLike | None = None,
@@ -231,9 +238,7 @@ def check_training(training: Checked[Training | None], cloud: Cloud, step: RealL
     check_instance("training", training, Training, "Leave it out for the gradient flow; optimisers belong in `descend`.")
     if training.step is not None and step is not None:
         raise argument_error("step", "left out where `training` has a step", step, "Pass Training(step=...) alone.")
-    if not isinstance(cloud, Particles | BiasedParticles) and not training.same_rates:
-        expected = "one with equal rates for neurons other than Particles and BiasedParticles"
-        raise argument_error("training", expected, training, "Their layers have no names.")
+    _rates(training, cloud)
 
 
 def check_sampling(samples: IntLike | None, step: RealLike | None) -> None:

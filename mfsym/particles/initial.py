@@ -13,8 +13,8 @@ from ..errors import argument_error, check_choice, check_floating, check_integer
 from ..neurons import BiasedParticles, Particles
 from ..problem.problem import Problem
 from ..problem.quasi_random import to_normal, unit_points
-from ..problem.start import AbstractBalancedStart, AngularStart, BiasedStart, GaussianStart, UnbalancedStart
-from ..problem.units import AbstractRidgeUnit, ReLU
+from ..problem.start import AbstractSignedStart, AbstractStart, BiasedStart, GaussianStart
+from ..problem.units import ReLU, has_bias
 from ..types import DTypeLike, IntLike, KeyLike
 from .angles import safe_direction, split_by_subspace
 from .arguments import check_problem
@@ -30,11 +30,10 @@ def initial_cloud(
     For a unit with a bias they are BiasedParticles, with biases 0 unless the start is a `BiasedStart`.
     """
     check_problem(problem)
-    if isinstance(problem.unit, AbstractRidgeUnit) and problem.unit.biased:
+    if has_bias(problem.unit):
         return _biased_cloud(problem, width, check_key(key), dtype)
-    if isinstance(problem.start, (AbstractBalancedStart, UnbalancedStart)):
-        return sphere_cloud(problem, width=width, key=key, dtype=dtype)
-    return gaussian_cloud(problem, width=width, key=key, dtype=dtype)
+    draw = gaussian_cloud if isinstance(problem.start, GaussianStart) else sphere_cloud
+    return draw(problem, width=width, key=key, dtype=dtype)
 
 
 def _biased_cloud(problem: Problem, width: IntLike, key: KeyLike, dtype: DTypeLike | None) -> BiasedParticles:
@@ -99,40 +98,24 @@ def sphere_cloud(
     positive = jnp.arange(width) < half
     if signs == "random":
         positive = jax.random.bernoulli(sign_key, shape=(width,))
-    outer, inner = _amplitudes(start, dtype)
+    outer, inner = start.sizes(dtype)
     b = jnp.where(positive, *inner)[:, None] * jnp.concatenate(parts)
     return Particles(jnp.where(positive, outer[0], -outer[1]), b)
 
 
-def _amplitudes(start: AbstractBalancedStart | UnbalancedStart, dtype: np.dtype) -> tuple[tuple, tuple]:
-    """|a| and ‖b‖ of the neurons with a > 0 and with a < 0."""
-    if isinstance(start, UnbalancedStart):
-        return (start.norm_a.astype(dtype),) * 2, (start.norm_b.astype(dtype),) * 2
-    balanced = _amplitude(start.mass_plus, dtype), _amplitude(start.mass_minus, dtype)
-    return balanced, balanced
-
-
-def _amplitude(mass: Float[Array, ""], dtype: np.dtype) -> Float[Array, ""]:
-    """√(2 mass), with derivative 0 at 0."""
-    mass = mass.astype(dtype)
-    return jnp.where(mass > 0, jnp.sqrt(2 * jnp.where(mass > 0, mass, 1)), 0)
-
-
-def _check_start(problem: Problem, width: int, signs: str) -> AbstractBalancedStart | UnbalancedStart:
+def _check_start(problem: Problem, width: int, signs: str) -> AbstractSignedStart:
     start = problem.start
-    if not isinstance(start, (AbstractBalancedStart, UnbalancedStart)):
+    if not isinstance(start, AbstractSignedStart):
         expected = "a start with |a| = ‖b‖ (SphereStart, AngularStart) or an UnbalancedStart"
         remedy = "Use gaussian_cloud or initial_cloud."
         raise argument_error("problem.start", expected, f"a {type(start).__name__}", remedy)
-    if isinstance(start, AngularStart) and problem.subspace() is None:
+    if not start.uniform and problem.subspace() is None:
         expected = "one that needs no subspace, as the target declares none"
-        raise argument_error("problem.start", expected, "an AngularStart", "Use SphereStart.")
+        raise argument_error("problem.start", expected, f"a {type(start).__name__}", "Use SphereStart.")
     if signs != "random" and width % 2:
         expected = f"even with {signs} signs, as many a > 0 as a < 0"
         raise argument_error("width", expected, width, 'Use an even width, or signs="random".')
-    if isinstance(start, UnbalancedStart):
-        return start
-    masses = start.mass_plus, start.mass_minus
+    masses = start.masses()
     if signs == "paired" and not any(map(is_traced, masses)) and float(masses[0]) != float(masses[1]):
         given = [float(mass) for mass in masses]
         raise argument_error("problem.start", "of equal masses with paired signs", given, 'Use signs="balanced".')
@@ -170,9 +153,7 @@ def _random_directions(problem: Problem, count: int, key: Array, dtype: np.dtype
 
 
 def _unit_vectors(problem: Problem, normals: Float[Array, "m d"], uniforms: Float[Array, " m"]) -> Float[Array, "m d"]:
-    if isinstance(problem.start, AngularStart):
-        return _place(problem, problem.start, normals, uniforms)
-    return safe_direction(normals)
+    return safe_direction(normals) if problem.start.uniform else _place(problem, normals, uniforms)
 
 
 def _sobol(count: int, dim: int, key: Array) -> np.ndarray:
@@ -182,14 +163,12 @@ def _sobol(count: int, dim: int, key: Array) -> np.ndarray:
     return np.concatenate([points[:, :1], to_normal(points[:, 1:])], axis=1)
 
 
-def _place(
-    problem: Problem, start: AngularStart, normals: Float[Array, "m d"], uniforms: Float[Array, " m"]
-) -> Float[Array, "m d"]:
+def _place(problem: Problem, normals: Float[Array, "m d"], uniforms: Float[Array, " m"]) -> Float[Array, "m d"]:
     """cos θ·h + sin θ·p with θ from the law of the start, h uniform in H (or its first axis), p uniform in H^⊥."""
     basis = jnp.asarray(problem.subspace(), normals.dtype)
     along, across = split_by_subspace(normals, basis)
     radial = problem.radial_subspace()
-    theta = _angles(start, uniforms, basis.shape[0], problem.dim - basis.shape[0], radial)
+    theta = _angles(problem.start, uniforms, basis.shape[0], problem.dim - basis.shape[0], radial)
     if radial:
         along = safe_direction(along)
     else:
@@ -199,7 +178,7 @@ def _place(
 
 
 def _angles(
-    start: AngularStart, uniforms: Float[Array, " m"], dim_h: int, dim_perp: int, radial: bool
+    start: AbstractStart, uniforms: Float[Array, " m"], dim_h: int, dim_perp: int, radial: bool
 ) -> Float[Array, " m"]:
     """Angles with the density of the start times the uniform law on the sphere, by its inverse distribution function.
 

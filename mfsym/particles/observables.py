@@ -8,9 +8,10 @@ from jaxtyping import Array, Float, PyTree
 from ..errors import argument_error, check_instance
 from ..neurons import BiasedParticles, Particles
 from ..problem.problem import Problem, check_cloud_dimension
-from ..problem.units import AbstractHomogeneousUnit, AbstractRidgeUnit
+from ..problem.units import AbstractRidgeUnit, homogeneous_neurons
+from ..safe import safe_norm, safe_ratio, safe_root
 from ..solution import with_masks
-from .angles import angle_to_subspace, safe_norm, safe_ratio, split_by_subspace
+from .angles import angle_to_subspace, split_by_subspace
 from .arguments import check_problem
 
 _MASSES = ("mass_plus", "mass_minus")
@@ -49,7 +50,7 @@ class Measurement(eqx.Module):
             theta = angle_to_subspace(cloud.b, self.basis)
             squares = theta**2, (np.pi / 2 - theta) ** 2
             for name, square, share in zip(_DISTANCES, squares, shares, strict=True):
-                found[name] = _root(_mean(square, share))
+                found[name] = safe_root(_mean(square, share))
         return found
 
     def _squares(self, cloud: PyTree) -> dict[str, Array]:
@@ -79,7 +80,7 @@ def measurement(problem: Problem | None, cloud: PyTree) -> Measurement:
     """The observables that have a meaning for a problem and a cloud; none without a problem."""
     if problem is None:
         return Measurement(None, False, False)
-    masses = isinstance(cloud, Particles) and isinstance(problem.unit, AbstractHomogeneousUnit)
+    masses = homogeneous_neurons(problem.unit, cloud) is not None
     ridge = not masses and isinstance(problem.unit, AbstractRidgeUnit)
     basis = problem.subspace() if masses or ridge else None
     return Measurement(basis, masses, masses and problem.radial_subspace(), ridge)
@@ -102,8 +103,3 @@ def measure_cloud(problem: Problem, cloud: Particles) -> dict[str, Array]:
 
 def _mean(values: Float[Array, " m"], weights: Float[Array, " m"]) -> Float[Array, ""]:
     return safe_ratio(jnp.sum(weights * values), jnp.sum(weights), jnp.nan)
-
-
-def _root(square: Float[Array, ""]) -> Float[Array, ""]:
-    """The square root, with derivative 0 at 0."""
-    return jnp.where(square == 0, 0, jnp.sqrt(jnp.where(square == 0, 1, square)))

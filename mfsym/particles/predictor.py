@@ -7,7 +7,7 @@ from jaxtyping import Array, Float, PyTree
 from ..chunks import map_blocks, rows_per_block
 from ..errors import argument_error, float_array
 from ..integrate import cast_floats
-from ..neurons import Particles
+from ..neurons import dim_of
 from ..problem.units import AbstractUnit
 from ..risks.outputs import cloud_outputs
 from ..types import Cloud, RealArrayLike
@@ -21,8 +21,9 @@ def predict_cloud(cloud: Cloud, unit: AbstractUnit, x: RealArrayLike) -> Float[A
     """
     x = float_array("x", x, 2, "One row per input.")
     dtype = check_cloud(cloud, unit)
-    if isinstance(cloud, Particles) and x.shape[1] != cloud.dim:
-        raise argument_error("x", f"of shape [n, {cloud.dim}], as the cloud has this dimension", x.shape, "Match them.")
+    dim = dim_of(cloud)
+    if dim is not None and x.shape[1] != dim:
+        raise argument_error("x", f"of shape [n, {dim}], as the cloud has this dimension", x.shape, "Match them.")
     return _predict(cloud, cast_floats(unit, dtype), x.astype(dtype))
 
 

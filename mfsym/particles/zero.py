@@ -8,9 +8,9 @@ from jaxtyping import Array, Bool, Float
 from ..errors import is_traced
 from ..neurons import Particles
 from ..problem.training import Training
-from ..problem.units import AbstractHomogeneousUnit, AbstractUnit
+from ..problem.units import AbstractHomogeneousUnit, AbstractUnit, homogeneous_neurons
+from ..safe import safe_norm
 from ..types import Cloud, RealLike
-from .angles import safe_norm
 
 _AT_REST = 100.0  # a neuron is at rest where |a| is not larger than so many times the ‖b‖ that counts as 0
 _OF_START = 1e-3  # of ‖b‖ at time 0: what counts as 0 at most
@@ -29,8 +29,10 @@ def nearest_to_zero(
     None where no neuron comes there: a unit that is linear or not homogeneous, or neurons that have |a| ≤ ‖b‖. For
     a²/rate_a − ‖b‖²/rate_b is conserved, and with equal rates weight decay keeps its sign. Unknown neurons are watched.
     """
-    if not isinstance(cloud, Particles) or not isinstance(unit, AbstractHomogeneousUnit) or _is_linear(unit):
+    found = homogeneous_neurons(unit, cloud)
+    if found is None or _is_linear(found[0]):
         return None
+    cloud = found[1]
     sizes = jnp.abs(cloud.a), safe_norm(cloud.b)
     if not any(map(is_traced, sizes)) and not _may_come_to_zero(training, *sizes):
         return None

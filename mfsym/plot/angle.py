@@ -1,7 +1,6 @@
 """The densities of τ^± over the angle, beside clouds of neurons pushed forward to it."""
 
 import dataclasses
-from collections.abc import Iterable
 from typing import Any, NamedTuple, TypeAlias
 
 import equinox as eqx
@@ -144,7 +143,7 @@ def cloud_at(clouds: Clouds | None, t: RealLike) -> Particles | None:
     return jax.tree.map(lambda leaf: leaf[int(found[0])], clouds.states)
 
 
-def densities_at(pde: Solution, indices: Iterable[int]) -> tuple[np.ndarray, np.ndarray]:
+def densities_at(pde: Solution, indices: np.ndarray | list[int]) -> tuple[np.ndarray, np.ndarray]:
     """Angles, four per cell, and the densities of τ⁺ and τ⁻ at some of the times, [times, 2, angles]."""
     theta = jnp.linspace(0.0, pde.model.end, 4 * pde.model.cells + 1, dtype=pde.model.dtype)
     rows = [dataclasses.replace(pde, states=jax.tree.map(lambda leaf, i=i: leaf[i : i + 1], pde.states)) for i in indices]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import argument_error, check_integer, positive_number
+from ..errors import argument_error, check_integer, check_path, positive_number
 from ..neurons import Particles
 from ..solution import Solution
 from ..types import Checked, IntLike, PathLike, RealLike
@@ -62,10 +62,10 @@ def film(
 
 
 def _check_gif(path: PathLike) -> Path:
-    name = Path(path) if isinstance(path, (str, Path)) else Path()
+    expected, remedy = "the name of a .gif file in an existing folder", "Create the folder, or choose another name."
+    name = Path(check_path("path", path, expected, remedy))
     if name.suffix.lower() != ".gif" or not name.parent.is_dir():
-        remedy = "Create the folder, or choose another name."
-        raise argument_error("path", "the name of a .gif file in an existing folder", str(path), remedy)
+        raise argument_error("path", expected, str(path), remedy)
     return name
 
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ..errors import argument_error, check_integer, float_array, is_traced
+from ..errors import argument_error, check_integer, check_sequence, float_array, is_traced
 from ..groups import is_orthogonal
 from ..types import Checked, RealArrayLike
 from .inputs import AbstractInputs
@@ -27,9 +27,11 @@ class GaussianBlocks(AbstractInputs):
     scales: Float[Array, " blocks"]
 
     def __init__(self, dims: Checked[Sequence[int]], scales: RealArrayLike):
-        if not isinstance(dims, (tuple, list)) or len(dims) < 2:
-            raise argument_error("dims", "a tuple of at least two dimensions", dims, "One block is mf.Gaussian(dim, scale).")
-        self.dims = tuple(check_integer("dims", dim, 1, "Every block has a coordinate.") for dim in dims)
+        expected, remedy = "a tuple of at least two dimensions", "One block is mf.Gaussian(dim, scale)."
+        given = check_sequence("dims", dims, expected, remedy)
+        if len(given) < 2:
+            raise argument_error("dims", expected, dims, remedy)
+        self.dims = tuple(check_integer("dims", dim, 1, "Every block has a coordinate.") for dim in given)
         self.dim = sum(self.dims)
         self.scales = float_array("scales", scales, 1, "Pass one positive number for every block.")
         known = not is_traced(self.scales)
@@ -67,4 +69,9 @@ class GaussianBlocks(AbstractInputs):
     @property
     def rotation_invariant(self):
         """False: the blocks rotate, but not into each other."""
+        return False
+
+    @property
+    def spherical(self):
+        """False."""
         return False

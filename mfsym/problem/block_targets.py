@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ..errors import argument_error, check_integer, float_array
+from ..errors import argument_error, check_integer, check_sequence, float_array
 from ..types import RealArrayLike, RealFunction
 from .functions import Function, check_scalar_function
 from .targets import AbstractTarget, first_axes
@@ -56,9 +56,11 @@ class BlockNorms(AbstractTarget):
     weights: Float[Array, " B"]
 
     def __init__(self, dims: tuple[int, ...], weights: RealArrayLike | None = None):
-        if not isinstance(dims, (tuple, list)) or not dims:
-            raise argument_error("dims", "a tuple of dimensions, one per block", dims, "Pass for example (1, 2).")
-        self.dims = tuple(check_integer("dims", dim, 1, "Every block has at least one coordinate.") for dim in dims)
+        expected, remedy = "a tuple of dimensions, one per block", "Pass for example (1, 2)."
+        given = check_sequence("dims", dims, expected, remedy)
+        if not given:
+            raise argument_error("dims", expected, dims, remedy)
+        self.dims = tuple(check_integer("dims", dim, 1, "Every block has at least one coordinate.") for dim in given)
         self.weights = float_array("weights", np.ones(len(self.dims)) if weights is None else weights, 1)
         if self.weights.shape != (len(self.dims),):
             raise argument_error("weights", f"one per block, {len(self.dims)}", self.weights.shape, "Match them with dims.")

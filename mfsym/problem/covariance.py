@@ -69,6 +69,11 @@ class GaussianCovariance(AbstractInputs):
         """False: use `Gaussian` for a multiple of the identity."""
         return False
 
+    @property
+    def spherical(self):
+        """False."""
+        return False
+
 
 def _check_semidefinite(cov: Float[Array, "..."]) -> bool:
     """Whether Σ is positive definite; raises ArgumentError if it is not a covariance at all."""

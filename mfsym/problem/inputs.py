@@ -41,8 +41,23 @@ class AbstractInputs(eqx.Module):
     def rotation_invariant(self) -> bool:
         """Whether every rotation and reflection leaves the law as it is; reductions need this."""
 
+    @property
+    @abc.abstractmethod
+    def spherical(self) -> bool:
+        """Whether the law is uniform on a sphere."""
 
-class Gaussian(AbstractInputs):
+
+class AbstractIsotropicInputs(AbstractInputs):
+    """A law that every rotation leaves as it is: x = L ω, L its length, ω uniform on the unit sphere if `spherical`, else
+    N(0, I)."""
+
+    @property
+    @abc.abstractmethod
+    def length(self) -> Float[Array, ""]:
+        """L."""
+
+
+class Gaussian(AbstractIsotropicInputs):
     """x ~ N(0, scale² I_d). E‖x‖² = scale² d. Invariant under O(d)."""
 
     dim: int = eqx.field(static=True)
@@ -56,6 +71,16 @@ class Gaussian(AbstractInputs):
         """Independent inputs, [count, d]."""
         dtype = self.scale.dtype if dtype is None else dtype
         return self.scale.astype(dtype) * jax.random.normal(key, (count, self.dim), dtype)
+
+    @property
+    def length(self):
+        """The scale."""
+        return self.scale
+
+    @property
+    def spherical(self):
+        """False."""
+        return False
 
     @property
     def second_moment(self):
@@ -77,7 +102,7 @@ class Gaussian(AbstractInputs):
         return True
 
 
-class Sphere(AbstractInputs):
+class Sphere(AbstractIsotropicInputs):
     """x uniform on the sphere of a radius. E‖x‖² = radius². Invariant under O(d)."""
 
     dim: int = eqx.field(static=True)
@@ -92,6 +117,16 @@ class Sphere(AbstractInputs):
         dtype = self.radius.dtype if dtype is None else dtype
         x = jax.random.normal(key, (count, self.dim), dtype)
         return self.radius.astype(dtype) * x / jnp.linalg.norm(x, axis=1, keepdims=True)
+
+    @property
+    def length(self):
+        """The radius."""
+        return self.radius
+
+    @property
+    def spherical(self):
+        """True."""
+        return True
 
     @property
     def second_moment(self):
@@ -157,4 +192,9 @@ class Empirical(AbstractInputs):
     @property
     def rotation_invariant(self):
         """False: no finite data set has this symmetry."""
+        return False
+
+    @property
+    def spherical(self):
+        """False."""
         return False

@@ -8,12 +8,12 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from ..errors import Words, argument_error, check_instance
 from .block_targets import MultiIndex
 from .functions import check_finite_function, values_on_host
-from .inputs import AbstractInputs, Sphere
+from .inputs import AbstractInputs, AbstractIsotropicInputs
 from .losses import AbstractLoss, SquareLoss
 from .rotated import unrotated
 from .start import AbstractStart, BiasedStart, SphereStart
 from .targets import AbstractTarget, SingleIndex, SubspaceNorm
-from .units import AbstractRidgeUnit, AbstractUnit, ReLU
+from .units import AbstractUnit, ReLU, has_bias
 
 
 class Problem(eqx.Module):
@@ -88,12 +88,12 @@ _FAR = 8.0  # standard deviations, where inputs still come
 
 def _check_values(target: AbstractTarget, inputs: AbstractInputs) -> None:
     """f* = g(x_H) of rotation-invariant inputs must be a number at 0, on the axes and between them."""
-    if not isinstance(target, SingleIndex | MultiIndex) or not inputs.rotation_invariant:
+    if not isinstance(target, SingleIndex | MultiIndex) or not isinstance(inputs, AbstractIsotropicInputs):
         return
     moment = values_on_host(lambda _: inputs.second_moment, np.zeros(1))
     if moment is None:
         return
-    far = float(np.sqrt(moment[0])) * (1.0 if isinstance(inputs, Sphere) else _FAR / np.sqrt(inputs.dim))
+    far = float(np.sqrt(moment[0])) * (1.0 if inputs.spherical else _FAR / np.sqrt(inputs.dim))
     line = far * np.linspace(-1, 1, 129)
     if isinstance(target, SingleIndex):
         check_finite_function(target.g, line)
@@ -105,7 +105,7 @@ def _check_values(target: AbstractTarget, inputs: AbstractInputs) -> None:
 
 def _check_bias(start: AbstractStart, unit: AbstractUnit) -> None:
     """A law of biases is for units that have them."""
-    if isinstance(start, BiasedStart) and not (isinstance(unit, AbstractRidgeUnit) and unit.biased):
+    if isinstance(start, BiasedStart) and not has_bias(unit):
         remedy = "Use mf.Neuron(activation), which has one, or the start without biases."
         raise argument_error("unit", "one with a bias, as the start is a BiasedStart", type(unit).__name__, remedy)
 

@@ -1,6 +1,7 @@
 """Laws of the neurons at time 0."""
 
 import abc
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -8,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ..errors import argument_error, check_instance, float_array, is_traced, positive_number
-from ..types import RealFunction, RealLike
+from ..types import DTypeLike, RealFunction, RealLike, Scalar
 from .functions import Function, check_scalar_function
 
 _MASS = "It is the mass ∫|a|‖b‖ of the neurons of one sign."
@@ -17,16 +18,53 @@ _MASS = "It is the mass ∫|a|‖b‖ of the neurons of one sign."
 class AbstractStart(eqx.Module):
     """A law of (a, b) at time 0."""
 
+    @property
+    @abc.abstractmethod
+    def uniform(self) -> bool:
+        """Whether directions b/‖b‖ are uniform on the sphere."""
 
-class AbstractBalancedStart(AbstractStart):
+    @abc.abstractmethod
+    def density(self, theta: Float[Array, " n"]) -> Float[Array, " n"]:
+        """Density of the angle to H relative to the uniform law on the sphere, not normalised, [n]."""
+
+
+class Sizes(NamedTuple):
+    """|a| and ‖b‖ of neurons that differ by their sign alone: first those with a > 0, then those with a < 0."""
+
+    outer: tuple[Scalar, Scalar]
+    inner: tuple[Scalar, Scalar]
+
+
+class AbstractSignedStart(AbstractStart):
+    """A start with as many a > 0 as a < 0, whose neurons of one sign have the same |a| and the same ‖b‖."""
+
+    @abc.abstractmethod
+    def sizes(self, dtype: DTypeLike) -> Sizes:
+        """|a| and ‖b‖ of both signs."""
+
+    @abc.abstractmethod
+    def masses(self) -> tuple[Scalar, Scalar]:
+        """∫|a|‖b‖ of the neurons with a > 0 and with a < 0."""
+
+
+class AbstractBalancedStart(AbstractSignedStart):
     """A start with |a| = ‖b‖, described by the masses of the two signs and the law of the directions."""
 
     mass_plus: eqx.AbstractVar[Float[Array, ""]]
     mass_minus: eqx.AbstractVar[Float[Array, ""]]
 
-    @abc.abstractmethod
-    def density(self, theta: Float[Array, " n"]) -> Float[Array, " n"]:
-        """Density of the angle to H relative to the uniform law on the sphere, not normalised, [n]."""
+    def sizes(self, dtype):
+        """√(2 mass), with derivative 0 at 0."""
+        roots = _safe_root(2 * self.mass_plus.astype(dtype)), _safe_root(2 * self.mass_minus.astype(dtype))
+        return Sizes(roots, roots)
+
+    def masses(self):
+        """Those that describe it."""
+        return self.mass_plus, self.mass_minus
+
+
+def _safe_root(square: Scalar) -> Scalar:
+    return jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), 0)
 
 
 class SphereStart(AbstractBalancedStart):
@@ -42,6 +80,11 @@ class SphereStart(AbstractBalancedStart):
         self.mass_plus = positive_number("mass_plus", mass_plus, _MASS, strict=False)
         self.mass_minus = positive_number("mass_minus", mass_minus, _MASS, strict=False)
         _check_some_mass(self.mass_plus, self.mass_minus)
+
+    @property
+    def uniform(self):
+        """True."""
+        return True
 
     def density(self, theta):
         """1: uniform."""
@@ -67,6 +110,11 @@ class AngularStart(AbstractBalancedStart):
         self.mass_minus = positive_number("mass_minus", mass_minus, _MASS, strict=False)
         _check_some_mass(self.mass_plus, self.mass_minus)
 
+    @property
+    def uniform(self):
+        """False."""
+        return False
+
     def density(self, theta):
         """The user's density at every angle, [n]."""
         values = jax.vmap(self.density_of_angle)(theta)
@@ -77,7 +125,7 @@ class AngularStart(AbstractBalancedStart):
         return values
 
 
-class UnbalancedStart(AbstractStart):
+class UnbalancedStart(AbstractSignedStart):
     """Directions b/‖b‖ uniform on the sphere, half of the neurons with a > 0, |a| = norm_a and ‖b‖ = norm_b.
 
     The masses of the signs are ½ norm_a norm_b. One factor in both norms is the scale of the start: large ones are
@@ -92,6 +140,25 @@ class UnbalancedStart(AbstractStart):
         self.norm_a = positive_number("norm_a", norm_a, "It is |a| of every neuron.", strict=False)
         self.norm_b = positive_number("norm_b", norm_b, "It is ‖b‖ of every neuron; at b = 0 there is no direction.")
 
+    def sizes(self, dtype):
+        """The two norms, the same for both signs."""
+        outer, inner = self.norm_a.astype(dtype), self.norm_b.astype(dtype)
+        return Sizes((outer, outer), (inner, inner))
+
+    def masses(self):
+        """½ norm_a norm_b each."""
+        mass = self.norm_a * self.norm_b / 2
+        return mass, mass
+
+    @property
+    def uniform(self):
+        """True."""
+        return True
+
+    def density(self, theta):
+        """1: uniform."""
+        return jnp.ones_like(theta)
+
 
 class GaussianStart(AbstractStart):
     """a ~ N(0, scale_a²) and b ~ N(0, scale_b² I_d / d), independent: not balanced, so that no angle alone follows it."""
@@ -102,6 +169,15 @@ class GaussianStart(AbstractStart):
     def __init__(self, scale_a: RealLike = 1.0, scale_b: RealLike = 1.0):
         self.scale_a = positive_number("scale_a", scale_a, "It is the standard deviation of a.")
         self.scale_b = positive_number("scale_b", scale_b, "It is the root mean square of ‖b‖.")
+
+    @property
+    def uniform(self):
+        """True."""
+        return True
+
+    def density(self, theta):
+        """1: uniform."""
+        return jnp.ones_like(theta)
 
 
 class BiasedStart(AbstractStart):

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, PyTree
 
 from ..errors import check_flags, float_array
 from ..neurons import Particles
-from ..types import RealFunction, RealLike
+from ..types import Cloud, RealFunction, RealLike
 from .functions import Function, check_scalar_function
 
 
@@ -61,6 +61,18 @@ class AbstractHomogeneousUnit(AbstractOddSlope):
     @abc.abstractmethod
     def derivative(self, z: Float[Array, "..."]) -> Float[Array, "..."]:
         """σ'(z), elementwise, with the mean of both sides at z = 0."""
+
+
+def homogeneous_neurons(unit: AbstractUnit | None, cloud: Cloud) -> tuple[AbstractHomogeneousUnit, Particles] | None:
+    """The same two where every neuron has a mass |a|‖b‖ and a sign: Particles of a 1-homogeneous unit; otherwise None."""
+    if isinstance(unit, AbstractHomogeneousUnit) and isinstance(cloud, Particles):
+        return unit, cloud
+    return None
+
+
+def has_bias(unit: AbstractUnit | None) -> bool:
+    """Whether a unit is a σ(b·x + β), with neurons `BiasedParticles`."""
+    return isinstance(unit, AbstractRidgeUnit) and unit.biased
 
 
 def _neuron_output(unit: AbstractOddSlope, neuron: Particles, x: Float[Array, " d"]) -> Float[Array, ""]:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from ..integrate import Stepping
@@ -29,9 +30,9 @@ class AbstractReduction(eqx.Module):
     floor: eqx.AbstractVar[Float[Array, ""]]
 
     @property
-    @abc.abstractmethod
-    def dtype(self) -> Any:
+    def dtype(self) -> np.dtype:
         """Floating type of the leaves."""
+        return self.floor.dtype
 
     @property
     @abc.abstractmethod
@@ -87,6 +88,30 @@ class AbstractReduction(eqx.Module):
     @abc.abstractmethod
     def in_common(self) -> dict[str, Any]:
         """What reductions of this kind must agree in to be stacked leaf by leaf, by name."""
+
+
+class AbstractUnresolvedReduction(AbstractReduction):
+    """An equation without a resolution: an ODE, or a formula."""
+
+    def decided_by_values(self, method: str | None, training: Training | None) -> bool:
+        """Never."""
+        return False
+
+    def scales(self) -> "Scales | None":
+        """None: there is no grid."""
+        return None
+
+    def coarser(self) -> "AbstractReduction | None":
+        """None."""
+        return None
+
+    def can_be_halved(self, method: str) -> bool:
+        """Nothing to halve."""
+        return False
+
+    def all_modes(self) -> "AbstractReduction":
+        """All is there."""
+        return self
 
 
 class Scales(NamedTuple):

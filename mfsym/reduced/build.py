@@ -21,7 +21,6 @@ from ..problem.start import AbstractBalancedStart, GaussianStart, UnbalancedStar
 from ..problem.targets import LinearTarget, SingleIndex, SubspaceNorm
 from ..problem.units import AbstractHomogeneousUnit
 from .angles.angular import SMALLEST_GRID
-from .angles.block_structure import build_block_reduction, check_blocks, has_blocks
 from .angles.law import initial_measures
 from .base import AbstractReduction
 from .line.angle_reduction import AngleReduction
@@ -34,6 +33,7 @@ from .point import PointReduction
 from .rules.harmonics import even_features, funk_hecke, norm_constant, truncated_share
 from .rules.panels import quadrature_of
 from .rules.quadrature import interval_end
+from .several.block_structure import build_block_reduction, check_blocks, has_blocks
 
 _TRUNCATION = 1e-7  # share of K(0, 0) that the default number of modes may leave out
 _FEWEST_MODES, _MOST_MODES = 16, 128

@@ -11,7 +11,6 @@ from jaxtyping import PyTree
 from ..errors import Words, argument_error, is_traced, no_reduction
 from ..problem.training import Training
 from .angles.angular import AbstractAngularReduction
-from .angles.block_reduction import BlockReduction
 from .angles.characteristics import CharacteristicDynamics
 from .angles.forms import AbstractDensityForm
 from .angles.labels import LabelDynamics
@@ -24,7 +23,8 @@ from .odd.moments import OddReduction
 from .orbits.dynamics import OrbitDynamics
 from .orbits.quotient import OrbitReduction
 from .point import PointForm, PointReduction
-from .tensor.tensor_grid import BlockGridDynamics
+from .several.block_reduction import BlockReduction
+from .several.tensor_grid import BlockGridDynamics
 
 _LABELS = 'Use method="characteristics", which follows every neuron by its label.'
 

@@ -10,13 +10,13 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ..problem.training import Training
+from ..safe import safe_norm, safe_root
 from .angles.angular import METHODS, check_angular_method
-from .base import AbstractReduction, Atoms, Scales
+from .base import AbstractUnresolvedReduction, Atoms
 from .closed import AbstractClosedForm
-from .roots import row_norms, safe_root
 
 
-class PointReduction(AbstractReduction):
+class PointReduction(AbstractUnresolvedReduction):
     """A target scale·‖x‖ on the whole space: kernel K = E‖x‖² k, target mass α, initial masses [2], floor of the risk.
 
     A neuron of mass 1, averaged over its directions, is feature·‖x‖.
@@ -46,11 +46,6 @@ class PointReduction(AbstractReduction):
         }
 
     @property
-    def dtype(self):
-        """Floating type."""
-        return self.masses.dtype
-
-    @property
     def angles(self) -> int:
         """None is left."""
         return 0
@@ -66,25 +61,6 @@ class PointReduction(AbstractReduction):
     def choose_method(self, method: str | None, training: Training | None, initial: Any) -> str:
         """Any: there is one solution."""
         return check_angular_method(method)
-
-    def decided_by_values(self, method: str | None, training: Training | None) -> bool:
-        """Never."""
-        return False
-
-    def scales(self) -> Scales | None:
-        """None: nothing is stepped."""
-        return None
-
-    def coarser(self) -> None:
-        """Nothing to resolve."""
-
-    def can_be_halved(self, method: str) -> bool:
-        """Nothing to halve."""
-        return False
-
-    def all_modes(self) -> "PointReduction":
-        """All is there."""
-        return self
 
     def floor_uncertainty(self) -> float:
         """None."""
@@ -148,4 +124,4 @@ class PointForm(AbstractClosedForm):
     def predict(self, state, x):
         """feature (m_+ − m_−) ‖x‖."""
         gap = state[0] - state[1]
-        return self.reduction.feature * gap * row_norms(x).astype(gap.dtype)
+        return self.reduction.feature * gap * safe_norm(x).astype(gap.dtype)

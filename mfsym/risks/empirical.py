@@ -12,7 +12,7 @@ from ..integrate import cast_floats
 from ..neurons import Particles
 from ..problem.losses import AbstractLoss
 from ..problem.targets import AbstractTarget
-from ..problem.units import AbstractHomogeneousUnit, AbstractUnit
+from ..problem.units import AbstractUnit, homogeneous_neurons
 from .base import AbstractPredictorRisk
 from .field import homogeneous_field
 from .outputs import cloud_outputs
@@ -56,11 +56,12 @@ class EmpiricalRisk(AbstractPredictorRisk):
     def velocity(self, cloud):
         """−m∇F for every neuron."""
         risk, rows = self._rows(cloud)
-        unit, loss = risk.unit, risk.loss
-        if isinstance(unit, AbstractHomogeneousUnit) and isinstance(cloud, Particles):
-            blocks = step_blocks(risk.x.shape[0], cloud.width, cloud.dim, self.block_size)
-            field = homogeneous_field(unit, loss, cloud, rows, blocks)
-            return Particles(jnp.sum(cloud.b * field, axis=1), cloud.a[:, None] * field)
+        found = homogeneous_neurons(risk.unit, cloud)
+        if found is not None:
+            unit, particles = found
+            blocks = step_blocks(risk.x.shape[0], particles.width, particles.dim, self.block_size)
+            field = homogeneous_field(unit, risk.loss, particles, rows, blocks)
+            return Particles(jnp.sum(particles.b * field, axis=1), particles.a[:, None] * field)
         size = rows_per_block(_width(cloud), self.block_size)
         return sum_blocks(lambda rows: _general_velocity(risk, cloud, rows), rows, size)
 

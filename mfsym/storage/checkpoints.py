@@ -9,7 +9,16 @@ import jax
 import numpy as np
 from jaxtyping import ArrayLike, PyTree
 
-from ..errors import DamagedFileError, Words, argument_error, check_integer, file_error, is_traced, positive_number
+from ..errors import (
+    DamagedFileError,
+    Words,
+    argument_error,
+    check_integer,
+    check_path,
+    file_error,
+    is_traced,
+    positive_number,
+)
 from ..types import IntLike, PathLike, RealLike
 from .atomic import remove_unfinished
 from .container import Json, read_container, write_container
@@ -36,11 +45,10 @@ class Checkpoints(eqx.Module):
 
     def __init__(self, folder: PathLike, every: RealLike = 60.0, keep: IntLike = 2):
         remedy = "Pass for example mf.Checkpoints('run-1')."
-        if not isinstance(folder, (str, os.PathLike)) or not os.fspath(folder):
-            raise argument_error("folder", "the path of a folder", folder, remedy)
-        if os.path.exists(folder) and not os.path.isdir(folder):
-            raise argument_error("folder", "the path of a folder, not of a file", os.fspath(folder), remedy)
-        self.folder = os.path.abspath(folder)
+        path = check_path("folder", folder, "the path of a folder", remedy)
+        if os.path.exists(path) and not os.path.isdir(path):
+            raise argument_error("folder", "the path of a folder, not of a file", path, remedy)
+        self.folder = os.path.abspath(path)
         if is_traced(every):
             raise argument_error("every", "a plain number", every, "Files are written between compiled stretches of a run.")
         positive_number("every", every, "It is a time in seconds; 0 writes at every opportunity.", strict=False)
@@ -119,7 +127,7 @@ def _placed(path: str, leaves: list[ArrayLike], like: PyTree) -> PyTree:
     return jax.tree.unflatten(structure, [_on_devices(leaf, like) for leaf, like in zip(leaves, patterns, strict=True)])
 
 
-def _kind(leaf: ArrayLike) -> tuple[tuple[int, ...], np.dtype | type]:
+def _kind(leaf: ArrayLike) -> tuple[tuple[int, ...], object]:
     return np.shape(leaf), getattr(leaf, "dtype", type(leaf))
 
 

@@ -14,6 +14,7 @@ from ..errors import Words, argument_error, is_traced
 from ..solution import Status
 from .container import Json
 from .host import to_host
+from .kinds import Ways, way_of
 from .registry import name_of_class, name_of_function
 
 _INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
@@ -51,8 +52,9 @@ def _describe(value: Any, place: str, parts: _Parts) -> Json:
         return value
     if type(value) is float:
         return value if math.isfinite(value) else {"float": repr(value)}
-    if isinstance(value, (jax.Array, np.ndarray, np.generic)):
-        return _array(value, place, parts)
+    way = way_of(value, _WAYS)
+    if way is not None:
+        return way(value, place, parts)
     if type(value) in (tuple, list):
         items = [_describe(item, f"{place}[{index}]", parts) for index, item in enumerate(value)]
         return {type(value).__name__: items}
@@ -61,8 +63,6 @@ def _describe(value: Any, place: str, parts: _Parts) -> Json:
         return {"dict": [list(pair) for pair in pairs]}
     if type(value) is type(Status.complete) and jax.tree.structure(value) == STATUS:
         return _status(value, place, parts)
-    if isinstance(value, functools.partial):
-        return _partial(value, place, parts)
     names = field_names(type(value))
     if names is not None:
         fields = {name: _describe(getattr(value, name), f"{place}.{name}", parts) for name in names}
@@ -80,24 +80,30 @@ def field_names(kind: type) -> tuple[str, ...] | None:
     return getattr(kind, "_fields", None) if issubclass(kind, tuple) else None
 
 
-def _array(value: jax.Array | np.ndarray | np.generic, place: str, parts: _Parts) -> Json:
+def _device_array(value: jax.Array, place: str, parts: _Parts) -> Json:
     if is_traced(value):
         raise argument_error(place, "known", value, "Save outside of jax.jit, jax.vmap and jax.grad.")
-    entry: dict[str, Json] = {"array": len(parts.arrays)}
-    if isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
-        implementation = jax.random.key_impl(value)
-        if not isinstance(implementation, str):
-            raise argument_error(place, "keys of a named generator", Words(repr(implementation)), "Use jax.random.key.")
-        entry |= {"kind": "key", "generator": implementation}
-        array = to_host(jax.random.key_data(value))
-    elif isinstance(value, jax.Array):
-        entry |= {"kind": "jax", "weak": value.weak_type}
-        array = to_host(value)
-    elif type(value) is np.ndarray or isinstance(value, np.generic):
-        entry |= {"kind": "numpy" if type(value) is np.ndarray else "scalar"}
-        array = np.asarray(value)
-    else:
+    if not jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
+        return _array({"kind": "jax", "weak": value.weak_type}, to_host(value), place, parts)
+    implementation = jax.random.key_impl(value)
+    if not isinstance(implementation, str):
+        raise argument_error(place, "keys of a named generator", Words(repr(implementation)), "Use jax.random.key.")
+    return _array({"kind": "key", "generator": implementation}, to_host(jax.random.key_data(value)), place, parts)
+
+
+def _host_array(value: np.ndarray, place: str, parts: _Parts) -> Json:
+    if type(value) is not np.ndarray:
         raise argument_error(place, "a plain array", Words(f"of type {type(value).__name__}"), "Use numpy.asarray.")
+    return _array({"kind": "numpy"}, value, place, parts)
+
+
+def _host_scalar(value: np.generic, place: str, parts: _Parts) -> Json:
+    return _array({"kind": "scalar"}, np.asarray(value), place, parts)
+
+
+def _array(entry: dict[str, Json], array: np.ndarray, place: str, parts: _Parts) -> Json:
+    """The description of an array, which `entry` begins, once the array is among the parts."""
+    entry = {"array": len(parts.arrays), **entry}
     if array.dtype != BFLOAT16 and (array.dtype.name not in _DTYPES or not array.dtype.isnative):
         raise argument_error(place, "of a dtype that files hold", Words(str(array.dtype)), "Use float64, int64 or alike.")
     parts.arrays.append(array.view(np.uint16) if array.dtype == BFLOAT16 else array)
@@ -122,6 +128,14 @@ def _partial(value: functools.partial, place: str, parts: _Parts) -> Json:
         raise argument_error(place, "a plain partial", Words(f"of type {type(value).__name__}"), _NAMED)
     inside = {"func": value.func, "args": value.args, "keywords": value.keywords}
     return {"partial": kind, "inside": [_describe(part, f"{place}.{name}", parts) for name, part in inside.items()]}
+
+
+_WAYS: Ways = (  # kinds whose subclasses are described as they are; all others are told by their very class
+    ((jax.Array,), _device_array),
+    ((np.ndarray,), _host_array),
+    ((np.generic,), _host_scalar),
+    ((functools.partial,), _partial),
+)
 
 
 def _class(kind: type, place: str, parts: _Parts) -> dict[str, Json]:

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..errors import Words, argument_error
+from ..errors import Words, argument_error, check_names, check_path
 from ..types import Checked, PathLike
 from .container import read_container, write_container
 from .describe import describe
@@ -45,8 +45,7 @@ def load(
     if expect is not None and not isinstance(expect, type):
         raise argument_error("expect", "a class", expect, "Pass for example mf.Solution.")
     given = {} if functions is None else functions
-    if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
-        raise argument_error("functions", "a dict from names to functions", functions, "Pass {'name': name}.")
+    given = check_names("functions", given, "a dict from names to functions", "Pass {'name': name}.")
     header, arrays = read_container(path)
     thing = rebuild(path, header["tree"], arrays, given)
     if expect is not None and not isinstance(thing, expect):
@@ -56,9 +55,7 @@ def load(
 
 
 def _check_path(path: PathLike) -> str:
-    if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
-        raise argument_error("path", "the path of a file", path, _PATH)
-    text = os.fsdecode(path)
+    text = check_path("path", path, "the path of a file", _PATH)
     if os.path.isdir(text):
         raise argument_error("path", "the path of a file", Words(f"the folder {text}"), _PATH)
     return text

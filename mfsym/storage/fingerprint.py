@@ -16,6 +16,7 @@ import numpy as np
 from ..errors import argument_error, is_traced
 from ..version import __version__
 from .host import to_host
+from .kinds import Ways, way_of
 
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 _BY_NAME = ("jax", "jaxlib", "numpy")  # packages whose functions and objects are told apart by their names
@@ -40,6 +41,22 @@ class _Walk:
     def __init__(self, update):
         self.update = update
         self.met: dict[int, tuple[int, object]] = {}  # the object is kept, so that its id stays taken
+        self.plain: Ways = (
+            ((type(None), bool, int, float, complex, str, bytes), lambda value: self.say(type(value).__name__, repr(value))),
+            ((jax.Array,), self._device_array),
+            ((np.ndarray, np.generic), self._array),
+            ((dict,), self._dict),
+            ((tuple, list), lambda value: self._items(_name(type(value)), value)),
+            ((set, frozenset), lambda value: self._items(type(value).__name__, sorted(value, key=repr))),
+            ((type, types.ModuleType, np.dtype), lambda value: self.say("name", _name(value))),
+            ((types.CodeType,), self._code),
+            ((eqx.Module,), self._fields),
+        )
+        self.objects: Ways = (
+            ((functools.partial,), lambda value: self._items(_name(type(value)), (value.func, value.args, value.keywords))),
+            ((types.FunctionType,), self._function),
+            ((types.MethodType,), lambda value: self._items("method", (value.__func__, value.__self__))),
+        )
 
     def say(self, *words: object) -> None:
         self.update(("\x1f".join(str(word) for word in words) + "\x1e").encode())
@@ -48,33 +65,22 @@ class _Walk:
         if is_traced(value):
             remedy = "A run that writes checkpoints cannot be inside jax.jit, jax.vmap or jax.grad."
             raise argument_error("checkpoint", "None where arrays are traced", value, remedy)
-        if value is None or isinstance(value, (bool, int, float, complex, str, bytes)):
-            self.say(type(value).__name__, repr(value))
-        elif isinstance(value, (jax.Array, np.ndarray, np.generic)):
-            self._array(value)
-        elif isinstance(value, dict):
-            self._items("dict", [item for key in sorted(value, key=repr) for item in (key, value[key])])
-        elif isinstance(value, (tuple, list)):
-            self._items(_name(type(value)), value)
-        elif isinstance(value, (set, frozenset)):
-            self._items(type(value).__name__, sorted(value, key=repr))
-        elif isinstance(value, (type, types.ModuleType, np.dtype)):
-            self.say("name", _name(value))
-        elif isinstance(value, eqx.Module):
-            self._fields(value)
-        else:
-            self._object(value)
+        (way_of(value, self.plain) or self._object)(value)
 
     def _items(self, kind: str, items: Collection) -> None:
         self.say(kind, len(items))
         for item in items:
             self.visit(item)
 
-    def _array(self, array: jax.Array | np.ndarray | np.generic) -> None:
-        if isinstance(array, jax.Array):
-            keys = jnp.issubdtype(array.dtype, jax.dtypes.prng_key)
-            self.say("key" if keys else "jax", array.dtype, not keys and array.weak_type)
-            array = to_host(jax.random.key_data(array) if keys else array)
+    def _dict(self, value: dict) -> None:
+        self._items("dict", [item for key in sorted(value, key=repr) for item in (key, value[key])])
+
+    def _device_array(self, array: jax.Array) -> None:
+        keys = jnp.issubdtype(array.dtype, jax.dtypes.prng_key)
+        self.say("key" if keys else "jax", array.dtype, not keys and array.weak_type)
+        self._array(to_host(jax.random.key_data(array) if keys else array))
+
+    def _array(self, array: np.ndarray | np.generic) -> None:
         if array.dtype.hasobject:
             self._items("objects", [array.shape, *array.ravel().tolist()])
             return
@@ -90,15 +96,11 @@ class _Walk:
             self.say("again", self.met[id(value)][0])
             return
         self.met[id(value)] = (len(self.met), value)
-        wrapped = getattr(value, "__wrapped__", None)
+        wrapped, way = getattr(value, "__wrapped__", None), way_of(value, self.objects)
         if _name(value).split(".")[0] in _BY_NAME and hasattr(value, "__name__"):
             self.say("name", _name(value))
-        elif isinstance(value, functools.partial):
-            self._items(_name(type(value)), (value.func, value.args, value.keywords))
-        elif isinstance(value, types.FunctionType):
-            self._function(value)
-        elif isinstance(value, types.MethodType):
-            self._items("method", (value.__func__, value.__self__))
+        elif way is not None:
+            way(value)
         elif dataclasses.is_dataclass(value):
             self._fields(value)
         elif wrapped is not None:
@@ -119,10 +121,7 @@ class _Walk:
     def _code(self, code: types.CodeType) -> None:
         self.say("code", code.co_code.hex(), code.co_names, code.co_varnames, code.co_freevars)
         for constant in code.co_consts:
-            if isinstance(constant, types.CodeType):
-                self._code(constant)
-            else:
-                self.visit(constant)
+            self.visit(constant)
 
 
 def _names(code: types.CodeType) -> set[str]:

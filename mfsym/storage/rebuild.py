@@ -32,10 +32,15 @@ def rebuild(path: str, tree: Json, arrays: list[np.ndarray], given: Given) -> An
             raise _Misfit(f"{len(rebuilder.unused)} arrays are left over")
     except (ArgumentError, FileError):
         raise
+    except _Misfit as error:
+        raise _misfit(path, str(error)) from error
     except (KeyError, TypeError, ValueError, IndexError, RecursionError) as error:
-        words = str(error) if isinstance(error, _Misfit) else f"{type(error).__name__}: {error}"
-        raise file_error(path, f"does not fit this version of mfsym: {words}", "Load it where it was written.") from error
+        raise _misfit(path, f"{type(error).__name__}: {error}") from error
     return found
+
+
+def _misfit(path: str, words: str) -> FileError:
+    return file_error(path, f"does not fit this version of mfsym: {words}", "Load it where it was written.")
 
 
 class _Misfit(ValueError):
@@ -110,7 +115,7 @@ class _Rebuilder:
         codes, known = self.array(entry["status"]), status_names()
         numbers = [known.index(entry["names"][code]) for code in np.ravel(codes)]
         found = np.asarray(numbers, codes.dtype).reshape(codes.shape)
-        return jax.tree.unflatten(STATUS, [jnp.asarray(found) if isinstance(codes, jax.Array) else found])
+        return jax.tree.unflatten(STATUS, [jnp.asarray(found) if entry["status"]["kind"] == "jax" else found])
 
     def partial(self, entry: dict) -> object:
         function, arguments, keywords = (self.tree(part) for part in entry["inside"])

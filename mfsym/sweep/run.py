@@ -58,7 +58,7 @@ def sweep(
     max_steps: Any = None,
     stop: Any = None,
     observe: Any = None,
-    mesh: Mesh | None = None,
+    mesh: Any = None,
     throw: bool = True,
 ) -> Sweep:
     """Solve many problems, those whose reductions have the same shapes in one vmapped compiled loop.

@@ -1,36 +1,40 @@
 """How far a network is from a symmetry: in function space and in the space of the neurons."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TypeAlias
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
-from ..errors import Words, argument_error, check_choice, check_instance, check_integer
-from ..groups import BlockOrthogonal, FiniteGroup, Symmetry
-from ..neurons import Particles
+from ..errors import Words, argument_error, check_choice, check_instance, check_integer, check_sequence
+from ..groups import AbstractGroup, Symmetry
+from ..neurons import Particles, dim_of
 from ..problem.inputs import AbstractInputs
-from ..problem.units import AbstractHomogeneousUnit, AbstractUnit, ReLU
+from ..problem.units import AbstractHomogeneousUnit, AbstractUnit, ReLU, homogeneous_neurons
 from ..solution import Solution
+from ..types import Checked, IntLike, RealFunction, Scalar
 from .action import act
 from .points import evaluation_points
 
 _EXACT = jax.lax.Precision.HIGHEST
 _ROWS = 64  # of a table of pairs that are in memory at once
 
+# Of one symmetry: of a network, and of what else it takes.
+Defect: TypeAlias = Callable[[PyTree, PyTree, Symmetry], Scalar]
+
 
 def symmetry_defect(
-    network: Solution | Particles | Callable[..., Any],
-    group: Symmetry | FiniteGroup | BlockOrthogonal | Sequence[Symmetry],
+    network: Checked[Solution | Particles | RealFunction],
+    group: Checked[Symmetry | AbstractGroup | Sequence[Symmetry]],
     *,
     space: str = "function",
     inputs: AbstractInputs | None = None,
     unit: AbstractUnit | None = None,
-    samples: int = 4096,
-    elements: int = 8,
+    samples: IntLike = 4096,
+    elements: IntLike = 8,
 ) -> Float[Array, ""]:
     """How far a network is from having every symmetry of a group; the largest value over its elements.
 
@@ -54,16 +58,14 @@ def symmetry_defect(
     samples = check_integer("samples", samples, 1, "It is the number of inputs.")
     cloud, own_unit = _cloud_and_unit(network, unit)
     if space == "parameter":
-        if not isinstance(cloud, Particles):
-            raise argument_error("network", "Particles, or a Solution of these, in parameter space", _kind(cloud), _CLOUD)
+        check_instance("network", cloud, Particles, f"Functions have no neurons for space='parameter'. {_CLOUD}")
         return _largest(_parameter_defect, cloud, None, symmetries)
     if inputs is None:
         raise argument_error("inputs", "the law of the inputs in function space", inputs, "Pass problem.inputs.")
     check_instance("inputs", inputs, AbstractInputs, "Use mf.Gaussian, mf.Sphere or mf.Empirical.")
     if inputs.dim != symmetries[0].dim:
         raise argument_error("inputs", f"of dimension {symmetries[0].dim}, the symmetries'", inputs.dim, "Match them.")
-    homogeneous = isinstance(cloud, Particles) and isinstance(own_unit, AbstractHomogeneousUnit)
-    if homogeneous and inputs.rotation_invariant:
+    if homogeneous_neurons(own_unit, cloud) is not None and inputs.rotation_invariant:
         return _largest(_exact_defect, cloud, own_unit, symmetries)
     if not callable(cloud):
         cloud = _Network(cloud, own_unit)
@@ -74,26 +76,24 @@ def symmetry_defect(
 _CLOUD = "Build one with mf.Particles(a, b)."
 
 
-def _kind(value: Any) -> Words:
-    return Words(f"of type {type(value).__name__}")
+_GROUP = "Pass a Symmetry, a list of them, mf.generate(...) or mf.BlockOrthogonal(...)."
 
 
-def _symmetries(group: Any, elements: int) -> list[Symmetry]:
-    if isinstance(group, Symmetry):
-        return [group]
-    if isinstance(group, BlockOrthogonal):
-        return group.sample(jax.random.key(0), elements)
-    listed = [group[i] for i in range(len(group))] if isinstance(group, FiniteGroup | list | tuple) else []
-    if not listed or not all(isinstance(symmetry, Symmetry) for symmetry in listed):
-        remedy = "Pass a Symmetry, a list of them, mf.generate(...) or mf.BlockOrthogonal(...)."
-        raise argument_error("group", "a group of symmetries", _kind(group), remedy)
+def _symmetries(group: Symmetry | AbstractGroup | Sequence[Symmetry], elements: int) -> list[Symmetry]:
+    if isinstance(group, AbstractGroup):
+        return group.elements(jax.random.key(0), elements)
+    given = (group,) if isinstance(group, Symmetry) else check_sequence("group", group, "a group of symmetries", _GROUP)
+    listed = [check_instance("group", symmetry, Symmetry, _GROUP) for symmetry in given]
+    if not listed:
+        raise argument_error("group", "a group of symmetries", group, _GROUP)
     if len({symmetry.dim for symmetry in listed}) > 1:
         sizes = sorted({symmetry.dim for symmetry in listed})
         raise argument_error("group", "of symmetries of one dimension", Words(f"of dimensions {sizes}"), "Match them.")
     return listed
 
 
-def _cloud_and_unit(network: Any, unit: Any) -> tuple[Any, Any]:
+def _cloud_and_unit(network: Solution | Particles | RealFunction, unit: AbstractUnit | None) -> tuple[PyTree, AbstractUnit]:
+    """A cloud and its unit; a function stands for itself."""
     if isinstance(network, Solution):
         if not isinstance(network.model, AbstractUnit):
             remedy = "Its law has the symmetry by construction; pass its predictor, lambda x: mf.predict(run, x[None])[0]."
@@ -101,20 +101,21 @@ def _cloud_and_unit(network: Any, unit: Any) -> tuple[Any, Any]:
         return network.final, network.model
     if unit is not None:
         check_instance("unit", unit, AbstractUnit, "Pass for example mf.ReLU().")
-    if not callable(network) and not isinstance(network, Particles) and unit is None:
-        raise argument_error("network", "a Solution, Particles, or a function of one input", _kind(network), _CLOUD)
+    elif not callable(network):
+        check_instance("network", network, (Solution, Particles), f"Or pass a function of one input. {_CLOUD}")
     return network, ReLU() if unit is None else unit
 
 
-def _largest(defect: Callable[..., Any], network: Any, beside: Any, symmetries: list[Symmetry]) -> Float[Array, ""]:
-    if isinstance(network, Particles) and symmetries[0].dim != network.dim:
-        raise argument_error("group", f"of dimension {network.dim}, the cloud's", symmetries[0].dim, "Match them.")
+def _largest(defect: Defect, network: PyTree, beside: PyTree, symmetries: list[Symmetry]) -> Float[Array, ""]:
+    dim = dim_of(network)
+    if dim is not None and symmetries[0].dim != dim:
+        raise argument_error("group", f"of dimension {dim}, the cloud's", symmetries[0].dim, "Match them.")
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *symmetries)
     return jnp.max(_measure(defect, network, beside, stacked))
 
 
 @eqx.filter_jit
-def _measure(defect: Callable[..., Any], network: Any, beside: Any, symmetries: Symmetry) -> Float[Array, " g"]:
+def _measure(defect: Defect, network: PyTree, beside: PyTree, symmetries: Symmetry) -> Float[Array, " g"]:
     """The defect of every element of a stack, one element at a time in memory, [g]."""
     return jax.lax.map(lambda symmetry: defect(network, beside, symmetry), symmetries)
 
@@ -122,21 +123,21 @@ def _measure(defect: Callable[..., Any], network: Any, beside: Any, symmetries: 
 class _Network(eqx.Module):
     """x ↦ (1/m) Σ_j σ*(x; z_j) for one input."""
 
-    cloud: Any
+    cloud: PyTree
     unit: AbstractUnit
 
     def __call__(self, x: Float[Array, " d"]) -> Float[Array, ""]:
         return jnp.mean(jax.vmap(self.unit, in_axes=(0, None))(self.cloud, x))
 
 
-def _sampled_defect(function: Callable[..., Any], x: Float[Array, "n d"], symmetry: Symmetry) -> Float[Array, ""]:
+def _sampled_defect(function: Callable[[Array], Array], x: Float[Array, "n d"], symmetry: Symmetry) -> Float[Array, ""]:
     here, there = jax.vmap(function)(x), jax.vmap(function)(act(symmetry, x))
     square = jnp.mean(here**2)
     gap = jnp.mean((there - symmetry.sign.astype(here.dtype) * here) ** 2)
     return jnp.where(square > 0, gap / jnp.where(square > 0, square, 1), 0)
 
 
-def _exact_defect(cloud: Particles, unit: Any, symmetry: Symmetry) -> Float[Array, ""]:
+def _exact_defect(cloud: Particles, unit: AbstractHomogeneousUnit, symmetry: Symmetry) -> Float[Array, ""]:
     """2 (⟨f, f⟩ − ⟨f, s f(T·)⟩) / ⟨f, f⟩; the factor E‖x‖²/d cancels."""
     image = act(symmetry, cloud)
     own, crossed = _inner_product(cloud, cloud, unit), _inner_product(cloud, image, unit)
@@ -145,7 +146,7 @@ def _exact_defect(cloud: Particles, unit: Any, symmetry: Symmetry) -> Float[Arra
     return jnp.where(visible, jnp.maximum(2 * (own - crossed), 0) / jnp.where(visible, own, 1), 0)
 
 
-def _inner_product(cloud: Particles, other: Particles, unit: Any) -> Float[Array, ""]:
+def _inner_product(cloud: Particles, other: Particles, unit: AbstractHomogeneousUnit) -> Float[Array, ""]:
     """E[f f'] / (E‖x‖²/d) = (1/mM) Σ a_i a'_j ‖b_i‖‖b'_j‖ (o² q + e² (2/π)(√(1−q²) + q arcsin q)) (Cho & Saul 2009)."""
     odd, even = (slope.astype(cloud.dtype) for slope in (unit.odd_slope, unit.even_slope))
     norms, others = (jnp.linalg.norm(c.b, axis=1) for c in (cloud, other))

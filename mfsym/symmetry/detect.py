@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import argument_error, check_instance
-from ..problem.inputs import AbstractInputs, Gaussian, Sphere
+from ..problem.inputs import AbstractInputs, AbstractIsotropicInputs
 from ..problem.targets import AbstractTarget, FunctionTarget
 from ..types import RealFunction
 from .evaluation import Evidence, Sampled, check_concrete
@@ -49,7 +49,7 @@ def detect(fn: RealFunction | AbstractTarget, inputs: AbstractInputs) -> Detecti
     """
     check_instance("inputs", inputs, AbstractInputs, "Use mf.Gaussian or mf.Sphere.")
     check_concrete(fn, inputs)
-    if not isinstance(inputs, Gaussian | Sphere):
+    if not isinstance(inputs, AbstractIsotropicInputs):
         expected = "a law that every rotation leaves as it is (Gaussian, Sphere)"
         raise argument_error("inputs", expected, inputs, "State the structure of the target instead.")
     target = fn if isinstance(fn, AbstractTarget) else FunctionTarget(fn)

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, PyTree
 
 from ..errors import Words, argument_error, is_traced, no_reduction
-from ..problem.inputs import Gaussian, Sphere
+from ..problem.inputs import AbstractIsotropicInputs
 from .points import coordinate_scale, law_draws, law_points
 
 ROWS = 1024  # every evaluation has this many rows, so that one compilation serves all
@@ -69,7 +69,7 @@ class Sampled:
       where it is above rounding.
     """
 
-    def __init__(self, function: Callable[[Array], Array], inputs: Gaussian | Sphere):
+    def __init__(self, function: Callable[[Array], Array], inputs: AbstractIsotropicInputs):
         self.inputs, self.dim = inputs, inputs.dim
         self.dtype = jnp.result_type(float)
         self.eps = float(jnp.finfo(self.dtype).eps)

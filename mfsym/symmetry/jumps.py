@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..problem.inputs import Sphere
 from .evaluation import Sampled
 
 _MOST_PAIRS = 32
@@ -49,7 +48,7 @@ class _Path:
     def __init__(self, sampled: Sampled, basis: np.ndarray, x: np.ndarray, images: np.ndarray):
         self.along = x @ basis.T @ basis
         self.start, self.end = x - self.along, images - self.along
-        self.spherical = isinstance(sampled.inputs, Sphere)
+        self.spherical = sampled.inputs.spherical
 
     def at(self, t: np.ndarray) -> np.ndarray:
         across = np.cos(np.pi / 2 * t)[:, None] * self.start + np.sin(np.pi / 2 * t)[:, None] * self.end

@@ -5,18 +5,18 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ..problem.inputs import AbstractInputs, Empirical, Gaussian, Sphere
+from ..problem.inputs import AbstractInputs, AbstractIsotropicInputs, Empirical
 from ..problem.quasi_random import to_normal, unit_points
 
 _SEED = 20221116  # of the scrambling; any number does
 
 
-def coordinate_scale(inputs: Gaussian | Sphere) -> float:
+def coordinate_scale(inputs: AbstractIsotropicInputs) -> float:
     """Standard deviation of one coordinate."""
     return float(np.sqrt(float(inputs.second_moment) / inputs.dim))
 
 
-def law_points(inputs: Gaussian | Sphere, count: int) -> np.ndarray:
+def law_points(inputs: AbstractIsotropicInputs, count: int) -> np.ndarray:
     """Quasi-random points of the law, [count, d] (host, float64), for means over one set.
 
     Never to be compared row by row with another such set: equal rows share their leading bits, hence all their signs.
@@ -24,15 +24,15 @@ def law_points(inputs: Gaussian | Sphere, count: int) -> np.ndarray:
     return _placed(inputs, to_normal(unit_points(count, inputs.dim, np.random.default_rng((_SEED, 0)))))
 
 
-def law_draws(inputs: Gaussian | Sphere, count: int, generator: np.random.Generator) -> np.ndarray:
+def law_draws(inputs: AbstractIsotropicInputs, count: int, generator: np.random.Generator) -> np.ndarray:
     """Independent draws of the law, [count, d] (host, float64)."""
     return _placed(inputs, generator.standard_normal((count, inputs.dim)))
 
 
-def _placed(inputs: Gaussian | Sphere, normals: np.ndarray) -> np.ndarray:
+def _placed(inputs: AbstractIsotropicInputs, normals: np.ndarray) -> np.ndarray:
     """Standard normal rows as inputs of the law."""
-    if isinstance(inputs, Sphere):
-        return float(inputs.radius) * normals / np.linalg.norm(normals, axis=1, keepdims=True)
+    if inputs.spherical:
+        return float(inputs.length) * normals / np.linalg.norm(normals, axis=1, keepdims=True)
     return coordinate_scale(inputs) * normals
 
 
@@ -40,6 +40,6 @@ def evaluation_points(inputs: AbstractInputs, count: int, dtype) -> Float[Array,
     """Where functions of inputs are compared: quasi-random points, the rows of a data set, or fixed draws of the law."""
     if isinstance(inputs, Empirical):
         return inputs.x.astype(dtype)
-    if isinstance(inputs, Gaussian | Sphere):
+    if isinstance(inputs, AbstractIsotropicInputs):
         return jnp.asarray(law_points(inputs, count), dtype)
     return inputs.sample(jax.random.key(_SEED), count, dtype)

@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..problem.inputs import Sphere
 from .evaluation import Evidence, Sampled
 from .jumps import Derivative, find_changes
 
@@ -146,7 +145,7 @@ def _images(sampled: Sampled, basis: np.ndarray) -> np.ndarray:
     across = other - other @ basis.T @ basis
     if len(basis) == sampled.dim:
         return x
-    if isinstance(sampled.inputs, Sphere):
+    if sampled.inputs.spherical:
         radius = np.linalg.norm(x - along, axis=1, keepdims=True)
         across = across * radius / np.linalg.norm(across, axis=1, keepdims=True)
     return along + across

@@ -1,8 +1,10 @@
 """Which risk a problem has."""
 
-from ...errors import ArgumentError, argument_error, check_integer, check_key, positive_number
+from typing import TypeVar
+
+from ...errors import argument_error, check_integer, check_key, positive_number
 from ...problem.block_inputs import GaussianBlocks
-from ...problem.inputs import Empirical, Gaussian, Sphere
+from ...problem.inputs import AbstractIsotropicInputs, Empirical
 from ...problem.losses import SquareLoss
 from ...problem.problem import Problem
 from ...problem.units import AbstractHomogeneousUnit
@@ -12,6 +14,8 @@ from ..arguments import check_problem
 from .block_risk import block_risk
 from .exact import ExactRisk
 from .targets import USE_SAMPLES, check_closed_form
+
+_Kind = TypeVar("_Kind")
 
 
 def risk_of(
@@ -41,21 +45,22 @@ def risk_of(
         raise argument_error("key", "left out where `samples` is", key, "Only fresh inputs need a key.")
     if isinstance(problem.inputs, Empirical):
         return EmpiricalRisk(problem.target, problem.unit, problem.loss, problem.inputs.x, None, block_size)
-    inputs, unit = problem.inputs, problem.unit
-    if not isinstance(inputs, Gaussian | Sphere | GaussianBlocks):
-        raise _no_exact_risk("problem.inputs", "Gaussian, Sphere or GaussianBlocks", inputs)
-    if not isinstance(problem.loss, SquareLoss):
-        raise _no_exact_risk("problem.loss", "SquareLoss", problem.loss)
-    if not isinstance(unit, AbstractHomogeneousUnit):
-        raise _no_exact_risk("problem.unit", "1-homogeneous", unit)
-    check_closed_form(problem.target, inputs)
-    if isinstance(inputs, GaussianBlocks):
-        return block_risk(inputs, problem.target, unit, block_size)
-    return ExactRisk(inputs, problem.target, unit, block_size)
+    laws = (AbstractIsotropicInputs, GaussianBlocks)
+    _check_exact("problem.inputs", problem.inputs, laws, "Gaussian, Sphere or GaussianBlocks")
+    _check_exact("problem.loss", problem.loss, SquareLoss, "SquareLoss")
+    unit = _check_exact("problem.unit", problem.unit, AbstractHomogeneousUnit, "1-homogeneous")
+    check_closed_form(problem.target, problem.inputs)
+    if isinstance(problem.inputs, GaussianBlocks):
+        return block_risk(problem.inputs, problem.target, unit, block_size)
+    return ExactRisk(problem.inputs, problem.target, unit, block_size)
 
 
-def _no_exact_risk(argument: str, expected: str, got: object) -> ArgumentError:
-    return argument_error(argument, f"{expected}, as the exact risk needs", f"a {type(got).__name__}", USE_SAMPLES)
+def _check_exact(argument: str, value: object, kind: type[_Kind] | tuple[type[_Kind], ...], expected: str) -> _Kind:
+    """A part of the problem for which there is an exact risk."""
+    if not isinstance(value, kind):
+        got = f"a {type(value).__name__}"
+        raise argument_error(argument, f"{expected}, as the exact risk needs", got, USE_SAMPLES)
+    return value
 
 
 def risk_to_follow(

@@ -14,7 +14,8 @@ from jaxtyping import Array, Float
 
 from ...chunks import map_blocks, rows_per_block
 from ...neurons import Particles
-from ..angles import safe_direction, safe_norm, safe_ratio
+from ...safe import safe_norm, safe_ratio, safe_root
+from ..angles import safe_direction
 from .chebyshev import chebyshev_points, coefficient_matrix
 
 _EXACT = jax.lax.Precision.HIGHEST
@@ -34,7 +35,7 @@ _ARCSINE = tuple((coefficient_matrix(14) @ _arcsine_series((chebyshev_points(14)
 @jax.custom_jvp
 def sine(q: Float[Array, "..."]) -> Float[Array, "..."]:
     """√(1−q²) for |q| ≤ 1, with derivative 0 in place of the infinite one at |q| = 1."""
-    return _root((1 - q) * (1 + q))
+    return safe_root((1 - q) * (1 + q))
 
 
 @sine.defjvp
@@ -42,11 +43,6 @@ def _sine_jvp(primals, tangents):
     (q,), (change,) = primals, tangents
     s = sine(q)
     return s, safe_ratio(-q * change, s, 0.0)
-
-
-def _root(z: Float[Array, "..."]) -> Float[Array, "..."]:
-    """√z for z ≥ 0, with derivative 0 at 0."""
-    return jnp.where(z > 0, jnp.sqrt(jnp.where(z > 0, z, 1)), 0)
 
 
 @jax.custom_jvp
@@ -63,7 +59,7 @@ def arcsine(q: Float[Array, "..."]) -> Float[Array, "..."]:
     for coefficient in _ARCSINE[:0:-1]:
         first, second = 2 * y * first - second + coefficient, first
     ratio = y * first - second + _ARCSINE[0]
-    return jnp.where(outer, jnp.copysign(np.pi / 2 - 2 * _root(z) * ratio, q), q * ratio)
+    return jnp.where(outer, jnp.copysign(np.pi / 2 - 2 * safe_root(z) * ratio, q), q * ratio)
 
 
 @arcsine.defjvp

@@ -7,7 +7,7 @@ import numpy as np
 import scipy.special
 from jaxtyping import Array, Float
 
-from ..angles import safe_ratio
+from ...safe import safe_ratio
 from .chebyshev import chebyshev_points, coefficient_matrix, evaluate
 
 _TERMS = 96

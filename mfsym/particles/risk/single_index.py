@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ...problem.inputs import AbstractInputs, Sphere
+from ...problem.inputs import AbstractIsotropicInputs
 from .chebyshev import chebyshev_points, coefficient_matrix, evaluate, primitive_matrix
 
 _TERMS = 128
@@ -40,12 +40,12 @@ class SingleIndexTable(eqx.Module):
 
 
 def single_index_table(
-    g: Callable[[Array], Array], kinks: tuple[float, ...], inputs: AbstractInputs, length: Float[Array, ""]
+    g: Callable[[Array], Array], kinks: tuple[float, ...], inputs: AbstractIsotropicInputs
 ) -> SingleIndexTable:
-    """The table of one g for N(0, length² I) or the sphere of radius `length`, in the floating type of `length`."""
-    dtype = length.dtype
+    """The table of one g, in the floating type of the length of the inputs."""
+    length, dtype = inputs.length, inputs.length.dtype
     sines = jnp.asarray(np.append(np.sin(np.pi / 2 * (chebyshev_points(_TERMS) + 1)), 1.0), dtype)
-    rule = _sphere_rule if isinstance(inputs, Sphere) else _gaussian_rule
+    rule = _sphere_rule if inputs.spherical else _gaussian_rule
 
     def integrate(s):
         t, weights = rule(inputs.dim, jnp.asarray(sorted(kinks), dtype) / (length * s))

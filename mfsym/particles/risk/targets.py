@@ -17,11 +17,12 @@ from jaxtyping import Array, Float
 from ...errors import ArgumentError, argument_error
 from ...neurons import Particles
 from ...problem.block_targets import BlockNorms
-from ...problem.inputs import AbstractInputs, Sphere
+from ...problem.inputs import AbstractInputs
 from ...problem.rotated import Rotated, unrotated
 from ...problem.targets import AbstractTarget, LinearTarget, SingleIndex, SubspaceNorm, Teacher
 from ...problem.units import AbstractHomogeneousUnit
-from ..angles import polar_angle, safe_direction, safe_norm
+from ...safe import safe_norm
+from ..angles import polar_angle, safe_direction
 from .kernel import pair_energy, pair_field
 from .norm_table import norm_profile
 from .single_index import SingleIndexTable, single_index_table
@@ -75,7 +76,7 @@ def check_closed_form(target: AbstractTarget, inputs: AbstractInputs) -> None:
     target = unrotated(target)
     if not has_closed_form(target):
         raise _no_closed_form(target)
-    if isinstance(target, SingleIndex) and isinstance(inputs, Sphere) and inputs.dim < 3:
+    if isinstance(target, SingleIndex) and inputs.spherical and inputs.dim < 3:
         expected = "of dimension at least 3 for the exact risk of a SingleIndex target on a sphere"
         raise argument_error("problem.inputs", expected, inputs.dim, USE_SAMPLES)
 
@@ -172,9 +173,9 @@ class SingleIndexTerm(AbstractTargetTerm):
 
 @target_term.register
 def _(target: SingleIndex, inputs, unit):
-    length = inputs.radius if isinstance(inputs, Sphere) else inputs.scale
+    length = inputs.length
     dtype = length.dtype
-    table = single_index_table(target.g, target.kinks, inputs, length)
+    table = single_index_table(target.g, target.kinks, inputs)
     odd, even = unit.odd_slope.astype(dtype), unit.even_slope.astype(dtype)
     return SingleIndexTerm(table=table, length=length, odd=odd, even=even, energy=table.energy)
 

@@ -1,1 +1,1 @@
-"""What serves any number of angles: coordinates, harmonics, laws of the start, labels, and the reduction by tables."""
+"""What serves any number of angles: the interface, coordinates, laws of the start, labels, what is kept of a target."""

@@ -1,7 +1,6 @@
 """What an equation on angles is asked for, whatever their number."""
 
 import abc
-from typing import NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -12,22 +11,11 @@ from ...problem.training import Training
 from ..base import AbstractReduction, Atoms
 from .directions import AbstractDirections
 from .label_law import LabelLaw
+from .target_parts import TargetParts
 
 POSITIONS = "distances to the ends of the interval are measured for targets of ‖x_H‖ only"
 METHODS = ("grid", "characteristics", "upwind")
 SMALLEST_GRID = 8  # cells of an angle that the reconstruction needs
-
-
-class TargetParts(NamedTuple):
-    """What a reduction keeps of a target: coefficients η, the risk that no τ can remove, the energy beyond the features."""
-
-    coefficients: Float[Array, "..."]
-    floor: Float[Array, ""]
-    tail: Float[Array, ""]
-
-    def beyond(self, other: "TargetParts") -> "TargetParts":
-        """Three times as far away as `other`: how near two rules come to each other is a matter of chance."""
-        return TargetParts(*(own + 3 * (theirs - own) for own, theirs in zip(self, other, strict=True)))
 
 
 class AbstractAngularReduction(AbstractReduction):

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ..roots import row_norms, safe_root
+from ...safe import safe_norm, safe_root
 from ..rules.quadrature import interval_end, node_rule
 from .law import cell_probabilities, log_density
 
@@ -45,6 +45,12 @@ class Blocks(NamedTuple):
     def end(self, axis: int) -> float:
         """End of the interval [0, end] of an angle."""
         return interval_end(self.signed[axis])
+
+    def parity(self, axis: int) -> tuple[float, float, tuple[bool, ...]]:
+        """Sign of the density continued beyond both ends, and which later angles are reflected beyond a pole."""
+        at_pole = (-1.0) ** (self.rest(axis) - 1)
+        other = at_pole if self.signed[axis] else (-1.0) ** (self.dims[axis] - 1)
+        return at_pole, other, self.signed[axis + 1 :]
 
     def probabilities(self, cells: tuple[int, ...]) -> np.ndarray:
         """Probability of every cell of the grid for a uniform unit vector, [n_1, …, n_k]."""
@@ -77,7 +83,7 @@ class Blocks(NamedTuple):
         `outside`."""
         own = self.dims if outside is None else self.dims[:-1]
         parts = jnp.split(inside, np.cumsum(own)[:-1], axis=1)
-        columns = [p[:, 0] if s else row_norms(p) for p, s in zip(parts, (*self.signed, False), strict=False)]
+        columns = [p[:, 0] if s else safe_norm(p) for p, s in zip(parts, (*self.signed, False), strict=False)]
         if outside is not None:
             columns.append(safe_root(outside))
         return jnp.stack(columns, axis=1)

@@ -18,6 +18,7 @@ from jaxtyping import Array, Float
 
 from ...errors import argument_error, is_traced
 from ...problem.training import Training
+from ...safe import safe_norm
 from ..angles.angular import (
     METHODS,
     POSITIONS,
@@ -29,7 +30,6 @@ from ..angles.angular import (
 from ..angles.directions import AbstractDirections, CharacteristicState
 from ..angles.label_law import LabelLaw
 from ..base import Atoms, Scales
-from ..roots import row_norms
 from ..rules.quadrature import interval_end, node_rule
 from .features import AngleFeatures
 from .predictor import predict_angle
@@ -92,11 +92,6 @@ class AngleReduction(AbstractAngularReduction):
     def nodes(self) -> int:
         """Number of labels per sign of the characteristics."""
         return self.node_log_density.shape[-1]
-
-    @property
-    def dtype(self):
-        """Floating type of the leaves."""
-        return self.cell_masses.dtype
 
     def resolved_indices(self) -> np.ndarray:
         """Which of the stored features the dynamics uses: the first `modes` even ones and the linear one."""
@@ -185,8 +180,8 @@ class AngleReduction(AbstractAngularReduction):
         else:
             within = (jnp.arange(x.shape[1], dtype=x.dtype) < self.dim_h.astype(x.dtype))[None]
             inside, outside = jnp.where(within, x, 0.0), jnp.where(within, 0.0, x)
-        along = jnp.sum(inside, axis=1) if self.signed else row_norms(inside)
-        return along, row_norms(outside)
+        along = jnp.sum(inside, axis=1) if self.signed else safe_norm(inside)
+        return along, safe_norm(outside)
 
     def angles_of(self, x: Float[Array, "n d"]) -> Float[Array, "n 1"]:
         """θ of every row."""

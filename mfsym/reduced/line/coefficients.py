@@ -5,7 +5,7 @@ one function registered below. (Derived.)
 """
 
 import functools
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,50 +17,30 @@ from ...problem.inputs import AbstractInputs, Gaussian
 from ...problem.problem import Problem
 from ...problem.rotated import Rotated
 from ...problem.targets import AbstractTarget, LinearTarget, SingleIndex, SubspaceNorm
-from ..angles.angular import TargetParts
-from ..rules.harmonics import EvenFeatures, norm_constant
+from ..angles.target_parts import TargetCoefficients, TargetParts, representable
+from ..rules.harmonics import EvenFeatures, norm_constant, scaled_recurrence, three_terms
 from ..rules.quadrature import FARTHEST, USUAL_REACH, Quadrature
 
 _RADIAL_PANELS = 6
 _SMEARED = np.array([-8.0, -4.0, 0.0, 4.0, 8.0])  # where panels end around a break that the radius smears
 
 
-class TargetCoefficients(NamedTuple):
-    """η [M] on the even features, η on the linear one, and the energies ½E of the parts that it splits f* into.
-
-    `even_energy` and `linear_energy` belong to the parts that the even and the linear features can represent in full
-    (before any truncation); `unreachable_energy` is the rest, which no bias-free homogeneous network can learn.
-    """
-
-    even: Float[Array, " M"]
-    linear: Float[Array, ""]
-    even_energy: Float[Array, ""]
-    linear_energy: Float[Array, ""]
-    unreachable_energy: Float[Array, ""]
-
-
 def target_parts(
     problem: Problem, inputs: AbstractInputs, features: EvenFeatures, signed: bool, rule: Quadrature
 ) -> TargetParts:
     """What is kept of the problem's target, for rotation-invariant `inputs` with the same law of x_H."""
-    target = target_coefficients(problem.target, inputs, features, rule)
     unit: Any = problem.unit
-    # A part of the target that the unit cannot represent is no coefficient but floor.
-    no_even, no_odd = unit.even_slope == 0, unit.odd_slope == 0
-    tail = jnp.where(no_even, 0.0, jnp.maximum(target.even_energy - 0.5 * jnp.sum(target.even**2), 0.0))
-    floor = target.unreachable_energy + jnp.where(no_even, target.even_energy, 0.0)
-    coefficients = jnp.where(no_even, 0.0, target.even)
-    if signed:
-        floor = floor + jnp.where(no_odd, target.linear_energy, 0.0)
-        coefficients = jnp.append(coefficients, jnp.where(no_odd, 0.0, target.linear))
-    return TargetParts(coefficients, floor, tail)
+    found, degree = target_coefficients(problem.target, inputs, features, rule), np.append(2 * np.arange(len(features)), 1)
+    if not signed:
+        found, degree = found._replace(values=found.values[:-1]), degree[:-1]
+    return representable(found, degree, unit)
 
 
 @functools.singledispatch
 def target_coefficients(
     target: AbstractTarget, inputs: AbstractInputs, features: EvenFeatures, rule: Quadrature
 ) -> TargetCoefficients:
-    """Coefficients of a target, its integrals by `rule`; refuses targets that no function here covers."""
+    """η on the even features and on the linear one, by `rule`; refuses targets that no function here covers."""
     raise no_reduction(
         f"the target {type(target).__name__} declares no structure",
         "Declare it (SubspaceNorm, SingleIndex, LinearTarget), or use `solve_particles`, which needs none.",
@@ -74,7 +54,7 @@ def _(target: SubspaceNorm, inputs: AbstractInputs, features: EvenFeatures, rule
     even = target.scale * norm_constant(target.dim_h) * at_pole
     energy = 0.5 * target.scale**2 * target.dim_h / inputs.dim * inputs.second_moment
     zero = jnp.zeros_like(energy)
-    return TargetCoefficients(even, zero, energy, zero, zero)
+    return TargetCoefficients(jnp.append(even, zero), energy, zero, zero)
 
 
 @target_coefficients.register
@@ -87,8 +67,8 @@ def _(target: Rotated, inputs: AbstractInputs, features: EvenFeatures, rule: Qua
 def _(target: LinearTarget, inputs: AbstractInputs, features: EvenFeatures, rule: Quadrature) -> TargetCoefficients:
     second_moment = jnp.sum(target.w**2) * inputs.second_moment / inputs.dim
     zero = jnp.zeros_like(second_moment)
-    even = jnp.zeros(len(features), second_moment.dtype)
-    return TargetCoefficients(even, jnp.sqrt(second_moment), zero, 0.5 * second_moment, zero)
+    values = jnp.append(jnp.zeros(len(features), second_moment.dtype), jnp.sqrt(second_moment))
+    return TargetCoefficients(values, zero, 0.5 * second_moment, zero)
 
 
 @target_coefficients.register
@@ -104,7 +84,7 @@ def _(target: SingleIndex, inputs: AbstractInputs, features: EvenFeatures, rule:
     by_panel = jax.lax.map(averages, jnp.cos(theta).reshape(-1, len(rule.nodes)))
     (plus, minus), (plus_square, minus_square) = (jnp.moveaxis(part, 1, 0).reshape(2, -1) for part in by_panel)
     even_part, odd_part = (plus + minus) / 2, (plus - minus) / 2
-    orthonormal = _orthonormal_harmonics(features, dim, theta, weight)  # times the root of the weight: bounded
+    orthonormal = _orthonormal_harmonics(len(features), dim, theta, weight)  # times the root of the weight: bounded
     root = jnp.sqrt(weight)
     signs = np.where(np.arange(len(features)) == 0, 1.0, (-1.0) ** (np.arange(len(features)) + 1))
     coefficients = jnp.matmul(orthonormal, root * even_part, precision=jax.lax.Precision.HIGHEST)
@@ -112,7 +92,8 @@ def _(target: SingleIndex, inputs: AbstractInputs, features: EvenFeatures, rule:
     linear = jnp.sum(weight * odd_part * jnp.cos(theta)) * jnp.sqrt(dim / second_moment)
     even_energy = 0.5 * jnp.sum(weight * even_part**2) / second_moment
     total = 0.5 * jnp.sum(weight * (plus_square + minus_square)) / 2
-    return TargetCoefficients(even, linear, even_energy, 0.5 * linear**2, total - even_energy - 0.5 * linear**2)
+    rest = total - even_energy - 0.5 * linear**2
+    return TargetCoefficients(jnp.append(even, linear), even_energy, 0.5 * linear**2, rest)
 
 
 def _angle_rule(inputs: AbstractInputs, count: int, rule: Quadrature) -> tuple[Float[Array, " N"], Float[Array, " N"]]:
@@ -160,20 +141,9 @@ def _radial_average(target: SingleIndex, inputs: AbstractInputs, cosine: Float[A
     return jnp.sum(density * scale * radius * values), jnp.sum(density * values**2)
 
 
-def _orthonormal_harmonics(features: EvenFeatures, dim: int, theta, weight) -> Float[Array, "M N"]:
+def _orthonormal_harmonics(count: int, dim: int, theta, weight) -> Float[Array, "M N"]:
     """√weight(θ) p_n(θ) for n < M: the recurrence of the features without their Funk–Hecke ratios."""
-    ratio = np.abs(2 * np.arange(len(features)) - 1.0) / (2 * np.arange(len(features)) + dim + 1)
-    previous = np.concatenate([[1.0], ratio[:-1]])
-    ratio, previous = (jnp.asarray(r, features.first.dtype) for r in (ratio, previous))
-    slope, shift, back = features.slope / ratio, features.shift / ratio, features.back / (ratio * previous)
-    plain = EvenFeatures(jnp.ones((), features.first.dtype), slope, shift, back)
-    x = jnp.cos(2 * theta)
-
-    def step(carry, coefficients):
-        value, below = carry
-        slope, shift, back = coefficients
-        return ((slope * x + shift) * value - back * below, value), value
-
-    start = (jnp.sqrt(weight), jnp.zeros_like(x))
-    _, values = jax.lax.scan(step, start, (plain.slope, plain.shift, plain.back))
-    return values
+    rows = scaled_recurrence((dim - 1) / 2 - 1, -1 / 2, np.ones(count))
+    rows = tuple(jnp.asarray(row, theta.dtype) for row in rows)
+    root = jnp.sqrt(weight)
+    return three_terms(rows, jnp.cos(2 * theta), (root, jnp.zeros_like(root)))[0]

@@ -15,10 +15,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from ...safe import quotient
 from ..angles.forms import AbstractDensityForm
 from ..angles.pace import REACTION, Pace
 from ..base import Atoms
-from ..roots import quotient
 from ..rules.stencil import LOBATTO_WEIGHTS, lobatto_points, reconstruction_stencil, stencil_polynomials
 from .angle_reduction import AngleReduction
 from .grid_tables import GridTables, grid_tables

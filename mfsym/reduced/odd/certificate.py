@@ -4,6 +4,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from ...safe import safe_norm
 from .moments import OddReduction, State
 
 
@@ -59,9 +60,7 @@ def curvature_bound(reduction: OddReduction, initial: State) -> Float[Array, ""]
     """
     if initial.ndim == 1:
         return reduction.odd_slope**2 * reduction.size
-    squares = jnp.sum(initial[0, 1:] ** 2)
-    correlation = jnp.where(squares > 0, jnp.sqrt(jnp.where(squares > 0, squares, 1)), 0)
-    bound = initial[0, 0] + jnp.linalg.eigvalsh(initial[1:, 1:])[0] - 2 * correlation
+    bound = initial[0, 0] + jnp.linalg.eigvalsh(initial[1:, 1:])[0] - 2 * safe_norm(initial[0, 1:])
     return reduction.odd_slope**2 * jnp.maximum(bound, jnp.zeros((), bound.dtype))
 
 

@@ -19,7 +19,7 @@ from jaxtyping import Array, Float
 
 from ...errors import argument_error, check_choice, is_traced
 from ...problem.training import Training
-from ..base import AbstractReduction, Scales
+from ..base import AbstractUnresolvedReduction
 from .linear_part import solve_covariance
 
 METHODS = ("closed", "hyperboloid", "moments")
@@ -34,7 +34,7 @@ _HIGHEST = jax.lax.Precision.HIGHEST
 State = Float[Array, " n"] | Float[Array, "n n"]  # a point p of the hyperboloid, or the moments M; n = 1 + d
 
 
-class OddReduction(AbstractReduction):
+class OddReduction(AbstractUnresolvedReduction):
     """The moment equation of a problem with an odd target, as array leaves.
 
     - `covariance`: Σ [d, d], or the number v where Σ = v I.
@@ -61,11 +61,6 @@ class OddReduction(AbstractReduction):
     def dim(self) -> int:
         """Dimension d of the inputs."""
         return self.cross.shape[-1]
-
-    @property
-    def dtype(self):
-        """Floating type of the leaves."""
-        return self.cross.dtype
 
     @property
     def isotropic(self) -> bool:
@@ -161,25 +156,6 @@ class OddReduction(AbstractReduction):
         if method == "hyperboloid" and given == 2:
             raise argument_error("method", '"moments" for a start given by its moments', method, "Leave it out.")
         return method
-
-    def decided_by_values(self, method: str | None, training: Training | None) -> bool:
-        """Never."""
-        return False
-
-    def scales(self) -> Scales | None:
-        """None: there is no grid."""
-        return None
-
-    def coarser(self) -> None:
-        """Nothing to resolve."""
-
-    def can_be_halved(self, method: str) -> bool:
-        """Nothing to halve."""
-        return False
-
-    def all_modes(self) -> "OddReduction":
-        """All is there."""
-        return self
 
     def floor_uncertainty(self) -> Float[Array, ""]:
         """The error of Q*."""

@@ -9,13 +9,13 @@ from jaxtyping import Array, Float
 
 from ...errors import no_reduction
 from ...problem.block_inputs import GaussianBlocks
+from ...problem.block_targets import BlockNorms, MultiIndex
 from ...problem.functions import values_on_host
 from ...problem.inputs import AbstractInputs, Gaussian, Sphere
 from ...problem.problem import Problem
 from ...problem.rotated import Rotated
 from ...problem.targets import AbstractTarget, LinearTarget, SingleIndex, SubspaceNorm
-from ..angles.declared import declared_blocks
-from ..roots import row_norms
+from ...safe import safe_norm
 
 _PARTICLES = "Use `solve_particles`, which needs no symmetry."
 MOST_BLOCKS = 4
@@ -60,7 +60,7 @@ class OrbitBlocks(eqx.Module):
         columns, start = [], 0
         for dim, kept in zip(self.dims, self.kept, strict=True):
             part = inside[:, start : start + dim] if start < inside.shape[1] else rest
-            columns.append(part[:, 0] if kept else row_norms(part))
+            columns.append(part[:, 0] if kept else safe_norm(part))
             start += dim
         return jnp.stack(columns, axis=1)
 
@@ -74,13 +74,22 @@ class OrbitBlocks(eqx.Module):
 @functools.singledispatch
 def rotating_blocks(target: AbstractTarget) -> tuple[int, ...] | None:
     """Dimensions of the blocks of H whose rotations leave f* as it is; None for a target that declares none."""
-    declared = declared_blocks(target)
-    return None if declared is None else declared.dims
+    return None
 
 
 @rotating_blocks.register
 def _(target: SubspaceNorm):
     return (target.dim_h,)
+
+
+@rotating_blocks.register
+def _(target: MultiIndex):
+    return (1,) * target.dim_h
+
+
+@rotating_blocks.register
+def _(target: BlockNorms):
+    return target.dims
 
 
 @rotating_blocks.register

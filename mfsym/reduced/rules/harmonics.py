@@ -43,17 +43,8 @@ class EvenFeatures(eqx.Module):
     def __call__(self, theta: Float[Array, "..."]) -> tuple[Float[Array, "M ..."], Float[Array, "M ..."]]:
         """ψ_n(θ) and its exact derivative ∂_θ ψ_n(θ), each [M, ...]."""
         x = jnp.cos(2 * theta)
-
-        def step(carry, coefficients):
-            value, below, slope_value, slope_below = carry
-            slope, shift, back = coefficients
-            above = (slope * x + shift) * value - back * below
-            slope_above = (slope * x + shift) * slope_value + slope * value - back * slope_below
-            return (above, value, slope_above, slope_value), (value, slope_value)
-
-        zero = jnp.zeros_like(x)
-        start = (self.first * jnp.ones_like(x), zero, zero, zero)
-        _, (values, slopes) = jax.lax.scan(step, start, (self.slope, self.shift, self.back))
+        first = self.first * jnp.ones_like(x), jnp.zeros_like(x)
+        values, slopes = three_terms((self.slope, self.shift, self.back), x, first)
         return values, slopes * (-2 * jnp.sin(2 * theta))[None]
 
 
@@ -62,15 +53,38 @@ def even_features(dim: int, dim_h: int, count: int, second_moment: Float[Array, 
 
     Valid for 1 ≤ d_H < d, from d = 2 to d = 10 000 and beyond.
     """
-    diagonal, off_diagonal = jacobi_recurrence(count + 1, (dim - dim_h) / 2 - 1, dim_h / 2 - 1)
     n = np.arange(count)
     ratio = np.abs(2 * n - 1) / (2 * n + dim + 1)  # |a_{2n+2}| / |a_{2n}|
-    slope = ratio / off_diagonal[1:]
-    previous_ratio = np.concatenate([[0.0], ratio[:-1]])
-    back = off_diagonal[:-1] * previous_ratio * slope
+    rows = scaled_recurrence((dim - dim_h) / 2 - 1, dim_h / 2 - 1, ratio)
     first = funk_hecke(0, dim) * jnp.sqrt(second_moment)
-    leaves = (slope, -diagonal[:-1] * slope, back)
-    return EvenFeatures(first, *(jnp.asarray(leaf, dtype=first.dtype) for leaf in leaves))
+    return EvenFeatures(first, *(jnp.asarray(row, dtype=first.dtype) for row in rows))
+
+
+def three_terms(
+    rows: tuple[Array, Array, Array],
+    x: Float[Array, "*p"],
+    first: tuple[Array, Array],
+    x_slope: Float[Array, "*p"] | float = 1.0,
+) -> tuple[Float[Array, "N ..."], Float[Array, "N ..."]]:
+    """F_{n+1} = (slope_n x + shift_n) F_n − back_n F_{n−1} and F_n' for n < N, from F_0 and F_0'; x' is `x_slope`."""
+
+    def step(carry, coefficients):
+        value, below, slope_value, slope_below = carry
+        slope, shift, back = coefficients
+        above = (slope * x + shift) * value - back * below
+        slope_above = (slope * x + shift) * slope_value + slope * x_slope * value - back * slope_below
+        return (above, value, slope_above, slope_value), (value, slope_value)
+
+    zero = jnp.zeros_like(first[0])
+    return jax.lax.scan(step, (first[0], zero, first[1], zero), rows)[1]
+
+
+def scaled_recurrence(alpha: float, beta: float, ratio: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """slope, shift and back [N] of s_n p_n, p_n orthonormal Jacobi polynomials and ratio s_{n+1}/s_n [N] (host, float64)."""
+    diagonal, off_diagonal = jacobi_recurrence(len(ratio) + 1, alpha, beta)
+    slope = ratio / off_diagonal[1:]
+    back = off_diagonal[:-1] * np.concatenate([[0.0], ratio[:-1]]) * slope
+    return slope, -diagonal[:-1] * slope, back
 
 
 def jacobi_recurrence(count: int, alpha: float, beta: float) -> tuple[np.ndarray, np.ndarray]:

@@ -9,37 +9,24 @@ points of the faces. Where a value is negative, or the outflow through the faces
 the cell mean (Zhang & Shu 2010). No flux crosses a pole; `merging` says what happens next to it.
 """
 
-import functools
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ..angles.block_reduction import BlockReduction
+from ...safe import quotient
 from ..angles.forms import AbstractDensityForm
-from ..angles.nested_tables import analyse, select, synthesise
 from ..angles.pace import REACTION, Pace
-from ..roots import quotient
-from ..rules.stencil import LOBATTO_WEIGHTS, lobatto_points, reconstruction_stencil
+from ..rules.stencil import LOBATTO_WEIGHTS, reconstruction_stencil
+from .block_reduction import BlockReduction
 from .density import atoms_of_cells, polynomial_values
 from .merging import Groups, pole_groups
+from .nested_tables import analyse, synthesise
+from .tensor_tables import GHOSTS, TensorTables, cell_integrals, tensor_tables
 
 _HIGHEST = jax.lax.Precision.HIGHEST
-_GHOSTS = 2  # the stencil has five cells
 OUTFLOW_SHARE = 1 / 4  # of its mean, what a cell may lose through each face of an axis in one Euler step
-
-
-class _Tables(eqx.Module):
-    """What is fixed during a run: functionals of cell means, and harmonics at the points of the scheme."""
-
-    moments: tuple[Float[Array, "..."], ...]
-    all_moments: tuple[Float[Array, "..."], ...]
-    potential: tuple[Float[Array, "..."], ...]
-    speeds: tuple[tuple[Float[Array, "..."], ...], ...]
-    outside: Float[Array, "..."]
-    share: Float[Array, "..."]
 
 
 class BlockGridDynamics(AbstractDensityForm):
@@ -47,7 +34,7 @@ class BlockGridDynamics(AbstractDensityForm):
 
     reduction: BlockReduction
     limited: bool = eqx.field(static=True, default=True)
-    tables: _Tables | None = None
+    tables: TensorTables | None = None
     pace: Pace | None = None
 
     @property
@@ -68,68 +55,8 @@ class BlockGridDynamics(AbstractDensityForm):
 
     def prepare(self):
         """Tables of harmonics and functionals."""
-        resolved, dtype = self.reduction.resolved(), self.reduction.dtype
-        nodes, faces = [], []
-        for axis in self.axes:
-            cells, end = self.reduction.cells[axis], self.reduction.blocks.end(axis)
-            points = lobatto_points(cells, end)[0]
-            nodes.append(jnp.asarray(np.append(points[:3].T.ravel(), end), dtype))
-            faces.append(jnp.asarray(np.linspace(0.0, end, cells + 1), dtype))
-        values = [table(node)[0] for table, node in zip(resolved.tables, nodes, strict=True)]
-        over = [table(node, over=2)[0] for table, node in zip(resolved.tables[:-1], nodes[:-1], strict=True)]
-        slopes = [t(face)[1].at[..., (0, -1)].set(0.0) for t, face in zip(resolved.tables, faces, strict=True)]
-        part = functools.partial(select, resolved.blocks)
-        speeds = tuple(
-            tuple(part(b, over[b] if b < a else slopes[b] if b == a else values[b]) for b in self.axes) for a in self.axes
-        )
-        all_moments = self._functionals(self.reduction)
-        moments = tuple(self._truncate(resolved, axis, table) for axis, table in enumerate(all_moments))
-        tables = _Tables(
-            moments,
-            all_moments,
-            tuple(part(a, value) for a, value in enumerate(values)),
-            speeds,
-            self._sine_squares(),
-            self.groups.share(self.reduction.uniform),
-        )
+        tables = tensor_tables(self.reduction)
         return eqx.tree_at(lambda d: d.tables, self, tables, is_leaf=lambda leaf: leaf is None)
-
-    def _truncate(self, resolved: BlockReduction, axis: int, table: Float[Array, "L J n"]) -> Float[Array, "l j n"]:
-        rows = len(resolved.degrees) if axis == 0 else resolved.count
-        columns = 1 if axis == self.axes[-1] else resolved.count
-        return table[:rows, :columns]
-
-    def _functionals(self, reduction: BlockReduction) -> tuple[Float[Array, "..."], ...]:
-        """∫ F over every cell as a linear function of the cell means, [L, J, n] for every axis."""
-        out = []
-        for axis in self.axes:
-            cells, end = reduction.cells[axis], reduction.blocks.end(axis)
-            points, rule = lobatto_points(cells, end)
-            table, _ = reduction.tables[axis](jnp.asarray(points.ravel(), reduction.dtype))
-            table = select(reduction.blocks, axis, table)
-            weights = table.reshape(*table.shape[:2], 4, cells) * jnp.asarray(rule[None, None, :, None], reduction.dtype)
-            inside, *ghosts = (
-                jnp.einsum("ljpc,pcn->ljn", weights, jnp.asarray(part, weights.dtype), precision=_HIGHEST)
-                for part in _reconstruction_matrices(cells)
-            )
-            signs = self._signs(axis, table)
-            out.append(inside + sum(signs[None, :, i, None] * ghost for i, ghost in enumerate(ghosts)))
-        return tuple(out)
-
-    def _signs(self, axis: int, table: Float[Array, "L J P"]) -> Float[Array, "J 2"]:
-        """Parities about both ends for every degree j: beyond a pole, the signed coordinates that follow change sign."""
-        lower, upper, flips = self._parity(axis)
-        degree = np.arange(table.shape[1]) * self.reduction.blocks.stride
-        own = np.where(degree % 2, -1.0, 1.0) if any(flips) else np.ones(len(degree))
-        ends = np.stack([lower * own, upper * (own if self.reduction.blocks.signed[axis] else own**2)], axis=1)
-        return jnp.asarray(ends, self.reduction.dtype)
-
-    def _parity(self, axis: int) -> tuple[float, float, tuple[bool, ...]]:
-        """Sign of the density continued beyond both ends, and which later angles are reflected beyond a pole."""
-        blocks = self.reduction.blocks
-        at_pole = (-1.0) ** (blocks.rest(axis) - 1)
-        other = at_pole if blocks.signed[axis] else (-1.0) ** (blocks.dims[axis] - 1)
-        return at_pole, other, blocks.signed[axis + 1 :]
 
     def initial_state(self) -> Float[Array, "..."]:
         """Cell means of the start."""
@@ -174,7 +101,7 @@ class BlockGridDynamics(AbstractDensityForm):
 
     def reconstruct(self, state: Float[Array, "..."]) -> Float[Array, "..."]:
         """Values of the polynomials at the Lobatto points, one axis after the other."""
-        stencil = reconstruction_stencil(_GHOSTS)
+        stencil = reconstruction_stencil(GHOSTS)
         for axis in self.axes:
             place = 1 + 2 * axis  # the axes before have become pairs (cell, point)
             padded = self.with_ghosts(state, axis, place)
@@ -187,11 +114,11 @@ class BlockGridDynamics(AbstractDensityForm):
     def with_ghosts(self, state: Float[Array, "..."], axis: int, place: int) -> Float[Array, "..."]:
         """Cell means continued beyond both ends of an angle, whose place among the axes of the array is given."""
         cells = self.reduction.cells[axis]
-        lower, upper, flips = self._parity(axis)
+        lower, upper, flips = self.reduction.blocks.parity(axis)
         flipped = [place + 1 + i for i, flip in enumerate(flips) if flip]
-        left = jnp.flip(jax.lax.slice_in_dim(state, 0, _GHOSTS, axis=place), (place, *flipped))
+        left = jnp.flip(jax.lax.slice_in_dim(state, 0, GHOSTS, axis=place), (place, *flipped))
         also = flipped if self.reduction.blocks.signed[axis] else []
-        right = jnp.flip(jax.lax.slice_in_dim(state, cells - _GHOSTS, cells, axis=place), (place, *also))
+        right = jnp.flip(jax.lax.slice_in_dim(state, cells - GHOSTS, cells, axis=place), (place, *also))
         return jnp.concatenate([lower * left, state, upper * right], axis=place)
 
     def limiter_factor(self, state: Float[Array, "..."], values: Float[Array, "..."]) -> Float[Array, "..."]:
@@ -264,18 +191,6 @@ class BlockGridDynamics(AbstractDensityForm):
         share = self.tables.share
         return groups.average(loss * share, share) / jnp.where(share > 0, share, 1.0)
 
-    def _sine_squares(self) -> Float[Array, "..."]:
-        """Π sin²θ_a, the share of the last block in ‖u‖², averaged over every cell: [n_1, …, n_k] functional."""
-        out = jnp.ones((), self.reduction.dtype)
-        for axis in self.axes:
-            cells, end = self.reduction.cells[axis], self.reduction.blocks.end(axis)
-            points, rule = lobatto_points(cells, end)
-            lower, upper, _ = self._parity(axis)
-            inside, below, above = _reconstruction_matrices(cells)
-            functional = np.einsum("pc,pcn->n", np.sin(points) ** 2 * rule[:, None], inside + lower * below + upper * above)
-            out = jnp.multiply.outer(out, jnp.asarray(functional, self.reduction.dtype))
-        return out
-
     def observe(self, t, state):
         """Risk, masses and alignments."""
         assert self.tables is not None
@@ -291,7 +206,7 @@ class BlockGridDynamics(AbstractDensityForm):
 
     def predict(self, state, x):
         """f(x) from the moments of the cells."""
-        return self.reduction.predict_moments(_moments(self, state), x)
+        return self.reduction.predict_moments(_moments(self.reduction, state), x)
 
     def network(self, state):
         """That of the cells."""
@@ -304,22 +219,5 @@ class BlockGridDynamics(AbstractDensityForm):
 
 
 @eqx.filter_jit
-def _moments(dynamics: BlockGridDynamics, state: Float[Array, "..."]) -> Float[Array, "..."]:
-    tables = dynamics.prepare().tables
-    assert tables is not None
-    return analyse(tables.all_moments, state[0] - state[1])
-
-
-@functools.lru_cache(maxsize=16)
-def _reconstruction_matrices(cells: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Values at the Lobatto points of every cell as linear maps [4, cells, cells] of the cell means: the part of the cells
-    themselves, and what the continuation below and above the interval adds, before its parity."""
-    stencil = reconstruction_stencil(_GHOSTS)
-    inside, below, above = np.zeros((3, 4, cells, cells))
-    for cell in range(cells):
-        for offset, weights in enumerate(stencil.T):
-            index = cell + offset - _GHOSTS
-            matrix, mirrored = (below, -1 - index) if index < 0 else (above, 2 * cells - 1 - index)
-            matrix, index = (inside, index) if 0 <= index < cells else (matrix, mirrored)
-            matrix[:, cell, index] += weights
-    return inside, below, above
+def _moments(reduction: BlockReduction, state: Float[Array, "..."]) -> Float[Array, "..."]:
+    return analyse(cell_integrals(reduction), state[0] - state[1])

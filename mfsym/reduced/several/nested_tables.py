@@ -19,8 +19,8 @@ import numpy as np
 from jaxtyping import Array, Float
 from scipy.special import betaln, gammaln
 
-from ..rules.harmonics import jacobi_recurrence
-from .coordinates import Blocks
+from ..angles.coordinates import Blocks
+from ..rules.harmonics import scaled_recurrence, three_terms
 
 _HIGHEST = jax.lax.Precision.HIGHEST
 
@@ -54,16 +54,8 @@ class NestedTable(eqx.Module):
         # d/dθ sin^j = j cos sin^{j−1}: at a pole it is left only for j = 1 (and over = 0).
         lower = jnp.where(sine == 0, jnp.where(degree - 1 == over, 1.0, 0.0), power / safe)
         first_slope = jnp.exp(log_first)[:, None] * degree * jnp.cos(theta)[None] * lower
-
-        def step(carry, coefficients):
-            value, below, slope_value, slope_below = carry
-            a, b, c = (row[:, None] for row in coefficients)
-            above = (a * x + b) * value - c * below
-            slope_above = (a * x + b) * slope_value + a * x_slope * value - c * slope_below
-            return (above, value, slope_above, slope_value), (value, slope_value)
-
-        zero = jnp.zeros_like(first)
-        _, (values, slopes) = jax.lax.scan(step, (first, zero, first_slope, zero), (self.slope, self.shift, self.back))
+        rows = tuple(row[..., None] for row in (self.slope, self.shift, self.back))
+        values, slopes = three_terms(rows, x, (first, first_slope), x_slope)
         return self._by_degree(values), self._by_degree(slopes)
 
     def _by_degree(self, table: Float[Array, "N J P"]) -> Float[Array, "L J P"]:
@@ -104,12 +96,9 @@ def _table(blocks: Blocks, axis: int, count: int, log_size: np.ndarray) -> Neste
     for j in range(1 if last else count):
         degree = j * stride
         alpha = degree + rest / 2 - 1
-        diagonal, off = jacobi_recurrence(steps + 1, alpha, alpha if signed else own / 2 - 1)
         at = np.minimum(j + jump * np.arange(steps + 1), len(log_size) - 1)
-        ratio = np.exp(np.diff(log_size[at]))
-        slope = ratio / off[1:]
-        back = slope * off[:-1] * np.concatenate([[0.0], ratio[:-1]])
-        rows.append((slope, -diagonal[:-1] * slope, back))
+        beta = alpha if signed else own / 2 - 1
+        rows.append(scaled_recurrence(alpha, beta, np.exp(np.diff(log_size[at]))))
     slope, shift, back = (np.stack([row[i] for row in rows], axis=1) for i in range(3))
     degree = stride * np.arange(count)
     log_first = -0.5 * (betaln(own / 2, rest / 2 + degree) - betaln(own / 2, rest / 2))  # −½ log E sin^{2j}

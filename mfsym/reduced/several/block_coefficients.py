@@ -17,10 +17,11 @@ from ...errors import no_reduction
 from ...problem.block_targets import BlockNorms, MultiIndex
 from ...problem.inputs import AbstractInputs, Gaussian
 from ...problem.targets import AbstractTarget
+from ..angles.coordinates import Blocks
+from ..angles.law import log_density
+from ..angles.target_parts import TargetCoefficients
 from ..rules.harmonics import norm_constant
 from ..rules.quadrature import composite_rule
-from .coordinates import Blocks
-from .law import log_density
 from .nested_tables import NestedTable, analyse, nested_tables, reachable_degrees, select
 
 _PANELS = {1: 64, 2: 24, 3: 2}  # panels of Gauss points per angle
@@ -37,20 +38,10 @@ RULE = BlockQuadrature()
 CHECK = BlockQuadrature(11, 33)  # the difference from it shows the error of the quadrature; odd: its points lie elsewhere
 
 
-class BlockCoefficients(NamedTuple):
-    """η [L, J, …] on the reachable harmonics, and ½E of the parts of f* that the even ones, the linear ones and none of
-    them can represent in full."""
-
-    values: Float[Array, "..."]
-    even_energy: Float[Array, ""]
-    linear_energy: Float[Array, ""]
-    unreachable_energy: Float[Array, ""]
-
-
 @functools.singledispatch
 def block_coefficients(
     target: AbstractTarget, inputs: AbstractInputs, blocks: Blocks, tables: tuple[NestedTable, ...], rule: BlockQuadrature
-) -> BlockCoefficients:
+) -> TargetCoefficients:
     """Coefficients of a target, its integrals by `rule`; refuses targets that no function here covers."""
     raise no_reduction(f"the target {type(target).__name__} declares no blocks")
 
@@ -67,7 +58,7 @@ def _(target: BlockNorms, inputs, blocks, tables, rule):
     energy = 0.5 * _norms_energy(target, inputs)
     zero = jnp.zeros_like(energy)
     values = jnp.sqrt(inputs.second_moment) * _even_only(total, blocks, count)
-    return BlockCoefficients(values, energy, zero, zero)
+    return TargetCoefficients(values, energy, zero, zero)
 
 
 def _even_only(values, blocks, count):
@@ -112,7 +103,7 @@ def _(target: MultiIndex, inputs, blocks, tables, rule):
     even_energy = 0.5 * jnp.sum(weight * even**2) / inputs.second_moment
     linear_energy = 0.5 * jnp.sum(jnp.where(degree == 1, values, 0.0) ** 2)
     total = 0.5 * jnp.sum(weight * square.reshape(shape))
-    return BlockCoefficients(values, even_energy, linear_energy, total - even_energy - linear_energy)
+    return TargetCoefficients(values, even_energy, linear_energy, total - even_energy - linear_energy)
 
 
 def _points(angles: np.ndarray) -> np.ndarray:

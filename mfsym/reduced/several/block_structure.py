@@ -12,12 +12,12 @@ from ...problem.inputs import Gaussian
 from ...problem.problem import Problem
 from ...problem.rotated import Rotated, unrotated
 from ...problem.start import GaussianStart, SphereStart, UnbalancedStart
-from .angular import TargetParts
-from .block_coefficients import CHECK, RULE, BlockQuadrature, block_coefficients
+from ..angles.coordinates import MOST_ANGLES, Blocks
+from ..angles.label_law import label_law
+from ..angles.target_parts import representable
+from .block_coefficients import CHECK, RULE, block_coefficients
 from .block_reduction import BlockReduction
-from .coordinates import MOST_ANGLES, Blocks
 from .declared import declared_blocks, in_stretched_coordinates
-from .label_law import label_law
 from .nested_tables import nested_tables, reachable_degrees
 
 _CELLS = {1: (200,), 2: (48, 64), 3: (20, 24, 24)}
@@ -104,8 +104,10 @@ def _build(problem, stretch, blocks, remainder, cells, nodes, modes) -> BlockRed
     inputs, unit = problem.inputs, problem.unit
     count = (2 * (2 * modes - 1)) // blocks.stride + 1  # twice the modes are stored
     tables = nested_tables(blocks, count)
-    parts, check = (_target_parts(problem, blocks, tables, rule) for rule in (RULE, CHECK))
     degree = reachable_degrees(count, blocks.stride) * blocks.stride
+    target = unrotated(problem.target)
+    found = (block_coefficients(target, inputs, blocks, tables, rule) for rule in (RULE, CHECK))
+    parts, check = (representable(each, degree, unit) for each in found)
     even_slope, odd_slope = 2 * unit.even_slope, 2 * unit.odd_slope  # relative to ReLU
     factors = jnp.sqrt(inputs.second_moment) * jnp.where(degree == 1, odd_slope, even_slope)
     labels = label_law(problem.start, problem.dim, jnp.asarray(blocks.log_law(nodes)))
@@ -127,18 +129,3 @@ def _build(problem, stretch, blocks, remainder, cells, nodes, modes) -> BlockRed
         resolved_count=(2 * (modes - 1)) // blocks.stride + 1,
         remainder=remainder,
     )
-
-
-def _target_parts(problem: Problem, blocks: Blocks, tables: Any, rule: BlockQuadrature) -> TargetParts:
-    target = block_coefficients(unrotated(problem.target), problem.inputs, blocks, tables, rule)
-    degree = reachable_degrees(tables[0].log_first.shape[0], blocks.stride) * blocks.stride
-    linear = (degree == 1).reshape(-1, *(1,) * (blocks.angles - 1))
-    unit: Any = problem.unit
-    even_slope, odd_slope = unit.even_slope, unit.odd_slope
-    even_part, linear_part = (jnp.where(where, target.values, 0.0) for where in (~linear, linear))
-    # A part of the target that the unit cannot represent is no coefficient but floor.
-    tail = jnp.where(even_slope == 0, 0.0, jnp.maximum(target.even_energy - 0.5 * jnp.sum(even_part**2), 0.0))
-    floor = target.unreachable_energy + jnp.where(even_slope == 0, target.even_energy, 0.0)
-    floor = floor + jnp.where(odd_slope == 0, target.linear_energy, 0.0)
-    coefficients = jnp.where(even_slope == 0, 0.0, even_part) + jnp.where(odd_slope == 0, 0.0, linear_part)
-    return TargetParts(coefficients, floor, tail)

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .coordinates import Blocks, tangents
+from ..angles.coordinates import Blocks, tangents
 from .nested_tables import NestedTable, select
 
 CHUNK = 128  # points whose features are in memory at a time
@@ -48,6 +48,26 @@ def fields(
 
     out = jax.lax.map(jax.checkpoint(one, prevent_cse=False), in_chunks(angles))
     return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[: len(angles)], out)
+
+
+def moments(
+    blocks: Blocks, tables: Sequence[NestedTable], angles: Float[Array, "n k"], weights: Float[Array, " n"]
+) -> Float[Array, "..."]:
+    """Σ_i weight_i ψ(θ_i), [L, J, …]."""
+
+    def add(total, rows):
+        angles, weights = rows
+        return total + jnp.tensordot(weights, features(blocks, tables, angles), 1, precision=_HIGHEST), None
+
+    shape = jax.eval_shape(lambda angles: features(blocks, tables, angles), angles[:1]).shape[1:]
+    return jax.lax.scan(add, jnp.zeros(shape, angles.dtype), (in_chunks(angles), in_chunks(weights)))[0]
+
+
+def sums(
+    blocks: Blocks, tables: Sequence[NestedTable], angles: Float[Array, "n k"], coefficients: Float[Array, "..."]
+) -> Float[Array, " n"]:
+    """Σ coefficients ψ at the angles, [n]."""
+    return jax.lax.map(lambda row: jnp.sum(features(blocks, tables, row[None])[0] * coefficients), angles, batch_size=64)
 
 
 def in_chunks(rows: Float[Array, "n ..."]) -> Float[Array, "b s ..."]:

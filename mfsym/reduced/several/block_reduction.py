@@ -16,13 +16,14 @@ from jaxtyping import Array, Float
 
 from ...errors import argument_error
 from ...problem.training import Training
+from ..angles.angular import POSITIONS, AbstractAngularReduction, TargetParts, check_angular_method, sizes_can_be_halved
+from ..angles.coordinates import Blocks, tangents, to_angles, to_point
+from ..angles.directions import AbstractDirections, BlockLabelState
+from ..angles.label_law import LabelLaw
 from ..base import Atoms, Scales
-from .angular import POSITIONS, AbstractAngularReduction, TargetParts, check_angular_method, sizes_can_be_halved
-from .coordinates import Blocks, tangents, to_angles, to_point
-from .directions import AbstractDirections, BlockLabelState
-from .label_law import LabelLaw
 from .nested_tables import NestedTable, log_funk_hecke, reachable_degrees
-from .scattered import features, features_and_gradients, fields, in_chunks
+from .scattered import features, features_and_gradients, fields, moments, sums
+from .vectors import points_of_vectors, vectors_of_points
 
 _HIGHEST = jax.lax.Precision.HIGHEST
 
@@ -59,11 +60,6 @@ class BlockReduction(AbstractAngularReduction):
     node_counts: tuple[int, ...] = eqx.field(static=True)
     resolved_count: int = eqx.field(static=True)
     remainder: bool = eqx.field(static=True)
-
-    @property
-    def dtype(self):
-        """Floating type of the leaves."""
-        return self.uniform.dtype
 
     @property
     def cells(self) -> tuple[int, ...]:
@@ -218,21 +214,12 @@ class BlockReduction(AbstractAngularReduction):
 
     def point_of(self, x: Float[Array, "n d"]) -> Float[Array, "n K"]:
         """Signed coordinates and norms of the blocks of every row."""
-        own = sum(self.blocks.dims[:-1] if self.remainder else self.blocks.dims)
-        inside = x[:, :own] if self.basis is None else jnp.matmul(x, self.basis.T, precision=_HIGHEST)
-        outside = jnp.sum(x**2, axis=1) - jnp.sum(inside**2, axis=1) if self.remainder else None
-        return self.blocks.sides(inside, outside)
+        return points_of_vectors(self.blocks, self.basis, self.remainder, x)
 
     def moments(self, angles: Float[Array, "n k"], weights: Float[Array, " n"]) -> Float[Array, "..."]:
         """ψ̂ = Σ_i weight_i ψ(θ_i) in all harmonics that this reduction has."""
-
-        def add(total, rows):
-            angles, weights = rows
-            return total + jnp.tensordot(weights, self.features(angles), 1, precision=_HIGHEST), None
-
         angles, size = self._stretched(angles)
-        zero = jnp.zeros(self.coefficients.shape, angles.dtype)
-        return jax.lax.scan(add, zero, (in_chunks(angles), in_chunks(weights * size)))[0]
+        return moments(self.blocks, self.tables, angles, weights * size)
 
     def potential(self, points: Float[Array, "n K"], forces: Float[Array, "..."]) -> tuple[Float[Array, " n"], Array]:
         """Φ(q) = ‖S q‖ G(S q/‖S q‖) and its gradient [n, K], G = Σ forces ψ."""
@@ -271,15 +258,7 @@ class BlockReduction(AbstractAngularReduction):
     def lift(self, points: Float[Array, "n K"], key: Array) -> Float[Array, "n d"]:
         """Independent directions in every radial block."""
         gauss = jax.random.normal(key, (len(points), self.known_dim()), self.dtype)
-        own = sum(self.blocks.dims[:-1] if self.remainder else self.blocks.dims)
-        basis = jnp.eye(own, self.known_dim(), dtype=self.dtype) if self.basis is None else self.basis
-        inside = jnp.matmul(gauss, basis.T, precision=_HIGHEST)
-        outside = gauss - jnp.matmul(inside, basis, precision=_HIGHEST)
-        columns = self.blocks.with_sides(inside, points)
-        b = jnp.matmul(columns, basis, precision=_HIGHEST)
-        if not self.remainder:
-            return b
-        return b + points[:, -1:] * outside / jnp.linalg.norm(outside, axis=1, keepdims=True)
+        return vectors_of_points(self.blocks, self.basis, self.remainder, points, gauss)
 
     def observe_atoms(self, atoms: Atoms) -> dict[str, Array]:
         """Risk, masses and alignments."""
@@ -321,8 +300,4 @@ class BlockReduction(AbstractAngularReduction):
         root = jnp.sqrt(jnp.maximum(self.second_moment, jnp.finfo(self.dtype).tiny))
         scaled = self.along_degrees(jnp.asarray(sign * size, self.dtype) * self.factors / root) * moments
         points = self.point_of(x.astype(self.dtype)) / (1 if self.stretch is None else self.stretch[None])  # isotropic
-
-        def one(angles):
-            return jnp.sum(self.features(angles[None])[0] * scaled)
-
-        return jnp.linalg.norm(points, axis=1) * jax.lax.map(one, to_angles(points), batch_size=64)
+        return jnp.linalg.norm(points, axis=1) * sums(self.blocks, self.tables, to_angles(points), scaled)
