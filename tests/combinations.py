@@ -213,6 +213,7 @@ UNITS = {
         lambda z: z * scipy.special.expit(z),
         lambda z: scipy.special.expit(z) * (1 + z * (1 - scipy.special.expit(z))),
     ),
+    "tanh": Unit(mf.Neuron(jnp.tanh, bias=False), np.tanh, lambda z: 1 - np.tanh(z) ** 2),
 }
 
 TRAININGS = {

@@ -58,7 +58,12 @@ class Note:
     numbers: tuple
 
 
-GIVEN = {"bump": bump, "Wave": Wave, "Pair": Pair, "Note": Note}  # what `load` must be given
+def gap(prediction, value):
+    """A loss."""
+    return (prediction - value) ** 4
+
+
+GIVEN = {"bump": bump, "gap": gap, "Wave": Wave, "Pair": Pair, "Note": Note}  # what `load` must be given
 
 
 def cloud(width: int = 4, dim: int = 3) -> mf.Particles:
@@ -89,11 +94,18 @@ _INPUTS = {
     "blocks": lambda: mf.GaussianBlocks((1, 2), (1.0, 0.5)),
     "covariance": lambda: mf.GaussianCovariance(np.diag([1.0, 2.0, 3.0])),
 }
-_UNITS = (mf.LeakyReLU(0.2), mf.Identity(), mf.GELU(), mf.SiLU())
+_UNITS = (mf.LeakyReLU(0.2), mf.Identity(), mf.GELU(), mf.SiLU(), mf.Neuron(jnp.tanh))
 _STARTS = {
     "angular": lambda: mf.AngularStart(jnp.cos, 0.5, 0.25),
     "unbalanced": lambda: mf.UnbalancedStart(2.0, 0.5),
     "gaussian": lambda: mf.GaussianStart(0.5, 2.0),
+}
+
+
+_LOSSES = {
+    "logistic": mf.Logistic,
+    "huber": lambda: mf.Huber(0.5),
+    "own loss": lambda: mf.FunctionLoss(gap),
 }
 
 
@@ -103,7 +115,11 @@ def problems() -> dict[str, mf.Problem]:
     found = {name: mf.Problem(mf.Gaussian(3), target) for name, target in _targets().items()}
     found |= {name: mf.Problem(inputs(), linear) for name, inputs in _INPUTS.items()}
     found |= {type(unit).__name__: mf.Problem(mf.Gaussian(3), linear, unit) for unit in _UNITS}
-    return found | {name: mf.Problem(mf.Gaussian(3), linear, start=start()) for name, start in _STARTS.items()}
+    found |= {name: mf.Problem(mf.Gaussian(3), linear, start=start()) for name, start in _STARTS.items()}
+    biased = mf.BiasedStart(mf.GaussianStart(), 0.5, 0.25)
+    found |= {"biases": mf.Problem(mf.Gaussian(3), linear, mf.Neuron(jnp.tanh), start=biased)}
+    index = mf.SingleIndex(jnp.tanh)
+    return found | {name: mf.Problem(mf.Gaussian(3), index, loss=loss()) for name, loss in _LOSSES.items()}
 
 
 def plain_things() -> dict[str, Any]:

@@ -29,6 +29,7 @@ SIZES = {
     Equation.ANGLE: {"cells": 32, "nodes": 31, "modes": 16},
     Equation.SIGNED_ANGLE: {"cells": 64, "nodes": 63, "modes": 16},
     Equation.SEVERAL_ANGLES: {"cells": 32, "nodes": 31, "modes": 6},
+    Equation.ORBITS: {"nodes": 8},
 }
 RESOLUTION = 0.005  # of ½E f*²: what grids of this size may miss, far below the standard errors of most combinations
 FIRST_ORDER = 0.3  # of dF/dt(0), for upwind differences
@@ -169,7 +170,7 @@ def compare_rows(rows):
 
 @functools.cache
 def first_rows():
-    simple = (Equation.POINT, Equation.ANGLE, Equation.SIGNED_ANGLE)
+    simple = (Equation.POINT, Equation.ANGLE, Equation.SIGNED_ANGLE, Equation.ORBITS)
     return cover(by_inputs, [combination for combination in solvable() if answers()[combination] in simple])
 
 
@@ -196,6 +197,8 @@ LATER = [
     (Combination("symmetric Empirical", "Rotated odd FunctionTarget", "GELU", "UnbalancedStart"), "moments", "step"),
     (Combination("GaussianCovariance", "Teacher", "Identity", "GaussianStart"), "hyperboloid", "flow"),
     (Combination(start="AngularStart"), "characteristics", "rates"),
+    (Combination("Sphere", "Rotated MultiIndex", "tanh", "SphereStart of different masses"), "characteristics", "decay"),
+    (Combination("GaussianBlocks of 1 and 3", "SingleIndex", "GELU", "GaussianStart"), "characteristics", "momentum"),
     (Combination("GaussianBlocks of 1 and 3", "SingleIndex", "ReLU", "UnbalancedStart"), "characteristics", "step"),
     (Combination("Sphere", "BlockNorms", "LeakyReLU", "SphereStart of different masses"), "characteristics", "flow"),
     (Combination("Gaussian", "MultiIndex"), "grid", "flow"),

@@ -199,6 +199,15 @@ class BiasedStart(AbstractStart):
         self.scale = positive_number("scale", scale, "It is the standard deviation of the biases.", strict=False)
         self.random = is_traced(self.scale) or float(self.scale) > 0
 
+    @property
+    def uniform(self):
+        """Whether that of (a, b) is."""
+        return self.start.uniform
+
+    def density(self, theta):
+        """That of (a, b)."""
+        return self.start.density(theta)
+
 
 def _check_some_mass(mass_plus: Float[Array, ""], mass_minus: Float[Array, ""]) -> None:
     if not is_traced(mass_plus) and not is_traced(mass_minus) and mass_plus + mass_minus == 0:

@@ -13,17 +13,21 @@ import numpy as np
 
 _FINE = np.polynomial.legendre.leggauss(24)
 _PANELS = 48
-_REACH = 9.0  # standard deviations; beyond them is a share of 1e-18 of a Gaussian
 _RAREST = 1e-17  # a piece that stands for less is left out
 
 Rule = tuple[np.ndarray, np.ndarray]  # nodes and probabilities, which sum to 1
 Function = Callable[[np.ndarray], np.ndarray]
 
 
+def _reach(count: int) -> float:
+    """Standard deviations of a Gaussian that count for polynomials of degree 2·count: past all zeros of He_count."""
+    return 8.0 + np.sqrt(4 * count + 2)
+
+
 @functools.cache
 def coordinate_rule(count: int, breaks: tuple[float, ...] = ()) -> Rule:
     """x ~ N(0, 1), with `count` nodes on every piece between the breaks."""
-    return _pieces(lambda x: -(x**2) / 2, -_REACH, _REACH, breaks, count)
+    return _pieces(lambda x: -(x**2) / 2, -_reach(count), _reach(count), breaks, count)
 
 
 @functools.cache
@@ -35,7 +39,7 @@ def norm_rule(dim: int, count: int) -> Rule:
         with np.errstate(divide="ignore"):
             return (dim - 1) * np.log(s) - s**2 / 2
 
-    return _pieces(log_density, max(0.0, mean - _REACH), mean + _REACH, (), count)
+    return _pieces(log_density, max(0.0, mean - _reach(count)), mean + _reach(count), (), count)
 
 
 @functools.cache
@@ -44,7 +48,7 @@ def direction_rule(dim: int, count: int, breaks: tuple[float, ...] = ()) -> Rule
     if dim == 1:
         return np.array([-1.0, 1.0]), np.array([0.5, 0.5])
     # ω = sin φ has the density cos^{dim−2} φ, which is smooth; the polynomials are those in ω.
-    reach = min(np.pi / 2, 1.5 * _REACH / np.sqrt(dim))
+    reach = min(np.pi / 2, 1.5 * _reach(count) / np.sqrt(dim))
     inside = tuple(float(np.arcsin(b)) for b in breaks if abs(b) < 1)
     return _pieces(_cosine_power(dim - 2), -reach, reach, inside, count, np.sin)
 
@@ -60,7 +64,7 @@ def share_rule(dim: int, rest: int, count: int) -> Rule:
             parts = (dim - 1) * np.log(np.sin(angle)) if dim > 1 else 0.0
             return parts + ((rest - 1) * np.log(np.cos(angle)) if rest > 1 else 0.0)
 
-    centre, width = np.arctan(np.sqrt(dim / rest)), 1.5 * _REACH / np.sqrt(dim + rest)
+    centre, width = np.arctan(np.sqrt(dim / rest)), 1.5 * _reach(count) / np.sqrt(dim + rest)
     return _pieces(log_density, max(0.0, centre - width), min(np.pi / 2, centre + width), (), count, np.sin)
 
 
