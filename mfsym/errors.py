@@ -13,6 +13,7 @@ from jaxtyping import PyTree
 
 from .types import DTypeLike, IntLike, KeyLike, PathLike, RealArrayLike, RealLike, Times
 
+_WITHOUT_SYMMETRY = "Use `solve_particles`, which needs no symmetry."
 _Kind = TypeVar("_Kind")
 
 
@@ -49,7 +50,7 @@ def argument_error(argument: str, expected: str, got: object, remedy: str) -> Ar
     return ArgumentError(_sentence(argument, expected, got, remedy))
 
 
-def no_reduction(reason: str, remedy: str = "Use `solve_particles`, which needs no symmetry.") -> NoReductionError:
+def no_reduction(reason: str, remedy: str = _WITHOUT_SYMMETRY) -> NoReductionError:
     """The one form of every refusal to reduce."""
     return NoReductionError(f"This problem has no reduced equation here: {reason}. {remedy}")
 
@@ -143,6 +144,15 @@ def check_instance(argument: str, value: object, kind: type[_Kind] | tuple[type[
     if not isinstance(value, kind):
         names = " or ".join(k.__name__ for k in (kind if isinstance(kind, tuple) else (kind,)))
         raise argument_error(argument, f"of type {names}", Words(f"of type {type(value).__name__}"), remedy)
+    return value
+
+
+def check_reducible(
+    value: object, kind: type[_Kind] | tuple[type[_Kind], ...], reason: str, remedy: str = _WITHOUT_SYMMETRY
+) -> _Kind:
+    """An object of one of a few types, without which there is no reduced equation, for this reason."""
+    if not isinstance(value, kind):
+        raise no_reduction(reason, remedy)
     return value
 
 

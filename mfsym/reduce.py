@@ -7,8 +7,7 @@ from .problem.problem import Problem
 from .problem.rotated import unrotated
 from .problem.targets import FunctionTarget
 from .reduced.base import AbstractReduction
-from .reduced.build import build_reduction
-from .reduced.odd.linear_network import prefers_moments
+from .reduced.build import build_reduction, prefers_moments
 from .symmetry.detect import detect
 from .types import DTypeLike
 

@@ -30,6 +30,7 @@ else:
 RealLike: TypeAlias = Checked[float | Array | np.ndarray | np.generic]  # one real number, traced or not
 IntLike: TypeAlias = Checked[int | np.integer]  # a plain integer: it decides shapes
 RealArrayLike: TypeAlias = Checked[Array | np.ndarray | Sequence[float] | Sequence[Sequence[float]] | Sequence[Array]]
+Sizes: TypeAlias = Checked[int | tuple[int, ...]]  # of a grid: one number, or one for every angle
 Times: TypeAlias = Checked[Array | np.ndarray | Sequence[float]]  # [T], increasing from 0
 KeyLike: TypeAlias = Checked[Array]  # one random key of JAX, new style or old
 DTypeLike: TypeAlias = Checked[type | np.dtype | str]  # float32 or float64
