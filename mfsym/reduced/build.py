@@ -1,11 +1,10 @@
 """From a declared structure to the reduction: which equation, and who builds it."""
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from ..errors import argument_error, check_instance, check_reducible, check_sequence, no_reduction
 from ..integrate import cast_floats
@@ -14,7 +13,7 @@ from ..problem.problem import Problem
 from ..problem.rotated import unrotated
 from ..problem.start import AbstractBalancedStart, GaussianStart, UnbalancedStart
 from ..problem.units import AbstractHomogeneousUnit
-from ..types import Checked, IntLike, Sizes
+from ..types import Checked, DTypeLike, IntLike, Sizes
 from .base import AbstractReduction
 from .line.angle_structure import DefaultSizes, build_angle_reduction, check_angle
 from .line.angle_structure import default_sizes as sizes_of_angle
@@ -77,7 +76,7 @@ def build_reduction(
     nodes: Sizes | None,
     modes: IntLike | None,
     structure: str | None,
-    dtype: np.dtype | None,
+    dtype: DTypeLike,
 ) -> AbstractReduction:
     """The reduced equation of a problem with a declared structure; raises NoReductionError, saying why, if there is none."""
     equation = equation_of(problem, structure)
@@ -86,11 +85,14 @@ def build_reduction(
         return build_odd(problem, dtype)
     if equation is Equation.POINT:
         return cast_floats(build_point(problem), dtype)
-    build = build_block_reduction if equation is Equation.SEVERAL_ANGLES else build_angle_reduction
-    return cast_floats(build(problem, cells, nodes, modes), dtype)
+    return cast_floats(_builder(equation)(problem, cells, nodes, modes), dtype)
 
 
-def _check_no_grid(**sizes: int | None) -> None:
+def _builder(equation: Equation) -> Callable[..., AbstractReduction]:
+    return build_block_reduction if equation is Equation.SEVERAL_ANGLES else build_angle_reduction
+
+
+def _check_no_grid(**sizes: object) -> None:
     for name, size in sizes.items():
         if size is not None:
             raise argument_error(name, "left out for an odd target", size, "Its equation is an ODE without a grid.")

@@ -4,10 +4,8 @@
 ω = √(α² + 4 m_+ m_−), T = tanh(Kωt), the solution with y(0) = 1 is y = (ω + (α + 2m_−)T) / (ω − (α − 2m_+)T). (Derived.)
 """
 
-from typing import Any
-
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
 from ..errors import check_reducible
 from ..problem.problem import Problem
@@ -65,7 +63,7 @@ class PointReduction(AbstractUnresolvedReduction):
         """All of them, with one answer."""
         return METHODS
 
-    def choose_method(self, method: str | None, training: Training | None, initial: Any) -> str:
+    def choose_method(self, method: str | None, training: Training | None, initial: PyTree) -> str:
         """Any: there is one solution."""
         return check_angular_method(method)
 
@@ -81,7 +79,7 @@ class PointReduction(AbstractUnresolvedReduction):
         """Nothing."""
         return ()
 
-    def in_common(self) -> dict[str, Any]:
+    def in_common(self) -> dict[str, object]:
         """Nothing but the kind."""
         return {}
 

@@ -3,7 +3,7 @@
 import abc
 import dataclasses
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -16,7 +16,7 @@ from ...integrate import AbstractDynamics, Stepping, cast_floats, integrate
 from ...iterate import Descent, StepTimes, iterate
 from ...problem.training import Training
 from ...solution import Solution
-from ..base import AbstractForm, Times
+from ..base import AbstractForm, RunTimes
 from .angular import AbstractAngularReduction
 
 _ROUND_OFF = 1e-6  # of the largest density: what a state in float32 may be below 0
@@ -28,6 +28,7 @@ class AbstractAngularDynamics(AbstractForm, AbstractDynamics):
     `balanced` says whether |a| = ‖b‖ for every neuron, so that masses say all; `has_density`, whether states are densities.
     """
 
+    reduction: eqx.AbstractVar[AbstractAngularReduction]
     has_density: eqx.AbstractClassVar[bool]
     balanced: eqx.AbstractClassVar[bool]
 
@@ -40,7 +41,7 @@ class AbstractAngularDynamics(AbstractForm, AbstractDynamics):
         """Whether a state of the right shapes, in numpy, can be started from."""
 
     @abc.abstractmethod
-    def event(self) -> Callable[[Any, PyTree], Array] | None:
+    def event(self) -> Callable[..., Array] | None:
         """Where the flow stops being unique, a function of the system and a state; None if it never does."""
 
     @abc.abstractmethod
@@ -51,7 +52,7 @@ class AbstractAngularDynamics(AbstractForm, AbstractDynamics):
     def density(self, state: PyTree, angles: Float[Array, "n k"]) -> Float[Array, "2 n"]:
         """Densities of τ⁺ and τ⁻ per unit of the angles; refused by systems of labels, which have none."""
 
-    def start(self, initial: Any) -> PyTree:
+    def start(self, initial: PyTree) -> PyTree:
         """The start of the problem, or a given state of the same shapes."""
         like = self.initial_state()
         if initial is None:
@@ -67,7 +68,7 @@ class AbstractAngularDynamics(AbstractForm, AbstractDynamics):
             raise argument_error("initial", "finite, with densities that are not negative", initial, remedy)
         return cast_floats(initial, jax.tree.leaves(like)[0].dtype)
 
-    def run(self, state: PyTree, ts: Times, stepping: Stepping, training: Training | None) -> Solution:
+    def run(self, state: PyTree, ts: RunTimes, stepping: Stepping, training: Training | None) -> Solution:
         """The record of the flow, or of gradient descent where the training has a step."""
         if training is not None and training.step is not None:
             assert isinstance(ts, StepTimes)
@@ -89,7 +90,6 @@ class AbstractLabelForm(AbstractAngularDynamics):
     """Neurons followed by their labels: atoms, without a density."""
 
     has_density: ClassVar[bool] = False
-    reduction: eqx.AbstractVar[AbstractAngularReduction]
 
     def largest_step(self, state: PyTree) -> Float[Array, ""]:
         """No bound: nothing here can become negative."""

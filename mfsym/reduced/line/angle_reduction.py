@@ -8,13 +8,12 @@ The neurons of sign ε are a measure τ^ε on angles θ; with s_n the factor of 
 """
 
 import dataclasses
-from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
 from ...errors import argument_error, is_traced
 from ...problem.training import Training
@@ -127,7 +126,7 @@ class AngleReduction(AbstractAngularReduction):
         """All of them."""
         return METHODS
 
-    def choose_method(self, method: str | None, training: Training | None, initial: Any) -> str:
+    def choose_method(self, method: str | None, training: Training | None, initial: PyTree) -> str:
         """ "grid" by default."""
         return check_angular_method(method)
 
@@ -159,7 +158,7 @@ class AngleReduction(AbstractAngularReduction):
         """Distances, on a signed angle."""
         return (("distance_plus", POSITIONS), ("distance_minus", POSITIONS)) if self.signed else ()
 
-    def in_common(self) -> dict[str, Any]:
+    def in_common(self) -> dict[str, object]:
         """Sizes and the kind of angle."""
         return {
             "signed": self.signed,

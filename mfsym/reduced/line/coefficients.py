@@ -5,18 +5,18 @@ one function registered below. (Derived.)
 """
 
 import functools
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ...errors import no_reduction
+from ...errors import check_reducible, no_reduction
 from ...problem.inputs import AbstractInputs
 from ...problem.problem import Problem
 from ...problem.rotated import Rotated
 from ...problem.targets import AbstractTarget, LinearTarget, SingleIndex, SubspaceNorm
+from ...problem.units import AbstractHomogeneousUnit
 from ..angles.target_parts import TargetCoefficients, TargetParts, representable
 from ..rules.harmonics import EvenFeatures, norm_constant, scaled_recurrence, three_terms
 from ..rules.quadrature import FARTHEST, USUAL_REACH, Quadrature
@@ -30,7 +30,7 @@ def target_parts(
     problem: Problem, inputs: AbstractInputs, features: EvenFeatures, signed: bool, rule: Quadrature
 ) -> TargetParts:
     """What is kept of the problem's target, for rotation-invariant `inputs` with the same law of x_H."""
-    unit: Any = problem.unit
+    unit = check_reducible(problem.unit, AbstractHomogeneousUnit, "its unit is not 1-homogeneous")
     found, degree = target_coefficients(problem.target, inputs, features, rule), np.append(2 * np.arange(len(features)), 1)
     if not signed:
         found, degree = found._replace(values=found.values[:-1]), degree[:-1]

@@ -14,6 +14,7 @@ from ...problem.problem import Problem
 from ...problem.rotated import unrotated
 from ...problem.targets import FunctionTarget
 from ...problem.units import AbstractHomogeneousUnit, AbstractOddSlope, AbstractUnit, Identity
+from ...types import DTypeLike
 from ..rules.second_moment import check_found, check_values
 from .linear_part import LinearPart, linear_part
 from .moments import OddReduction
@@ -46,7 +47,7 @@ def check_odd(problem: Problem) -> None:
         _check_symmetry(problem)
 
 
-def build_odd(problem: Problem, dtype: np.dtype | None) -> OddReduction:
+def build_odd(problem: Problem, dtype: DTypeLike) -> OddReduction:
     """The moment equation of a problem that `check_odd` lets through; raises ArgumentError if E f*² is not finite."""
     part = linear_part(problem.target, with_covariance(problem.inputs))
     if not is_traced(part.floor):

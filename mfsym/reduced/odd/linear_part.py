@@ -1,7 +1,8 @@
 """The best linear predictor of a target: X̄ = E[f*(x) x], w* and Q* = ½E(w*·x − f*)²."""
 
 import functools
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -13,7 +14,7 @@ from ...errors import is_traced
 from ...problem.inputs import AbstractInputs, Empirical
 from ...problem.targets import AbstractTarget
 from ..rules.second_moment import check_growth
-from .cubature import exact_expectations, expectations, is_exact, sampled_expectations
+from .cubature import Expectations, exact_expectations, expectations, is_exact, sampled_expectations
 from .interactions import BATCH, Seen, evaluate, look, unseen
 from .standard_inputs import covariance_of, standardised
 
@@ -73,7 +74,7 @@ def _(inputs: Empirical, target: AbstractTarget) -> LinearPart:
 
 
 @eqx.filter_jit
-def _by_cubature(target: AbstractTarget, inputs: AbstractInputs, seen: Seen, way: Any) -> LinearPart:
+def _by_cubature(target: AbstractTarget, inputs: AbstractInputs, seen: Seen, way: Callable[..., Expectations]) -> LinearPart:
     """The linear part from E[f u] and E f², which `way` computes."""
     covariance = covariance_of(inputs)
     dtype = covariance.dtype

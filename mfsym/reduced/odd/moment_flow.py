@@ -1,7 +1,6 @@
 """Solvers of the moment equation: the flow, its closed solution, and gradient descent with finite steps."""
 
 import dataclasses
-from typing import Any
 
 import equinox as eqx
 import jax
@@ -9,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ...control import Control
+from ...control import Checkpoints, Control, Stop
 from ...errors import (
     Words,
     argument_error,
@@ -23,6 +22,7 @@ from ...errors import (
 from ...integrate import AbstractDynamics, integrate, relative_speed, require_complete
 from ...iterate import AbstractRule, StepTimes, iterate, times_of_every
 from ...solution import Solution, with_masks
+from ...types import Checked, IntLike, RealArrayLike, RealLike
 from ..base import AbstractForm, Atoms
 from ..closed import AbstractClosedForm
 from .certificate import certify
@@ -137,15 +137,15 @@ class MomentSteps(AbstractMomentForm):
 @with_masks
 def descend_moments(
     reduced: OddReduction,
-    steps: Any,
-    rate: Any,
+    steps: IntLike,
+    rate: RealLike,
     *,
-    initial: Any = None,
-    record_every: Any = 1,
+    initial: RealArrayLike | None = None,
+    record_every: IntLike = 1,
     throw: bool = True,
     progress: bool = False,
-    stop: Any = None,
-    checkpoint: Any = None,
+    stop: Checked[Stop] | None = None,
+    checkpoint: Checked[Checkpoints] | None = None,
 ) -> Solution:
     """Gradient descent with a finite step on the moments, M ← (I + ηA) M (I + ηA): exactly what it does to a network.
 
@@ -200,7 +200,7 @@ class MomentDescent(AbstractRule):
         return self.reduction.observe(state)
 
 
-def _initial_state(reduced: OddReduction, initial: Any, full: bool) -> State:
+def _initial_state(reduced: OddReduction, initial: RealArrayLike | None, full: bool) -> State:
     size = reduced.dim + 1
     if initial is None:
         state = reduced.start()

@@ -6,7 +6,8 @@ panels are left. A function that oscillates, or is singular, keeps the panels th
 """
 
 import functools
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
@@ -136,7 +137,9 @@ def _interpolation() -> np.ndarray:
     return legendre(_BETWEEN, 15) @ np.linalg.inv(legendre(_GAUSS, 15))
 
 
-def _halved(resolved: Any, edges: np.ndarray, law: _Law, narrowest: float = _FINEST) -> np.ndarray:
+def _halved(
+    resolved: Callable[[np.ndarray, np.ndarray], np.ndarray], edges: np.ndarray, law: _Law, narrowest: float = _FINEST
+) -> np.ndarray:
     """Edges of panels that are resolved, or not wider than `narrowest` times the first ones."""
     left, right, done = edges[:-1], edges[1:], [edges]
     for _ in range(_ROUNDS):

@@ -6,13 +6,12 @@ With ψ the features of `harmonics`, f_l = √(E R²) times the factor of the un
 """
 
 import dataclasses
-from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
 from ...errors import argument_error
 from ...problem.training import Training
@@ -136,7 +135,7 @@ class BlockReduction(AbstractAngularReduction):
         """A grid has tables for isotropic inputs alone."""
         return ("grid", "characteristics") if self.stretch is None else ("characteristics",)
 
-    def choose_method(self, method: str | None, training: Training | None, initial: Any) -> str:
+    def choose_method(self, method: str | None, training: Training | None, initial: PyTree) -> str:
         """ "grid" by default where there is one; "upwind" is a yardstick of one angle."""
         method = check_angular_method(self.methods[0] if method is None else method)
         if method == "upwind":
@@ -173,7 +172,7 @@ class BlockReduction(AbstractAngularReduction):
         """Distances."""
         return (("distance_plus", POSITIONS), ("distance_minus", POSITIONS))
 
-    def in_common(self) -> dict[str, Any]:
+    def in_common(self) -> dict[str, object]:
         """How R^d is split, and sizes."""
         return {
             "blocks": self.blocks,

@@ -1,10 +1,9 @@
 """From a target with several blocks to its reduction."""
 
-from typing import Any
-
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
 from ...errors import argument_error, check_integer, check_reducible, no_reduction
 from ...problem.block_inputs import GaussianBlocks
@@ -12,6 +11,7 @@ from ...problem.inputs import Gaussian
 from ...problem.problem import Problem
 from ...problem.rotated import rotation_of, unrotated
 from ...problem.start import GaussianStart, SphereStart, UnbalancedStart
+from ...types import IntLike, Sizes
 from ..angles.coordinates import MOST_ANGLES, Blocks
 from ..angles.label_law import label_law
 from ..angles.target_parts import representable
@@ -36,7 +36,9 @@ def check_blocks(problem: Problem) -> None:
     _isotropic(problem, blocks)
 
 
-def build_block_reduction(problem: Problem, cells: Any, nodes: Any, modes: Any) -> BlockReduction:
+def build_block_reduction(
+    problem: Problem, cells: Sizes | None, nodes: Sizes | None, modes: IntLike | None
+) -> BlockReduction:
     """The equation in up to three angles of a problem that `check_blocks` lets through."""
     blocks, remainder = _blocks(problem)
     cells = _sizes("cells", cells, _CELLS[blocks.angles], blocks.angles)
@@ -48,7 +50,7 @@ def build_block_reduction(problem: Problem, cells: Any, nodes: Any, modes: Any) 
     return _build(problem, stretch, blocks, remainder, cells, nodes, modes)
 
 
-def _isotropic(problem: Problem, blocks: Blocks) -> tuple[Problem, Any]:
+def _isotropic(problem: Problem, blocks: Blocks) -> tuple[Problem, Float[Array, " K"] | None]:
     """The problem in z ~ N(0, I), x = S z, and the scales of the blocks; (problem, None) where the inputs are isotropic.
 
     f*(x) = f*(S z) is a target of the same blocks, and b·x = (S b)·z. (Derived.)
@@ -86,7 +88,7 @@ def _blocks(problem: Problem) -> tuple[Blocks, bool]:
     return Blocks(dims, (signed,) * angles), bool(rest)
 
 
-def _sizes(name: str, value: Any, default: tuple[int, ...], angles: int) -> tuple[int, ...]:
+def _sizes(name: str, value: Sizes | None, default: tuple[int, ...], angles: int) -> tuple[int, ...]:
     value = default if value is None else value
     sizes = tuple(value) if isinstance(value, (tuple, list)) else (value,) * angles
     if len(sizes) != angles:

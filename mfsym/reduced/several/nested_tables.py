@@ -54,7 +54,7 @@ class NestedTable(eqx.Module):
         # d/dθ sin^j = j cos sin^{j−1}: at a pole it is left only for j = 1 (and over = 0).
         lower = jnp.where(sine == 0, jnp.where(degree - 1 == over, 1.0, 0.0), power / safe)
         first_slope = jnp.exp(log_first)[:, None] * degree * jnp.cos(theta)[None] * lower
-        rows = tuple(row[..., None] for row in (self.slope, self.shift, self.back))
+        rows = self.slope[..., None], self.shift[..., None], self.back[..., None]
         values, slopes = three_terms(rows, x, (first, first_slope), x_slope)
         return self._by_degree(values), self._by_degree(slopes)
 
