@@ -23,7 +23,7 @@ from ..angles.target_parts import TargetCoefficients
 from ..rules.harmonics import norm_constant
 from ..rules.quadrature import composite_rule
 from ..rules.radii import chi_scale
-from .nested_tables import NestedTable, analyse, nested_tables, reachable_degrees, select
+from .nested_tables import NestedTable, analyse, funk_hecke_sign, nested_tables, reachable_degrees, select
 
 _PANELS = {1: 64, 2: 24, 3: 2}  # panels of Gauss points per angle
 
@@ -99,8 +99,7 @@ def _(target: MultiIndex, inputs, blocks, tables, rule):
     root = jnp.sqrt(inputs.second_moment)
     sums = analyse(at_nodes, weight * even), analyse(at_nodes, weight * odd)
     degree = (reachable_degrees(count, blocks.stride) * blocks.stride).reshape(-1, *(1,) * (blocks.angles - 1))
-    sign = np.where((degree == 0) | (degree == 1), 1.0, np.where(degree % 4 == 2, 1.0, -1.0))
-    values = jnp.where(degree == 1, sums[1], sums[0]) * sign / root
+    values = jnp.where(degree == 1, sums[1], sums[0]) * funk_hecke_sign(degree) / root
     even_energy = 0.5 * jnp.sum(weight * even**2) / inputs.second_moment
     linear_energy = 0.5 * jnp.sum(jnp.where(degree == 1, values, 0.0) ** 2)
     total = 0.5 * jnp.sum(weight * square.reshape(shape))

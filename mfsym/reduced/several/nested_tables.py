@@ -117,6 +117,11 @@ def log_funk_hecke(degrees: np.ndarray, dim: int) -> np.ndarray:
     return np.where(degrees == 0, zero, np.where(degrees == 1, -np.log(2 * dim), high))
 
 
+def funk_hecke_sign(degrees: np.ndarray) -> np.ndarray:
+    """Signs of a_l for the degrees 0, 1, 2, 4, …"""
+    return np.where((degrees < 2) | (degrees % 4 == 2), 1.0, -1.0)
+
+
 def reachable_degrees(count: int, stride: int) -> np.ndarray:
     """Indices of the degrees with a Funk–Hecke coefficient that is not 0: 0, 1 and the even ones."""
     index = np.arange(count)
