@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import Words, argument_error, check_is, is_traced
 from ..solution import Status
-from .container import Json
+from ..types import Json
 from .host import to_host
 from .kinds import Ways, way_of
 from .registry import name_of_class, name_of_function
