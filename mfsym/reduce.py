@@ -62,7 +62,7 @@ def _stated(problem: Problem) -> Problem:
     if not says_nothing or not inputs.rotation_invariant:
         return problem
     report = detect(problem.target, inputs)
-    if isinstance(report.target, FunctionTarget) and report.target.parity != "odd":
+    if report.target.parity != "odd" and report.target.subspace(problem.dim) is None:
         raise no_reduction(
             f"no class of targets with a reduced equation fits what was detected ({report.sentence()[:-1]})",
             "State the structure of the target if you know more, or use `solve_particles`, which needs no symmetry.",

@@ -13,7 +13,7 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, PyTree
 
-from .errors import Words, argument_error, check_instance, is_traced
+from .errors import Words, argument_error, check_instance, check_is, is_traced
 from .neurons import check_neurons
 
 _MESH = 'Pass jax.make_mesh((8,), ("neurons",), axis_types=(jax.sharding.AxisType.Auto,)), or nothing for {}.'
@@ -31,8 +31,7 @@ def shard(cloud: PyTree, mesh: Any = None, axis: str = "neurons") -> PyTree:
     the mesh does not fit.
     """
     width = check_neurons(cloud)
-    if not isinstance(axis, str):
-        raise argument_error("axis", "the name of an axis", axis, "Leave it out for an axis named neurons.")
+    check_is("axis", axis, str, "the name of an axis", "Leave it out for an axis named neurons.")
     if mesh is None:
         mesh = jax.make_mesh((jax.device_count(),), (axis,), axis_types=(AxisType.Auto,))
     count = _check_mesh(mesh, axis)

@@ -8,7 +8,7 @@ made of it. What is handed on inside of the library keeps the ordinary types, wi
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
 
 import numpy as np
 from jaxtyping import Array, Float, PyTree
@@ -42,4 +42,6 @@ Observe: TypeAlias = Checked[Mapping[str, Callable[[PyTree], Array]]]  # names, 
 Scalar: TypeAlias = Float[Array, ""]  # one real number as an array
 Cloud: TypeAlias = PyTree  # of floating arrays with one first axis, that of the neurons
 State: TypeAlias = PyTree  # of floating arrays: all that the next step needs
+Options: TypeAlias = dict[str, Any]  # keyword arguments of a function
+Json: TypeAlias = Any  # what JSON can say: numbers, words, None, lists and dicts of these
 Observables: TypeAlias = dict[str, Array]  # by name: one value each at a time, or [T] along a run
