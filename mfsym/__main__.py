@@ -9,7 +9,6 @@ import json
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +18,7 @@ import mfsym as mf
 
 from .errors import argument_error, check_integer
 from .figures import FIGURES
+from .types import Json
 
 PROFILES = {
     "abs": jnp.abs,
@@ -137,7 +137,7 @@ def _solver_options(solve: argparse.ArgumentParser) -> None:
     group.add_argument("--progress", action="store_true", help="show a progress bar on stderr")
 
 
-def run_solve(options: argparse.Namespace) -> dict[str, Any]:
+def run_solve(options: argparse.Namespace) -> dict[str, Json]:
     """One problem: the reduced route and, on request, one cloud."""
     problem = _problem(options)
     check_integer("--records", options.records, 2, "It is the number of recorded times.")
@@ -161,7 +161,7 @@ def run_solve(options: argparse.Namespace) -> dict[str, Any]:
     return record
 
 
-def run_demo(options: argparse.Namespace) -> dict[str, Any]:
+def run_demo(options: argparse.Namespace) -> dict[str, Json]:
     """The main job of the library on the reference problem, with its figures."""
     problem = mf.Problem(inputs=mf.Gaussian(30), target=mf.SubspaceNorm(5))
     options.out.mkdir(parents=True, exist_ok=True)
@@ -186,11 +186,11 @@ def run_demo(options: argparse.Namespace) -> dict[str, Any]:
     return record
 
 
-def run_figures(options: argparse.Namespace) -> dict[str, Any]:
+def run_figures(options: argparse.Namespace) -> dict[str, Json]:
     """Run and draw experiments, one file each."""
     names = list(FIGURES) if "all" in options.names else list(dict.fromkeys(options.names))
     options.out.mkdir(parents=True, exist_ok=True)
-    record: dict[str, Any] = {"files": [], "wall_s": {}}
+    record: dict[str, Json] = {"files": [], "wall_s": {}}
     for name in names:
         _say(f"{name}: {FIGURES[name].sentence} ...")
         started = time.perf_counter()
@@ -227,14 +227,14 @@ def _problem(options: argparse.Namespace) -> mf.Problem:
     return mf.Problem(inputs, mf.SubspaceNorm(options.dim_h))
 
 
-def _timed_particles(problem, cloud, ts, progress: bool) -> tuple[dict[str, Any], mf.Solution]:
+def _timed_particles(problem, cloud, ts, progress: bool) -> tuple[dict[str, Json], mf.Solution]:
     started = time.perf_counter()
     full = mf.solve_particles(problem, cloud, ts, derivative="forward", save_states=True, progress=progress)
     jax.block_until_ready(full.final)
     return _record(full, time.perf_counter() - started), full
 
 
-def _record(solution: mf.Solution, wall: float) -> dict[str, Any]:
+def _record(solution: mf.Solution, wall: float) -> dict[str, Json]:
     return solution.as_dict() | {"wall_s": wall}
 
 

@@ -42,6 +42,15 @@ def block_limits() -> BlockLimits:
     return _PROCESSOR if jax.default_backend() == "cpu" else _ACCELERATOR
 
 
+def _is_one_block(rows: PyTree, size: int) -> bool:
+    """Whether all rows are one block of an accelerator: then there is no loop, nor what its compiler would make of one.
+
+    On a processor the loop costs nothing, and its code stays what was measured. What is left out is seen in the code; this
+    was never run on an accelerator, where a gradient step written without loops took 0.76 of the time of this one.
+    """
+    return block_limits() is _ACCELERATOR and jax.tree.leaves(rows)[0].shape[0] <= size
+
+
 def rows_per_block(columns: int, size: int | None = None) -> int:
     """Rows of a block of a rows × columns matrix: `size` where it is given."""
     limits = block_limits()
@@ -100,6 +109,8 @@ def map_blocks(function: Callable[[PyTree], PyTree], rows: PyTree, size: int) ->
     The function sees rows of zeros at the end of the last block; what it returns there is dropped. Under reverse
     differentiation a block is computed again, not stored.
     """
+    if _is_one_block(rows, size):
+        return jax.checkpoint(function)(rows)
     count = jax.tree.leaves(rows)[0].shape[0]
     out = jax.lax.map(jax.checkpoint(function, prevent_cse=False), split_rows(rows, size))
     return jax.tree.map(lambda leaf: leaf.swapaxes(0, 1).reshape(-1, *leaf.shape[2:])[:count], out)
@@ -107,6 +118,8 @@ def map_blocks(function: Callable[[PyTree], PyTree], rows: PyTree, size: int) ->
 
 def sum_blocks(function: Callable[[PyTree], PyTree], rows: PyTree, size: int) -> PyTree:
     """Sum over the blocks of `size` rows of `function(block)`; it must return zeros for rows of zeros."""
+    if _is_one_block(rows, size):
+        return jax.checkpoint(function)(rows)
     blocks = split_rows(rows, size)
     compute = jax.checkpoint(function, prevent_cse=False)
     shapes = jax.eval_shape(function, jax.tree.map(lambda leaf: leaf[0], blocks))

@@ -38,7 +38,7 @@ from .problem.start import GaussianStart
 from .reduce import reduce
 from .reduced.base import AbstractReduction
 from .reduced.flow import solve_reduced
-from .sharding import check_mesh_of_lanes
+from .sharding import check_mesh_of_lanes, stack_lanes
 from .solution import Solution, early_ends, lane, with_masks, words_of_early_ends
 
 _HIGHEST = jax.lax.Precision.HIGHEST
@@ -217,8 +217,7 @@ def _check_widths(problem: Problem, widths: Any) -> tuple[int, ...]:
 
 def _run_width(problem, ts, reduced, width, keys, mesh, bar) -> tuple[Solution, Array, Array, Array]:
     """The runs [S, …], projections [S, T, width] and E f_m² [S, T] of one width for every key."""
-    starts = [initial_cloud(problem, width=width, key=key) for key in keys]
-    clouds = jax.tree.map(lambda *leaves: jnp.stack(leaves), *starts)
+    clouds = stack_lanes([initial_cloud(problem, width=width, key=key) for key in keys])
     runs = solve_ensemble(problem, clouds, ts, save_states=True, mesh=mesh, done=lambda lanes: bar.update(lanes * width))
     return runs, *_projected(problem, reduced, runs.states)
 

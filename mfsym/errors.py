@@ -13,6 +13,7 @@ from jaxtyping import PyTree
 
 from .types import DTypeLike, IntLike, KeyLike, PathLike, RealArrayLike, RealLike, Times
 
+_WITHOUT_SYMMETRY = "Use `solve_particles`, which needs no symmetry."
 _Kind = TypeVar("_Kind")
 
 
@@ -49,7 +50,7 @@ def argument_error(argument: str, expected: str, got: object, remedy: str) -> Ar
     return ArgumentError(_sentence(argument, expected, got, remedy))
 
 
-def no_reduction(reason: str, remedy: str = "Use `solve_particles`, which needs no symmetry.") -> NoReductionError:
+def no_reduction(reason: str, remedy: str = _WITHOUT_SYMMETRY) -> NoReductionError:
     """The one form of every refusal to reduce."""
     return NoReductionError(f"This problem has no reduced equation here: {reason}. {remedy}")
 
@@ -77,17 +78,38 @@ def describe(value: Any) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
+def check_is(
+    argument: str,
+    value: object,
+    kinds: type[_Kind] | tuple[type[_Kind], ...],
+    expected: str,
+    remedy: str,
+    got: object = None,
+) -> _Kind:
+    """A value of one of a few kinds; `got` are words for any other, where its own do not say what matters."""
+    if not isinstance(value, kinds):
+        raise argument_error(argument, expected, value if got is None else got, remedy)
+    return value
+
+
+def check_instance(argument: str, value: object, kinds: type[_Kind] | tuple[type[_Kind], ...], remedy: str) -> _Kind:
+    """The same in words about classes."""
+    names = " or ".join(kind.__name__ for kind in (kinds if isinstance(kinds, tuple) else (kinds,)))
+    return check_is(argument, value, kinds, f"of type {names}", remedy, Words(f"of type {type(value).__name__}"))
+
+
 def is_traced(value: object) -> bool:
     """Whether a value is known only inside a JAX transformation, so that it cannot be inspected."""
     return isinstance(value, Tracer)
 
 
+_FLAGS = (bool, np.bool_)
 _LARGEST = 2**31 - 1  # indices and counters are 32-bit integers where double precision is off
 
 
 def check_integer(argument: str, value: IntLike, minimum: int, remedy: str = "Pass a plain integer.") -> int:
     """A static integer of at least `minimum`, and less than 2³¹."""
-    is_integer = isinstance(value, numbers.Integral) and not isinstance(value, (bool, np.bool_))
+    is_integer = isinstance(value, numbers.Integral) and not isinstance(value, _FLAGS)
     dtype = getattr(value, "dtype", None)
     if dtype is not None and not is_integer and getattr(value, "shape", None) == ():
         got = Words(f"an array of dtype {dtype} that holds {describe(value)}")
@@ -102,47 +124,45 @@ def check_integer(argument: str, value: IntLike, minimum: int, remedy: str = "Pa
 def check_flags(**flags: object) -> None:
     """True or False, and nothing that merely counts as one of them: "no" would count as True."""
     for argument, value in flags.items():
-        if not isinstance(value, (bool, np.bool_)):
-            raise argument_error(argument, "True or False", value, "Pass a plain bool.")
+        check_is(argument, value, _FLAGS, "True or False", "Pass a plain bool.")
 
 
 def check_sequence(argument: str, value: object, expected: str, remedy: str) -> tuple[Any, ...]:
     """A tuple or a list, as a tuple; its entries are checked by themselves."""
-    if not isinstance(value, (tuple, list)):
-        raise argument_error(argument, expected, value, remedy)
-    return tuple(value)
+    return tuple(check_is(argument, value, (tuple, list), expected, remedy))
 
 
 def check_names(argument: str, value: object, expected: str, remedy: str) -> Mapping[str, Any]:
     """A dict from names to anything; what the names stand for is checked by itself."""
-    if not isinstance(value, Mapping):
-        raise argument_error(argument, expected, value, remedy)
-    for name in value:
-        if not isinstance(name, str):
-            raise argument_error(argument, "made of names", name, remedy)
-    return value
+    table = check_is(argument, value, Mapping, expected, remedy)
+    for name in table:
+        check_is(argument, name, str, "made of names", remedy)
+    return table
 
 
 def check_path(argument: str, value: PathLike, expected: str, remedy: str) -> str:
     """A path that is not empty, as text."""
-    if not isinstance(value, (str, os.PathLike)) or not os.fspath(value):
+    path = os.fsdecode(check_is(argument, value, (str, os.PathLike), expected, remedy))
+    if not path:
         raise argument_error(argument, expected, value, remedy)
-    return os.fsdecode(value)
+    return path
 
 
 def check_choice(argument: str, value: object, choices: tuple[str, ...]) -> str:
     """One of a few words."""
-    if not isinstance(value, str) or value not in choices:
-        words = ", ".join(repr(choice) for choice in choices)
-        raise argument_error(argument, f"one of {words}", value, "Choose one of these.")
-    return value
+    expected, remedy = f"one of {', '.join(repr(choice) for choice in choices)}", "Choose one of these."
+    word = check_is(argument, value, str, expected, remedy)
+    if word not in choices:
+        raise argument_error(argument, expected, value, remedy)
+    return word
 
 
-def check_instance(argument: str, value: object, kind: type[_Kind] | tuple[type[_Kind], ...], remedy: str) -> _Kind:
-    """An object of one of a few types."""
+def check_reducible(
+    value: object, kind: type[_Kind] | tuple[type[_Kind], ...], reason: str, remedy: str = _WITHOUT_SYMMETRY
+) -> _Kind:
+    """An object of one of a few types, without which there is no reduced equation, for this reason."""
     if not isinstance(value, kind):
-        names = " or ".join(k.__name__ for k in (kind if isinstance(kind, tuple) else (kind,)))
-        raise argument_error(argument, f"of type {names}", Words(f"of type {type(value).__name__}"), remedy)
+        raise no_reduction(reason, remedy)
     return value
 
 
@@ -161,11 +181,9 @@ def float_array(
         raise argument_error(argument, expected, value, remedy)
     if not is_traced(array) and not is_finite(array):
         raise argument_error(argument, f"{expected} with finite entries", value, remedy)
-    if jnp.issubdtype(array.dtype, jnp.floating) and isinstance(array, jax.Array):
-        return array
     dtype = jnp.result_type(float)
     if isinstance(array, jax.Array):
-        return array.astype(dtype)
+        return array if jnp.issubdtype(array.dtype, jnp.floating) else array.astype(dtype)
     with np.errstate(over="ignore"):  # on the host: inside jit a constant of jnp could not be looked at
         converted = array.astype(dtype)
     if not np.all(np.isfinite(converted)):
@@ -173,10 +191,15 @@ def float_array(
     return jnp.asarray(converted)
 
 
+def is_spread_out(array: jax.Array | np.ndarray) -> bool:
+    """Whether parts of an array lie on several devices, where they stay: this process may not even see all of them."""
+    return isinstance(array, jax.Array) and len(array.sharding.device_set) > 1
+
+
 def is_finite(array: jax.Array | np.ndarray) -> bool:
     """Whether all entries of a concrete array are finite."""
-    if isinstance(array, jax.Array) and len(array.sharding.device_set) > 1:
-        return bool(_all_finite(array))  # its parts stay where they are: this process may not even see all of them
+    if is_spread_out(array):
+        return bool(_all_finite(array))
     return bool(np.all(np.isfinite(np.asarray(array, dtype=float))))
 
 
@@ -239,8 +262,7 @@ def check_floating(dtype: DTypeLike | None) -> np.dtype:
 def check_key(key: KeyLike | None) -> jax.Array:
     """A single JAX random key, new style or old."""
     expected, remedy = "a JAX random key", "Pass for example jax.random.key(0)."
-    if not isinstance(key, jax.Array):
-        raise argument_error("key", expected, key, remedy)
+    key = check_is("key", key, jax.Array, expected, remedy)
     is_new = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
     if not (is_new and key.ndim == 0) and not (key.dtype == jnp.uint32 and key.shape in ((2,), (4,))):
         raise argument_error("key", expected, Words(f"an array of shape {key.shape} and dtype {key.dtype}"), remedy)

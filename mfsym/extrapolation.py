@@ -1,13 +1,13 @@
 """Extrapolation of finite-width means to infinite width, and the statistics of their difference to a reference."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 from scipy.special import stdtr, stdtrit
 
-from .types import RealArrayLike
+from .types import Json, RealArrayLike
 
 _FAMILY_LEVEL = 1e-3  # probability that a right reference is called wrong in a whole comparison
 _RESOLUTION = 0.1  # "agree" needs differences above this share of an observable's size excluded at 95 %
@@ -36,7 +36,7 @@ class Comparison(NamedTuple):
     scale: float
     verdict: str
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Json]:
         """Plain numbers for JSON."""
         names = ("reference", "limit", "standard_error", "excluded", "p_value")
         record = {name: [v if np.isfinite(v) else None for v in getattr(self, name).tolist()] for name in names}

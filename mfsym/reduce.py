@@ -7,8 +7,7 @@ from .problem.problem import Problem
 from .problem.rotated import unrotated
 from .problem.targets import FunctionTarget
 from .reduced.base import AbstractReduction
-from .reduced.build import build_reduction
-from .reduced.odd.linear_network import prefers_moments
+from .reduced.build import build_reduction, prefers_moments
 from .symmetry.detect import detect
 from .types import DTypeLike
 
@@ -32,6 +31,10 @@ def reduce(
     and one for what it ignores (`GaussianBlocks`), which in several angles only method="characteristics" of
     `solve_reduced` can hold; so it is with a start that is not balanced.
 
+    Any other unit a σ(b·x + β) (`Neuron`, GELU, SiLU) and any other loss leave weighted labels (a, q, β) of neurons, q the
+    kept coordinates and norms of blocks of b, under a cubature of those of x: the same gradient flow with the unit averaged
+    over directions. There are up to four blocks, of which a target declares at most three coordinates.
+
     A `FunctionTarget` without a declared parity is first looked at by `mf.detect`, which evaluates it on fixed points and
     goes on with the structure that it finds, where that passes its tests on values; run `mf.detect` yourself to see the
     evidence and its power. Under jit, grad and vmap this is not possible: state the structure, or reduce with
@@ -39,10 +42,11 @@ def reduce(
 
     Arguments:
       cells: cells of the grid (default 200 on [0, π/2], 400 on [0, π]); with several angles one number or one per angle.
-      nodes: labels per sign for the method of characteristics, an odd number (default grows with √d).
+      nodes: labels per sign for the method of characteristics, an odd number (default grows with √d); for other units and
+        losses labels per angle, with which all rules grow (default 48 in two blocks, 12 in three, 6 in four).
       modes: even harmonics in the dynamics (default: the fewest that leave out 1e-7 of K(0, 0), at most 128); twice as
         many are kept for the risk and for the error estimate.
-      structure: "odd" asks for the moment equation where an angle would be taken too (`LinearTarget`, an odd
+      structure: "orbits" asks for labels under a cubature where the arc-cosine kernel has an equation too; "odd" asks for the moment equation where an angle would be taken too (`LinearTarget`, an odd
         `SingleIndex`), "angle" for the angle; by default an angle where there is one, and the moments for
         `FunctionTarget(fn, parity="odd")`, full covariances, data sets and Gaussian starts.
       dtype: floating type of the reduction.
@@ -63,7 +67,7 @@ def _stated(problem: Problem) -> Problem:
     if not says_nothing or not inputs.rotation_invariant:
         return problem
     report = detect(problem.target, inputs)
-    if isinstance(report.target, FunctionTarget) and report.target.parity != "odd":
+    if report.target.parity != "odd" and report.target.subspace(problem.dim) is None:
         raise no_reduction(
             f"no class of targets with a reduced equation fits what was detected ({report.sentence()[:-1]})",
             "State the structure of the target if you know more, or use `solve_particles`, which needs no symmetry.",

@@ -3,7 +3,7 @@
 Everything else is on all of them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -13,7 +13,7 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, PyTree
 
-from .errors import Words, argument_error, check_instance, is_traced
+from .errors import Words, argument_error, check_instance, check_is, is_traced
 from .neurons import check_neurons
 
 _MESH = 'Pass jax.make_mesh((8,), ("neurons",), axis_types=(jax.sharding.AxisType.Auto,)), or nothing for {}.'
@@ -31,8 +31,7 @@ def shard(cloud: PyTree, mesh: Any = None, axis: str = "neurons") -> PyTree:
     the mesh does not fit.
     """
     width = check_neurons(cloud)
-    if not isinstance(axis, str):
-        raise argument_error("axis", "the name of an axis", axis, "Leave it out for an axis named neurons.")
+    check_is("axis", axis, str, "the name of an axis", "Leave it out for an axis named neurons.")
     if mesh is None:
         mesh = jax.make_mesh((jax.device_count(),), (axis,), axis_types=(AxisType.Auto,))
     count = _check_mesh(mesh, axis)
@@ -95,6 +94,24 @@ def map_lanes(function: Callable[..., PyTree], lanes: PyTree, shared: tuple, mes
     lanes = _placed(lanes, NamedSharding(mesh, PartitionSpec(mesh.axis_names)))
     found = _spread(function, lanes, _placed(shared, NamedSharding(mesh, PartitionSpec())), mesh)
     return jax.tree.map(lambda leaf: leaf.addressable_data(0)[:count] if eqx.is_array(leaf) else leaf, found)
+
+
+def stack_lanes(lanes: Sequence[PyTree]) -> PyTree:
+    """Trees of the same structure and shapes as one, with one more first axis.
+
+    On the host, where the numbers are known: XLA would compile a stack of hundreds of arrays for as long as it solves them.
+    """
+    if any(is_traced(leaf) for leaf in jax.tree.leaves(lanes)):
+        return jax.tree.map(lambda *leaves: jnp.stack(leaves), *lanes)
+    return jax.tree.map(lambda *leaves: jnp.asarray(np.stack([np.asarray(leaf) for leaf in leaves])), *lanes)
+
+
+def split_lanes(batch: PyTree, count: int) -> list[PyTree]:
+    """The lanes of a tree, whose arrays have a first axis for them; on the host where the numbers are known."""
+    arrays, others = eqx.partition(batch, eqx.is_array)
+    if not any(is_traced(leaf) for leaf in jax.tree.leaves(arrays)):
+        arrays = jax.tree.map(np.asarray, arrays)
+    return [eqx.combine(jax.tree.map(lambda leaf, i=i: jnp.asarray(leaf[i]), arrays), others) for i in range(count)]
 
 
 def pad_lanes(lanes: PyTree, count: int) -> PyTree:

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable, Iterable
-from typing import Any, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 import equinox as eqx
 import jax
@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, PyTree
 
 from .errors import is_traced
+from .types import Json
 
 
 class Status(eqx.Enumeration):
@@ -108,9 +109,9 @@ class Solution(eqx.Module):
             found = found | (self.status == getattr(Status, name))
         return found
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Json]:
         """Plain lists for JSON: t, every observable, `valid`, the status; None for what has no meaning."""
-        record: dict[str, Any] = {"t": np.asarray(self.ts).tolist()}
+        record: dict[str, Json] = {"t": np.asarray(self.ts).tolist()}
         for name in self.names():
             record[name] = _plain(self.observables[name])
         record |= {name: None for name, _ in self.absent}

@@ -8,7 +8,7 @@ made of it. What is handed on inside of the library keeps the ordinary types, wi
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
 
 import numpy as np
 from jaxtyping import Array, Float, PyTree
@@ -30,6 +30,7 @@ else:
 RealLike: TypeAlias = Checked[float | Array | np.ndarray | np.generic]  # one real number, traced or not
 IntLike: TypeAlias = Checked[int | np.integer]  # a plain integer: it decides shapes
 RealArrayLike: TypeAlias = Checked[Array | np.ndarray | Sequence[float] | Sequence[Sequence[float]] | Sequence[Array]]
+Sizes: TypeAlias = Checked[int | tuple[int, ...]]  # of a grid: one number, or one for every angle
 Times: TypeAlias = Checked[Array | np.ndarray | Sequence[float]]  # [T], increasing from 0
 KeyLike: TypeAlias = Checked[Array]  # one random key of JAX, new style or old
 DTypeLike: TypeAlias = Checked[type | np.dtype | str]  # float32 or float64
@@ -41,4 +42,6 @@ Observe: TypeAlias = Checked[Mapping[str, Callable[[PyTree], Array]]]  # names, 
 Scalar: TypeAlias = Float[Array, ""]  # one real number as an array
 Cloud: TypeAlias = PyTree  # of floating arrays with one first axis, that of the neurons
 State: TypeAlias = PyTree  # of floating arrays: all that the next step needs
+Options: TypeAlias = dict[str, Any]  # keyword arguments of a function
+Json: TypeAlias = Any  # what JSON can say: numbers, words, None, lists and dicts of these
 Observables: TypeAlias = dict[str, Array]  # by name: one value each at a time, or [T] along a run

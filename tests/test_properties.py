@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 import mfsym as mf
 from mfsym.reduced.angles.label_law import half_sphere_rule
 from mfsym.reduced.angles.law import cell_probabilities
-from mfsym.reduced.build import default_modes
 from mfsym.reduced.line.angle_reduction import node_rule
+from mfsym.reduced.line.angle_structure import default_modes
 from mfsym.reduced.rules.harmonics import kernel_at_pole, truncated_share
 
 HOST = settings(derandomize=True, deadline=None, database=None, max_examples=25)

@@ -8,7 +8,7 @@ import pytest
 import references
 
 import mfsym as mf
-from mfsym.reduced.build import default_modes
+from mfsym.reduced.line.angle_structure import default_modes
 from mfsym.reduced.rules.harmonics import even_features, funk_hecke, kernel_at_pole, norm_constant, truncated_share
 
 

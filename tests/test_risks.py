@@ -223,6 +223,13 @@ def test_wrong_observers(observe, message):
         mf.descend(PROBLEM, CLOUD, 2, learning_rate=0.1, observe=observe)
 
 
+def test_steps_of_moments_are_seen():
+    reduced = mf.reduce(mf.Problem(mf.Gaussian(3), mf.LinearTarget(np.arange(3.0))), structure="odd")
+    run = mf.descend_moments(reduced, 4, 0.1, record_every=2, observe={"trace": jnp.trace})
+    np.testing.assert_allclose(run.trace, np.trace(run.states, axis1=1, axis2=2), rtol=1e-13)
+    assert run.trace[0] < run.trace[-1]
+
+
 def test_a_name_of_the_equation_is_refused():
     reduced = mf.reduce(mf.Problem(mf.Gaussian(3), mf.LinearTarget(np.arange(3.0))), structure="odd")
     with pytest.raises(mf.ArgumentError, match="does not have already, but is 'gap'"):

@@ -45,6 +45,12 @@ def test_flows_on_eight_devices(names):
         assert report["512 problems"]["early"] == {} and report["512 problems"]["numbers"] > 512
 
 
+@pytest.mark.slow
+def test_the_script_of_the_readme():
+    (report,) = finish([start(REPOSITORY / "benchmarks" / "sharded.py", "--problems", "3", devices=2)])
+    assert report["devices"] == 2 and report["problems"] == 3 and report["difference"] < 1e-5
+
+
 def double(lane, shared):
     return {"twice": 2 * lane["x"] + shared, "name": "fixed"}
 

@@ -445,6 +445,7 @@ TABLE = {
             "record_every": [*INTEGER, 3],
             "throw": FLAG,
             **CONTROL,
+            "observe": OBSERVE,
         },
     ),
     "initial_cloud": Entry(

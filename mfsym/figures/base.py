@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
 from ..plot.artists import Figure
+from ..types import Options
 
 _Record = TypeVar("_Record")
 _Given = TypeVar("_Given")
@@ -41,7 +42,7 @@ def run_each(function: Callable[[_Given], _Found], arguments: Iterable[_Given]) 
 _SHADES = ("#9ecae1", "#6baed6", "#2171b5", "#08306b")  # from the smallest network to the largest
 
 
-def network_marks(index: int, colour: str | None = None) -> dict[str, Any]:
+def network_marks(index: int, colour: str | None = None) -> Options:
     """How the markers of the network number `index` look: open, darker with the width, or of one colour."""
     colour = _SHADES[index % 4] if colour is None else colour
     return {"color": colour, "ls": "none", "marker": "osD^"[index % 4], "ms": 3.4, "mfc": "white", "mew": 1.0}

@@ -24,6 +24,7 @@ from ..reduce import reduce
 from ..reduced.build import stack
 from ..reduced.flow import solve_reduced
 from ..solution import Solution
+from ..types import Options
 from .base import Experiment, network_marks, run_each
 from .fresh_samples import BATCH, CLOCK, RATE, STEPS, WIDTH, exact_clock, recorded_steps, train
 
@@ -31,7 +32,7 @@ CURVES = {2: (3, 5, 10, 40, 100, 200), 5: (10, 20, 40, 100, 200)}  # d_H: the d 
 NETWORKS = {2: (3, 40, 200), 5: (10, 40, 200)}
 LARGE = (500, 1000, 3000, 10_000)
 # At d = 10⁴ 800 cells and 128 modes move F by less than 1 % of itself.
-SIZES: dict[str, Any] = {"cells": 200, "modes": 64, "nodes": 63}
+SIZES: Options = {"cells": 200, "modes": 64, "nodes": 63}
 LEVEL = 0.01  # of F(0)
 _LATER = np.linspace(1.05, 1.4, 8)  # limits go on for longer than networks, to find out when F = 0.01 F(0)
 _COLOURS: dict[int, str] = {
@@ -43,7 +44,7 @@ _COLOURS: dict[int, str] = {
     100: "#46337f",
     200: "#440154",
 }
-_LOOKS: dict[int, dict[str, Any]] = {2: {"color": INK}, 5: {"color": GREY, "ls": (0, (5, 1.5))}}  # of the last panel
+_LOOKS: dict[int, Options] = {2: {"color": INK}, 5: {"color": GREY, "ls": (0, (5, 1.5))}}  # of the last panel
 
 
 class DimensionRecord(NamedTuple):
@@ -77,7 +78,7 @@ def compute(
     large: tuple[int, ...] = LARGE,
     width: int = WIDTH,
     steps: int = STEPS,
-    sizes: dict[str, Any] = SIZES,
+    sizes: Options = SIZES,
 ) -> DimensionRecord:
     """Solve the limit for all (d_H, d) at once, and train the networks."""
     clock, marks = np.append(exact_clock(steps), RATE * steps * _LATER), recorded_steps(steps)
@@ -90,7 +91,7 @@ def compute(
     return DimensionRecord(clock, exact, marks, dict(zip(shown, trained, strict=True)), width)
 
 
-def solve_all(cases: list[tuple[int, int]], clock: Float[np.ndarray, " T"], sizes: dict[str, Any]) -> Solution:
+def solve_all(cases: list[tuple[int, int]], clock: Float[np.ndarray, " T"], sizes: Options) -> Solution:
     """The limits of all (d_H, d) as one batch, each at its own flow times."""
     stacked = stack([reduce(_problem(case), **sizes) for case in cases])
     ts = jnp.stack([jnp.asarray(2 * clock / dim_h) for dim_h, _ in cases])

@@ -6,7 +6,7 @@ mass goes to 0. With weight decay ½λ(a² + ‖b‖²) the minimum of F + λ·m
 τ⁻ falls at the rate 2λ(1 + K(π/2, 0)/K(0, 0)) in the end. (Experiment of our own; rates derived.)
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -22,6 +22,7 @@ from ..reduce import reduce
 from ..reduced.flow import solve_reduced
 from ..reduced.line.angle_reduction import AngleReduction
 from ..solution import Solution
+from ..types import Options
 from .base import Experiment, run_each
 from .long_time import log_times
 
@@ -62,7 +63,7 @@ def compute(
     ts = jnp.asarray([0.0, *times])
 
     def job(decay: float | None) -> Solution:
-        options: dict[str, Any] = {"derivative": "forward", "max_steps": 2**20}
+        options: Options = {"derivative": "forward", "max_steps": 2**20}
         if decay is None:
             return solve_reduced(reduction, ts, method="characteristics", rtol=1e-7, atol=1e-8, **options)
         return solve_reduced(reduction, log_times(end), training=Training(weight_decay=decay), **options)

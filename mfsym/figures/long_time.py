@@ -10,7 +10,7 @@ to see whether they are learnt one after the other, at times 1/λ_n with λ_n th
 As (log c)' = 2εG with |G| ≤ √(2 F K(θ, θ)), a finite ∫√F dt would leave a part of τ⁻ for ever. (Experiment of our own.)
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -28,6 +28,7 @@ from ..reduced.flow import solve_reduced
 from ..reduced.line.angle_reduction import AngleReduction
 from ..reduced.rules.harmonics import funk_hecke, norm_constant
 from ..solution import Solution
+from ..types import Options
 from .base import Experiment, run_each
 
 CASES = ((30, 5), (40, 10), (10, 2), (5, 2))
@@ -84,7 +85,7 @@ def _follow(case: tuple[int, int], cells: int, modes: int, method: str, end: flo
     dim, dim_h = case
     reduction = reduce(Problem(Gaussian(dim), SubspaceNorm(dim_h)), cells=cells, modes=modes, nodes=65)
     tolerances = {} if method == "grid" else {"rtol": 1e-7, "atol": 1e-8}
-    options: dict[str, Any] = {"method": method, "derivative": "forward", "max_steps": 2**20, **tolerances}
+    options: Options = {"method": method, "derivative": "forward", "max_steps": 2**20, **tolerances}
     return jax.block_until_ready(solve_reduced(reduction, log_times(end), **options))
 
 

@@ -8,7 +8,7 @@ and what is left of their difference is their width: it falls like 1/m. The publ
 in (|a|‖b‖, θ) and from samples, which make τ⁻ smaller by 3 to 7 %.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -27,6 +27,7 @@ from ..reduce import reduce
 from ..reduced.build import stack
 from ..reduced.flow import solve_reduced
 from ..reduced.rules.harmonics import norm_constant
+from ..types import Options
 from .base import Experiment, run_each
 
 DIM, END, WIDTH, SEEDS, CELLS, MODES = 40, 10.0, 1024, 2, 200, 32
@@ -117,7 +118,7 @@ def draw(record: MassesRecord, axes: AxesLike | None = None) -> Figure:
         return finish(figure, axes)
 
 
-def _sampled(record: MassesRecord, sign: int) -> list[tuple[list[int], list[float], dict[str, Any]]]:
+def _sampled(record: MassesRecord, sign: int) -> list[tuple[list[int], list[float], Options]]:
     """d_H, masses and markers of our networks and of the published runs that have a limit to compare with."""
     seeds = record.networks.shape[1]
     published = [k for k in PUBLISHED if k in record.dims]

@@ -8,7 +8,7 @@ directions. The networks learn on fresh samples; their means and standard deviat
 """
 
 import dataclasses
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -26,6 +26,7 @@ from ..problem.targets import SubspaceNorm
 from ..problem.training import Training
 from ..reduce import reduce
 from ..reduced.flow import solve_reduced
+from ..types import Options
 from .base import Experiment, run_each
 
 DIM, DIM_H, WIDTH, BATCH, RATE, SEEDS = 20, 5, 1024, 256, 5e-2, 6
@@ -64,7 +65,7 @@ def _network(problem: Problem, ts: Array, width: int, x: np.ndarray, key: PRNGKe
     """f of one network at inputs x [R, d] and times ts [T], [T, R]."""
     start_key, sample_key = jax.random.split(key)
     cloud = sphere_cloud(problem, width=width, key=start_key, dtype=jnp.float32)
-    options: dict[str, Any] = {"samples": BATCH, "step": RATE, "key": sample_key}
+    options: Options = {"samples": BATCH, "step": RATE, "key": sample_key}
     run = solve_particles(problem, cloud, ts, derivative="forward", save_states=True, **options)
     return np.asarray(jax.vmap(lambda state: predict(state, x.astype(np.float32)))(run.states), float)
 
@@ -99,7 +100,7 @@ def draw(record: PerpendicularRecord, axes: AxesLike | None = None, steps: tuple
         return finish(figure, axes)
 
 
-def _look(k: int) -> dict[str, Any]:
+def _look(k: int) -> Options:
     return {
         "color": _COLOURS[k],
         "ls": "none",

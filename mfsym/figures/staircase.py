@@ -7,7 +7,7 @@ staircase, and is solved up to three. The risk of a network is exact: every ‖x
 """
 
 import functools
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -25,17 +25,18 @@ from ..plot.canvas import INK, finish, line_key, panels, style
 from ..problem.block_targets import BlockNorms, MultiIndex
 from ..problem.inputs import Gaussian
 from ..problem.problem import Problem
-from ..problem.targets import SubspaceNorm
+from ..problem.targets import AbstractTarget, SubspaceNorm
 from ..reduce import reduce
 from ..reduced.flow import solve_reduced
 from ..safe import safe_norm
+from ..types import Options
 from .base import Experiment, network_marks, run_each
 from .fresh_samples import BATCH, CLOCK, RATE, STEPS, WIDTH, exact_clock, recorded_steps, train
 
 DIM, MOST, SOLVED = 20, 5, 3
 KINDS = {"basic": r"basic: $f^*=\sum_{j\leq k}\|x_{1:j}\|$", "orthogonal": r"orthogonal: $f^*=\sum_{j\leq k}\|x_{(j)}\|$"}
 # Cells and even degrees by kind and number of angles: other sizes than these moved F by about 1 % of itself, or less.
-SIZES: dict[tuple[str, int], dict[str, Any]] = {
+SIZES: dict[tuple[str, int], Options] = {
     ("basic", 2): {"cells": (32, 40), "modes": 20},
     ("basic", 3): {"cells": (14, 18, 18), "modes": 8},
     ("orthogonal", 2): {"cells": 24, "modes": 20},
@@ -61,7 +62,7 @@ def compute(
     width: int = WIDTH,
     steps: int = STEPS,
     dim: int = DIM,
-    sizes: dict[tuple[str, int], dict[str, Any]] = SIZES,
+    sizes: dict[tuple[str, int], Options] = SIZES,
     kinds: tuple[str, ...] = tuple(KINDS),
 ) -> StaircaseRecord:
     """Train a network for every kind and k ≤ `most`, and solve the limit for k ≤ `solved`."""
@@ -101,7 +102,7 @@ def coordinate_sets(kind: str, k: int) -> list[tuple[int, int]]:
     return [(j * (j - 1) // 2, j) for j in range(1, k + 1)]
 
 
-def limit_target(kind: str, k: int) -> Any:
+def limit_target(kind: str, k: int) -> AbstractTarget:
     """The target in the class that has a reduced equation in k angles."""
     if k == 1:
         return SubspaceNorm(1)

@@ -9,7 +9,7 @@ from jaxtyping import Array, Bool, Float, PyTree
 
 from ..control import Stop
 from ..solution import Status
-from ..types import Observables, Scalar, State
+from ..types import Observables, Options, Scalar, State
 from .controllers import LandingController
 from .dynamics import AbstractDynamics, relative_speed
 from .meter import meter
@@ -102,7 +102,7 @@ def is_unfinished(out: diffrax.Solution) -> Bool[Array, ""]:
     return out.result == diffrax.RESULTS.max_steps_reached
 
 
-def with_forward_mode() -> dict[str, Any]:
+def with_forward_mode() -> Options:
     """Options of a loop that nobody differentiates and that something else bounds."""
     return {"adjoint": diffrax.ForwardMode(), "max_steps": None, "progress_meter": diffrax.NoProgressMeter()}
 

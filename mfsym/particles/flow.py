@@ -20,10 +20,11 @@ from ..errors import (
     check_instance,
     check_integer,
     check_times,
+    is_spread_out,
     is_traced,
 )
 from ..integrate import AbstractDynamics, Stepping, cast_floats, integrate, require_complete
-from ..iterate import Descent, StepTimes, iterate, times_between_steps, times_of_whole_steps
+from ..iterate import Descent, iterate, times_between_steps, times_of_whole_steps
 from ..neurons import BiasedParticles, Particles
 from ..problem.problem import Problem
 from ..problem.training import Training
@@ -161,12 +162,12 @@ def solve_particles(
 def follow(
     dynamics: ParticleDynamics,
     cloud: PyTree,
-    times: Float[Array, " T"] | StepTimes,
+    times: Any,
     stepping: Stepping,
     model: PyTree,
-    step: Any = None,
+    step: RealLike | None = None,
 ) -> Solution:
-    """The record of one cloud at flow times, or in steps of length `step` at times that are counted in them."""
+    """The record of one cloud at flow times [T], or in steps of length `step` at `StepTimes`, which are counted in them."""
     if step is None:
         solution = integrate(dynamics, cloud, times, stepping, model, None if dynamics.nearest is None else reaches_zero)
     else:  # finite steps pass b = 0 in any case
@@ -204,9 +205,7 @@ def _sizes(cloud: PyTree) -> list[float]:
     """Root mean square of the neurons in every leaf; for Particles |a| and ‖b‖."""
     sizes = []
     for leaf in jax.tree.leaves(cloud):
-        spread_out = isinstance(leaf, jax.Array) and len(leaf.sharding.device_set) > 1
-        # Its parts stay where they are: this process may not even see all of them.
-        peak, rest = _size_where_it_lies(leaf) if spread_out else _size(np.asarray(leaf, float), np)
+        peak, rest = _size_where_it_lies(leaf) if is_spread_out(leaf) else _size(np.asarray(leaf, float), np)
         sizes.append(float(peak) * float(rest))
     return sizes
 

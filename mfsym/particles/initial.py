@@ -1,6 +1,7 @@
 """Clouds drawn from the law of the neurons at time 0."""
 
 import math
+from typing import TypeVar
 
 import equinox as eqx
 import jax
@@ -9,7 +10,7 @@ import numpy as np
 from jax.scipy.special import xlogy
 from jaxtyping import Array, Float
 
-from ..errors import argument_error, check_choice, check_floating, check_integer, check_key, is_traced
+from ..errors import argument_error, check_choice, check_floating, check_integer, check_is, check_key, is_traced
 from ..neurons import BiasedParticles, Particles
 from ..problem.problem import Problem
 from ..problem.quasi_random import to_normal, unit_points
@@ -19,6 +20,7 @@ from ..types import DTypeLike, IntLike, KeyLike
 from .angles import safe_direction, split_by_subspace
 from .arguments import check_problem
 
+_Start = TypeVar("_Start", bound=AbstractStart)
 _GRID = 4097  # angles at which the law of an AngularStart is tabulated
 
 
@@ -52,10 +54,9 @@ def _biased_cloud(problem: Problem, width: IntLike, key: KeyLike, dtype: DTypeLi
 def gaussian_cloud(problem: Problem, *, width: IntLike, key: KeyLike, dtype: DTypeLike | None = None) -> Particles:
     """a ~ N(0, scale_a²) and b ~ N(0, scale_b² I_d/d), independent, for a problem with a `GaussianStart`."""
     check_problem(problem)
-    start, width, dtype = problem.start, check_integer("width", width, 1), check_floating(dtype)
-    if not isinstance(start, GaussianStart):
-        expected, remedy = "a GaussianStart", "Use initial_cloud, which follows the start of the problem."
-        raise argument_error("problem.start", expected, f"a {type(start).__name__}", remedy)
+    width, dtype = check_integer("width", width, 1), check_floating(dtype)
+    remedy = "Use initial_cloud, which follows the start of the problem."
+    start = _of_kind(problem.start, GaussianStart, "a GaussianStart", remedy)
     outer, inner = jax.random.split(check_key(key))
     a = start.scale_a.astype(dtype) * jax.random.normal(outer, (width,), dtype)
     b = start.scale_b.astype(dtype) / math.sqrt(problem.dim) * jax.random.normal(inner, (width, problem.dim), dtype)
@@ -103,12 +104,13 @@ def sphere_cloud(
     return Particles(jnp.where(positive, outer[0], -outer[1]), b)
 
 
+def _of_kind(start: AbstractStart, kind: type[_Start], expected: str, remedy: str) -> _Start:
+    return check_is("problem.start", start, kind, expected, remedy, f"a {type(start).__name__}")
+
+
 def _check_start(problem: Problem, width: int, signs: str) -> AbstractSignedStart:
-    start = problem.start
-    if not isinstance(start, AbstractSignedStart):
-        expected = "a start with |a| = ‖b‖ (SphereStart, AngularStart) or an UnbalancedStart"
-        remedy = "Use gaussian_cloud or initial_cloud."
-        raise argument_error("problem.start", expected, f"a {type(start).__name__}", remedy)
+    expected = "a start with |a| = ‖b‖ (SphereStart, AngularStart) or an UnbalancedStart"
+    start = _of_kind(problem.start, AbstractSignedStart, expected, "Use gaussian_cloud or initial_cloud.")
     if not start.uniform and problem.subspace() is None:
         expected = "one that needs no subspace, as the target declares none"
         raise argument_error("problem.start", expected, f"a {type(start).__name__}", "Use SphereStart.")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..crosscheck import CrossCheckReport
-from ..errors import argument_error, check_instance
+from ..errors import argument_error, check_instance, check_is
 from ..reduced.base import AbstractReduction
 from ..solution import Solution
 from ..types import Checked, RealLike
@@ -100,8 +100,8 @@ def check_solution(argument: str, solution: Checked[Solution], remedy: str) -> S
 def check_reduced(pde: Checked[Solution]) -> Solution:
     """A run of the reduced route."""
     check_solution("pde", pde, "Pass what mf.solve_reduced returned.")
-    if not isinstance(pde.model, AbstractReduction):
-        raise argument_error("pde", "what mf.solve_reduced returned", "a run of clouds", "Pass that one as `full`.")
+    expected, remedy = "what mf.solve_reduced returned", "Pass that one as `full`."
+    check_is("pde", pde.model, AbstractReduction, expected, remedy, "a run of clouds")
     return pde
 
 

@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import argument_error, check_integer, check_path, positive_number
-from ..neurons import Particles
 from ..solution import Solution
 from ..types import Checked, IntLike, PathLike, RealLike
 from .angle import (
@@ -52,7 +51,7 @@ def film(
     fps = float(positive_number("fps", fps, "It is the number of frames per second."))
     if fps > _FASTEST:
         raise argument_error("fps", f"at most {_FASTEST}", fps, "A GIF counts time in hundredths of a second.")
-    if isinstance(full, Particles) or (full is not None and getattr(full, "states", full) is None):
+    if full is not None and getattr(full, "states", None) is None:
         remedy = "Run mf.solve_particles with save_states=True."
         raise argument_error("full", "a run that kept its clouds", "without clouds at earlier times", remedy)
     indices = spread_valid(pde, frames)

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Array, PyTree
 
 from ..errors import ArgumentError, Words, argument_error, is_traced
-from ..types import RealFunction
+from ..types import Checked, RealFunction
 
 
 class Function(eqx.Module):
@@ -26,7 +26,7 @@ class Function(eqx.Module):
             raise argument_error(name, "a function of one input", function, "Pass for example jnp.tanh.")
         self.arrays, self.rest = eqx.partition(function, eqx.is_array)
 
-    def __call__(self, x: Array, *more: Array) -> Array:
+    def __call__(self, x: Array, *more: Array) -> Checked[Array]:
         value = eqx.combine(self.arrays, self.rest)(x, *more)
         counted = getattr(getattr(value, "dtype", None), "kind", "") in tuple("iu")
         return value.astype(x.dtype) if counted else value

@@ -8,7 +8,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from ..errors import Words, argument_error, check_instance
 from .block_targets import MultiIndex
 from .functions import check_finite_function, values_on_host
-from .inputs import AbstractInputs, AbstractIsotropicInputs
+from .inputs import AbstractInputs
 from .losses import AbstractLoss, SquareLoss
 from .rotated import unrotated
 from .start import AbstractStart, BiasedStart, SphereStart
@@ -88,7 +88,7 @@ _FAR = 8.0  # standard deviations, where inputs still come
 
 def _check_values(target: AbstractTarget, inputs: AbstractInputs) -> None:
     """f* = g(x_H) of rotation-invariant inputs must be a number at 0, on the axes and between them."""
-    if not isinstance(target, SingleIndex | MultiIndex) or not isinstance(inputs, AbstractIsotropicInputs):
+    if not isinstance(target, SingleIndex | MultiIndex) or not inputs.rotation_invariant:
         return
     moment = values_on_host(lambda _: inputs.second_moment, np.zeros(1))
     if moment is None:

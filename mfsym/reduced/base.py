@@ -5,7 +5,7 @@ answered is refused, saying why, by the class that cannot. Which form a method a
 """
 
 import abc
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -17,7 +17,7 @@ from ..iterate import StepTimes
 from ..problem.training import Training
 from ..solution import Solution
 
-Times = Float[Array, " T"] | StepTimes  # flow times, or where a training has steps those times counted in them
+RunTimes = Float[Array, " T"] | StepTimes  # flow times, or where a training has steps those times counted in them
 
 
 class AbstractReduction(eqx.Module):
@@ -49,7 +49,7 @@ class AbstractReduction(eqx.Module):
         """The methods that solve this equation."""
 
     @abc.abstractmethod
-    def choose_method(self, method: str | None, training: Training | None, initial: Any) -> str:
+    def choose_method(self, method: str | None, training: Training | None, initial: PyTree) -> str:
         """The method to take where none is given; raises ArgumentError for one that this reduction does not have."""
 
     @abc.abstractmethod
@@ -73,7 +73,7 @@ class AbstractReduction(eqx.Module):
         """The same equation with everything that is stored in the dynamics: twice the modes."""
 
     @abc.abstractmethod
-    def floor_uncertainty(self) -> Any:
+    def floor_uncertainty(self) -> Float[Array, ""] | float:
         """How far off `floor` may be, which every risk inherits."""
 
     @abc.abstractmethod
@@ -86,7 +86,7 @@ class AbstractReduction(eqx.Module):
         """Observables without a meaning here, each with the reason."""
 
     @abc.abstractmethod
-    def in_common(self) -> dict[str, Any]:
+    def in_common(self) -> dict[str, object]:
         """What reductions of this kind must agree in to be stacked leaf by leaf, by name."""
 
 
@@ -140,14 +140,14 @@ class Atoms(NamedTuple):
 class AbstractForm(eqx.Module):
     """The equation of a reduction in the unknowns of one method: stepped in time, or solved in closed form."""
 
-    reduction: eqx.AbstractVar[Any]
+    reduction: eqx.AbstractVar[AbstractReduction]
 
     @abc.abstractmethod
-    def start(self, initial: Any) -> PyTree:
+    def start(self, initial: PyTree) -> PyTree:
         """The state at time 0: that of the problem, or the given one; raises ArgumentError if it cannot be started from."""
 
     @abc.abstractmethod
-    def run(self, state: PyTree, ts: Times, stepping: Stepping, training: Training | None) -> Solution:
+    def run(self, state: PyTree, ts: RunTimes, stepping: Stepping, training: Training | None) -> Solution:
         """The record at `ts`."""
 
     @abc.abstractmethod

@@ -6,10 +6,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PyTree
+from jaxtyping import Array, Float, PyTree
 
 from ..errors import Words, argument_error, is_traced, no_reduction
 from ..problem.training import Training
+from ..types import RealLike
 from .angles.angular import AbstractAngularReduction
 from .angles.characteristics import CharacteristicDynamics
 from .angles.forms import AbstractDensityForm
@@ -30,7 +31,7 @@ _LABELS = 'Use method="characteristics", which follows every neuron by its label
 
 
 @functools.singledispatch
-def dynamics_of(reduced: Any, method: str, training: Training | None, tolerance: Any) -> Any:
+def dynamics_of(reduced: object, method: str, training: Training | None, tolerance: RealLike) -> AbstractForm:
     """The form of the equation that a method solves, with one registration for every kind of reduction.
 
     `tolerance` is the absolute one, below which a label counts as b = 0. Raises NoReductionError where the form cannot
@@ -40,7 +41,7 @@ def dynamics_of(reduced: Any, method: str, training: Training | None, tolerance:
 
 
 @functools.singledispatch
-def forms_of(reduced: Any) -> tuple[AbstractForm, ...]:
+def forms_of(reduced: object) -> tuple[AbstractForm, ...]:
     """All forms of the equation of a reduction, for reading their states."""
     raise argument_error("reduced", "a reduction", reduced, "Build it with mf.reduce(problem).")
 
@@ -55,7 +56,7 @@ def form_of(reduced: AbstractReduction, state: PyTree) -> Any:
 
 
 @dynamics_of.register
-def _(reduced: OddReduction, method: str, training: Training | None, tolerance: Any):
+def _(reduced: OddReduction, method: str, training: Training | None, tolerance: RealLike):
     if training is not None and not training.is_default(but_steps=True):
         reason = "the moment equation of an odd target is that of layers with rate 1, without decay or momentum"
         raise no_reduction(reason, "Use `solve_particles` with this training.")
@@ -70,7 +71,7 @@ def _(reduced: OddReduction):
 
 
 @dynamics_of.register
-def _(reduced: OrbitReduction, method: str, training: Training | None, tolerance: Any):
+def _(reduced: OrbitReduction, method: str, training: Training | None, tolerance: RealLike):
     training = Training() if training is None else training
     return OrbitDynamics(reduced, jnp.stack([training.rate_a, training.rate_b]).astype(reduced.dtype), training.weight_decay)
 
@@ -81,7 +82,7 @@ def _(reduced: OrbitReduction):
 
 
 @dynamics_of.register
-def _(reduced: PointReduction, method: str, training: Training | None, tolerance: Any):
+def _(reduced: PointReduction, method: str, training: Training | None, tolerance: RealLike):
     if training is None:
         return PointForm(reduced, jnp.ones((), reduced.dtype))
     if training.step is not None or training.decays or not training.same_rates:
@@ -91,7 +92,7 @@ def _(reduced: PointReduction, method: str, training: Training | None, tolerance
 
 
 @dynamics_of.register
-def _(reduced: AbstractAngularReduction, method: str, training: Training | None, tolerance: Any):
+def _(reduced: AbstractAngularReduction, method: str, training: Training | None, tolerance: RealLike):
     """The balanced form where the mass at an angle determines the neurons there, else labels of every neuron."""
     if method not in reduced.methods:
         raise no_reduction("the tables of a grid of several angles are those of isotropic inputs", _LABELS)
@@ -173,7 +174,7 @@ def _pace(training: Training) -> Pace:
     return Pace(rate, training.weight_decay)
 
 
-def _threshold(reduced: AbstractAngularReduction, tolerance: Any) -> Any:
+def _threshold(reduced: AbstractAngularReduction, tolerance: RealLike) -> Float[Array, " 2"]:
     """The ratio ‖b‖/|a|, and the |a|, that time steps of a given absolute error cannot tell from 0, [2]."""
     law, eps = reduced.labels, jnp.finfo(reduced.dtype).eps
     smallest = jnp.min(law.inner / jnp.maximum(law.outer, law.inner))

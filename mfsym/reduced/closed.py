@@ -1,7 +1,6 @@
 """Equations with a solution in closed form: all of the record at once, with its stop."""
 
 import abc
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +11,7 @@ from ..errors import argument_error
 from ..integrate import Stepping, cast_floats
 from ..problem.training import Training
 from ..solution import Solution, Status
-from .base import AbstractForm, Times
+from .base import AbstractForm, RunTimes
 
 
 class AbstractClosedForm(AbstractForm):
@@ -30,14 +29,14 @@ class AbstractClosedForm(AbstractForm):
     def initial_state(self) -> PyTree:
         """The start of the problem."""
 
-    def start(self, initial: Any) -> PyTree:
+    def start(self, initial: PyTree) -> PyTree:
         """The start of the problem."""
         if initial is not None:
             remedy = "The closed solution starts from the start of the problem."
             raise argument_error("initial", "left out where no angle is left", initial, remedy)
         return self.initial_state()
 
-    def run(self, state: PyTree, ts: Times, stepping: Stepping, training: Training | None) -> Solution:
+    def run(self, state: PyTree, ts: RunTimes, stepping: Stepping, training: Training | None) -> Solution:
         """All of the record at once; nothing is stepped."""
         control = stepping.control
         control.check_stepped()

@@ -1,7 +1,5 @@
 """The fields of a reduced solution at any angle: densities τ^±, potential G and drift V."""
 
-from typing import Any
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -9,13 +7,14 @@ from jaxtyping import Array, Float
 
 from ..errors import argument_error, check_instance, check_integer, float_array, is_traced
 from ..solution import Solution
+from ..types import RealArrayLike
 from .angles.angular import AbstractAngularReduction
 from .choose import form_of
 
 _ROUND_OFF = 1e-5  # what an end of the interval may be missed by in single precision
 
 
-def potential(solution: Solution, theta: Any, index: int = -1) -> Float[Array, " n"]:
+def potential(solution: Solution, theta: RealArrayLike, index: int = -1) -> Float[Array, " n"]:
     """G(θ) = E[R φ̃(θ; x)] at `solution.ts[index]`, [n]: neurons of sign ε grow like c' = 2εcG.
 
     `theta` [n] are angles, or [n, k] where there are k of them.
@@ -24,7 +23,7 @@ def potential(solution: Solution, theta: Any, index: int = -1) -> Float[Array, "
     return _fields(reduction, _state(solution, index), angles)[0]
 
 
-def drift(solution: Solution, theta: Any, index: int = -1) -> Float[Array, "n *k"]:
+def drift(solution: Solution, theta: RealArrayLike, index: int = -1) -> Float[Array, "n *k"]:
     """V(θ) = ∂_θ G at `solution.ts[index]`, [n]: neurons of sign ε turn like θ' = εV.
 
     With k angles, [n, k]: the derivatives along their orthonormal frame, ∂G/∂θ_a over Π_{b<a} sin θ_b.
@@ -34,7 +33,7 @@ def drift(solution: Solution, theta: Any, index: int = -1) -> Float[Array, "n *k
     return found[:, 0] if reduction.angles == 1 else found
 
 
-def density(solution: Solution, theta: Any, index: int = -1) -> Float[Array, "2 n"]:
+def density(solution: Solution, theta: RealArrayLike, index: int = -1) -> Float[Array, "2 n"]:
     """Densities of τ⁺ and τ⁻ per unit of the angles at `solution.ts[index]`, [2, n]; for solutions on a grid."""
     reduction, angles = _checked(solution, theta)
     return _density(reduction, _state(solution, index), angles)
@@ -50,7 +49,7 @@ def _fields(reduction: AbstractAngularReduction, state, angles: Float[Array, "n 
     return reduction.fields_of(form_of(reduction, state).atoms(state), angles)
 
 
-def _checked(solution: Solution, theta: Any) -> tuple[AbstractAngularReduction, Float[Array, "n k"]]:
+def _checked(solution: Solution, theta: RealArrayLike) -> tuple[AbstractAngularReduction, Float[Array, "n k"]]:
     check_instance("solution", solution, Solution, "Pass what mf.solve_reduced returned.")
     model = check_instance(
         "solution.model", solution.model, AbstractAngularReduction, "Only a run with an angle has these fields."

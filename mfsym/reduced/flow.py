@@ -1,20 +1,21 @@
 """`solve_reduced`: from a reduction to a Solution, by two methods, and in closed form where no angle is left."""
 
 import dataclasses
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
-from ..control import Control, differences, reached_times
+from ..control import Checkpoints, Control, Stop, differences, reached_times
 from ..errors import argument_error, check_flags, check_floating, check_instance, check_times, no_reduction
 from ..integrate import Stepping, cast_floats, require_complete
 from ..iterate import times_of_whole_steps
 from ..problem.training import Training
 from ..solution import Solution, with_masks
-from .base import AbstractForm, AbstractReduction, Times
+from ..types import Checked, DTypeLike, IntLike, Observe, RealLike, Times
+from .base import AbstractForm, AbstractReduction, RunTimes
 from .choose import dynamics_of
 from .scales import check_range, smallest_scale
 
@@ -49,22 +50,22 @@ NUMERICS = {
 @with_masks
 def solve_reduced(
     reduced: AbstractReduction,
-    ts: Any,
+    ts: Times,
     *,
-    training: Any = None,
+    training: Checked[Training] | None = None,
     method: str | None = None,
     derivative: str = "reverse",
-    rtol: Any = None,
-    atol: Any = None,
-    max_steps: Any = None,
+    rtol: RealLike | None = None,
+    atol: RealLike | None = None,
+    max_steps: IntLike | None = None,
     throw: bool = True,
     progress: bool = False,
     initial: PyTree = None,
     error: bool = False,
-    dtype: Any = None,
-    stop: Any = None,
-    checkpoint: Any = None,
-    observe: Any = None,
+    dtype: DTypeLike | None = None,
+    stop: Checked[Stop] | None = None,
+    checkpoint: Checked[Checkpoints] | None = None,
+    observe: Observe | None = None,
 ) -> Solution:
     """Solve the reduced equation ∂_t τ^± = ∓∂_θ(V τ^±) ± 2 G τ^± from its start.
 
@@ -128,14 +129,14 @@ def solve_reduced(
     return solution
 
 
-def _checked_training(training: Any) -> Training:
+def _checked_training(training: object) -> Training:
     """A Training; refuses optimisers, saying why."""
     if hasattr(training, "init") and hasattr(training, "update"):
         raise no_reduction(_NO_OPTIMISER, "Use mf.Training(step=, momentum=), or `descend` with the optimiser.")
     return check_instance("training", training, Training, "Use mf.Training().")
 
 
-def _with_defaults(stepping: Stepping, numerics: Numerics, dtype: Any, scale: Any) -> Stepping:
+def _with_defaults(stepping: Stepping, numerics: Numerics, dtype: DTypeLike, scale: Array | float) -> Stepping:
     """The scheme and tolerances of a method; `scale` is the size of the smallest masses that matter, where below 1."""
     rtol, atol = numerics.fine if jnp.finfo(dtype).bits >= 64 else numerics.single
     return stepping.with_defaults(numerics.scheme, rtol, scale * atol if numerics.of_mass else atol)
@@ -150,7 +151,7 @@ def _with_words(form: AbstractForm, state: PyTree, solution: Solution) -> Soluti
 def _error_estimate(
     form: AbstractForm,
     method: str,
-    times: Times,
+    times: RunTimes,
     training: Training | None,
     stepping: Stepping,
     solution: Solution,
@@ -172,8 +173,9 @@ def _error_estimate(
     if half is not None:
         base, at_base = half, run(half)
         change = differences(solution, at_base)
-        if half.can_be_halved(method):
-            before = differences(at_base, run(half.coarser()))
+        quarter = half.coarser() if half.can_be_halved(method) else None
+        if quarter is not None:
+            before = differences(at_base, run(quarter))
             change = {name: _remainder(found, before[name], at_base.ts) for name, found in change.items()}
         changes.append(change)
     changes += [differences(at_base, run(moved)) for moved in base.all_modes().displaced()]

@@ -4,16 +4,21 @@
 ω = √(α² + 4 m_+ m_−), T = tanh(Kωt), the solution with y(0) = 1 is y = (ω + (α + 2m_−)T) / (ω − (α − 2m_+)T). (Derived.)
 """
 
-from typing import Any
-
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
+from ..errors import check_reducible
+from ..problem.problem import Problem
+from ..problem.rotated import unrotated
+from ..problem.start import AbstractBalancedStart
+from ..problem.targets import SubspaceNorm
 from ..problem.training import Training
+from ..problem.units import AbstractHomogeneousUnit
 from ..safe import safe_norm, safe_root
 from .angles.angular import METHODS, check_angular_method
 from .base import AbstractUnresolvedReduction, Atoms
 from .closed import AbstractClosedForm
+from .rules.harmonics import funk_hecke, norm_constant
 
 
 class PointReduction(AbstractUnresolvedReduction):
@@ -58,7 +63,7 @@ class PointReduction(AbstractUnresolvedReduction):
         """All of them, with one answer."""
         return METHODS
 
-    def choose_method(self, method: str | None, training: Training | None, initial: Any) -> str:
+    def choose_method(self, method: str | None, training: Training | None, initial: PyTree) -> str:
         """Any: there is one solution."""
         return check_angular_method(method)
 
@@ -74,7 +79,7 @@ class PointReduction(AbstractUnresolvedReduction):
         """Nothing."""
         return ()
 
-    def in_common(self) -> dict[str, Any]:
+    def in_common(self) -> dict[str, object]:
         """Nothing but the kind."""
         return {}
 
@@ -125,3 +130,25 @@ class PointForm(AbstractClosedForm):
         """feature (m_+ − m_−) ‖x‖."""
         gap = state[0] - state[1]
         return self.reduction.feature * gap * safe_norm(x).astype(gap.dtype)
+
+
+def check_point(problem: Problem) -> None:
+    """Raise NoReductionError for a start without a closed solution."""
+    unbalanced = f"the start {type(problem.start).__name__} is not balanced (|a| = ‖b‖), and with H the whole space only"
+    reason = f"{unbalanced} the closed solution of balanced starts is here"
+    check_reducible(problem.start, AbstractBalancedStart, reason, "Use mf.SphereStart, or `solve_particles`.")
+
+
+def build_point(problem: Problem) -> PointReduction:
+    """The equation of a problem whose target is a multiple of ‖x‖."""
+    target = check_reducible(unrotated(problem.target), SubspaceNorm, "the target is not a norm")
+    unit = check_reducible(problem.unit, AbstractHomogeneousUnit, "the unit is not 1-homogeneous")
+    start = check_reducible(problem.start, AbstractBalancedStart, "the start is not balanced")
+    dim, even = problem.dim, 2 * unit.even_slope  # relative to ReLU
+    reachable = even != 0
+    kernel = problem.inputs.second_moment * (funk_hecke(0, dim) * even) ** 2
+    target_mass = jnp.where(reachable, target.scale * norm_constant(dim) / jnp.where(reachable, even, 1.0), 0.0)
+    energy = 0.5 * target.scale**2 * problem.inputs.second_moment
+    masses = jnp.stack([start.mass_plus, start.mass_minus])
+    feature = even / norm_constant(dim)
+    return PointReduction(kernel, target_mass, masses, jnp.where(reachable, 0.0, energy), feature)

@@ -1,16 +1,17 @@
 """The unit of mass of a reduction: what counts as small in it, and what its floating type can hold."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
 from ..errors import Words, argument_error, is_traced
 from .base import AbstractReduction, Scales
 
+Number = Float[Array, ""] | float  # traced, or known on the host
 
-def _masses_that_matter(scales: Scales) -> tuple[Any, Any]:
+
+def _masses_that_matter(scales: Scales) -> tuple[Number, Number]:
     """The mass at time 0, and that of neurons whose network is as large as the target.
 
     A neuron of mass 1 is an output of about √(E‖x‖²/2πd), the mean over directions.
@@ -20,10 +21,10 @@ def _masses_that_matter(scales: Scales) -> tuple[Any, Any]:
         return jnp.sum(masses), jnp.sqrt(2 * np.pi * jnp.sum(coefficients**2) / spread)
     masses, coefficients, spread = (np.asarray(value, float) for value in scales)  # on the host: nothing to compile
     with np.errstate(over="ignore", under="ignore", divide="ignore", invalid="ignore"):
-        return np.sum(masses), np.linalg.norm(coefficients) * np.sqrt(2 * np.pi / spread)
+        return float(np.sum(masses)), float(np.linalg.norm(coefficients) * np.sqrt(2 * np.pi / spread))
 
 
-def smallest_scale(reduced: AbstractReduction) -> Any:
+def smallest_scale(reduced: AbstractReduction) -> Number:
     """The smaller of these masses where it is below 1 and not 0: absolute tolerances are meant in this unit."""
     scales = reduced.scales()
     if scales is None:

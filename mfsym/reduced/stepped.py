@@ -3,7 +3,6 @@
 import abc
 import dataclasses
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import numpy as np
@@ -14,7 +13,7 @@ from ..integrate import AbstractDynamics, Stepping, cast_floats, integrate
 from ..iterate import Descent, StepTimes, iterate
 from ..problem.training import Training
 from ..solution import Solution
-from .base import AbstractForm, Times
+from .base import AbstractForm, RunTimes
 
 
 class AbstractSteppedForm(AbstractForm, AbstractDynamics):
@@ -29,10 +28,10 @@ class AbstractSteppedForm(AbstractForm, AbstractDynamics):
         """Whether a state of the right shapes, in numpy, can be started from."""
 
     @abc.abstractmethod
-    def event(self) -> Callable[[Any, PyTree], Array] | None:
+    def event(self) -> Callable[..., Array] | None:
         """Where the flow stops being unique, a function of the system and a state; None if it never does."""
 
-    def start(self, initial: Any) -> PyTree:
+    def start(self, initial: PyTree) -> PyTree:
         """The start of the problem, or a given state of the same shapes."""
         like = self.initial_state()
         if initial is None:
@@ -48,7 +47,7 @@ class AbstractSteppedForm(AbstractForm, AbstractDynamics):
             raise argument_error("initial", "finite, with densities that are not negative", initial, remedy)
         return cast_floats(initial, jax.tree.leaves(like)[0].dtype)
 
-    def run(self, state: PyTree, ts: Times, stepping: Stepping, training: Training | None) -> Solution:
+    def run(self, state: PyTree, ts: RunTimes, stepping: Stepping, training: Training | None) -> Solution:
         """The record of the flow, or of gradient descent where the training has a step."""
         if training is not None and training.step is not None:
             assert isinstance(ts, StepTimes)

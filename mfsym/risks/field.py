@@ -8,6 +8,7 @@ from ..chunks import StepBlocks, map_blocks, sum_blocks
 from ..neurons import Particles
 from ..problem.losses import AbstractLoss
 from ..problem.units import AbstractHomogeneousUnit
+from ..products import product
 
 _EXACT = jax.lax.Precision.HIGHEST
 
@@ -29,10 +30,10 @@ def homogeneous_field(
 def _all_neurons(unit, loss, cloud: Particles, rows: Rows, size: int) -> Float[Array, "m d"]:
     """b·x is computed once and kept while the residual is."""
     x, y, weights = rows
-    before = jnp.matmul(cloud.b, x.T, precision=_EXACT)
+    before = product(cloud.b, x.T)
     outputs = jnp.matmul(cloud.a, unit.activation(before), precision=_EXACT) / cloud.width
     forces = weights * loss.residual(outputs, y)
-    return jnp.matmul(unit.derivative(before), forces[:, None] * x, precision=_EXACT)
+    return product(unit.derivative(before), forces[:, None] * x)
 
 
 def _blocks_of_neurons(unit, loss, cloud: Particles, rows: Rows, size: int) -> Float[Array, "m d"]:
@@ -41,12 +42,12 @@ def _blocks_of_neurons(unit, loss, cloud: Particles, rows: Rows, size: int) -> F
 
     def outputs_of(neurons):
         a, b = neurons
-        return jnp.matmul(a, unit.activation(jnp.matmul(b, x.T, precision=_EXACT)), precision=_EXACT)
+        return jnp.matmul(a, unit.activation(product(b, x.T)), precision=_EXACT)
 
     outputs = sum_blocks(outputs_of, (cloud.a, cloud.b), size) / cloud.width
     forced = (weights * loss.residual(outputs, y))[:, None] * x
 
     def field_of(b):
-        return jnp.matmul(unit.derivative(jnp.matmul(b, x.T, precision=_EXACT)), forced, precision=_EXACT)
+        return product(unit.derivative(product(b, x.T)), forced)
 
     return map_blocks(field_of, cloud.b, size)

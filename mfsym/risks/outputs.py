@@ -6,12 +6,13 @@ from jaxtyping import Array, Float, PyTree
 
 from ..neurons import BiasedParticles, Particles
 from ..problem.units import AbstractRidgeUnit, AbstractUnit
+from ..products import product
 
 
 def cloud_outputs(cloud: PyTree, unit: AbstractUnit, x: Float[Array, "n d"]) -> Float[Array, " n"]:
     """f at the rows of one block, [n]; cloud, unit and x share their floating type."""
     if isinstance(unit, AbstractRidgeUnit) and isinstance(cloud, Particles | BiasedParticles):
-        before = jnp.matmul(x, cloud.b.T, precision=jax.lax.Precision.HIGHEST)
+        before = product(x, cloud.b.T)
         before = before + cloud.bias[None] if unit.biased else before
         return jnp.matmul(unit.activation(before), cloud.a, precision=jax.lax.Precision.HIGHEST) / cloud.width
     neurons = jax.vmap(unit, in_axes=(0, None))

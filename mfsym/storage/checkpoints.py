@@ -19,9 +19,9 @@ from ..errors import (
     is_traced,
     positive_number,
 )
-from ..types import IntLike, PathLike, RealLike
+from ..types import IntLike, Json, PathLike, RealLike
 from .atomic import remove_unfinished
-from .container import Json, read_container, write_container
+from .container import read_container, write_container
 from .describe import describe
 from .fingerprint import fingerprint as fingerprint
 from .host import on_first_process, wait_for_all

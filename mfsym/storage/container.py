@@ -4,15 +4,15 @@ import hashlib
 import json
 import os
 import zipfile
-from typing import Any, BinaryIO, TypeAlias
+from typing import BinaryIO, TypeAlias
 
 import numpy as np
 
 from ..errors import DamagedFileError, FileError, file_error
+from ..types import Json
 from ..version import __version__
 from .atomic import replace_file
 
-Json: TypeAlias = Any  # what JSON can say, here the description of a tree
 Header: TypeAlias = dict[str, Json]  # the first member of a file: see the docstring of the package
 
 FORMAT_VERSION = 1

@@ -10,9 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..errors import Words, argument_error, is_traced
+from ..errors import Words, argument_error, check_is, is_traced
 from ..solution import Status
-from .container import Json
+from ..types import Json
 from .host import to_host
 from .kinds import Ways, way_of
 from .registry import name_of_class, name_of_function
@@ -86,8 +86,7 @@ def _device_array(value: jax.Array, place: str, parts: _Parts) -> Json:
     if not jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
         return _array({"kind": "jax", "weak": value.weak_type}, to_host(value), place, parts)
     implementation = jax.random.key_impl(value)
-    if not isinstance(implementation, str):
-        raise argument_error(place, "keys of a named generator", Words(repr(implementation)), "Use jax.random.key.")
+    check_is(place, implementation, str, "keys of a named generator", "Use jax.random.key.", Words(repr(implementation)))
     return _array({"kind": "key", "generator": implementation}, to_host(jax.random.key_data(value)), place, parts)
 
 

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..errors import Words, argument_error, check_names, check_path
+from ..errors import Words, argument_error, check_is, check_names, check_path
 from ..types import Checked, PathLike
 from .container import read_container, write_container
 from .describe import describe
@@ -42,16 +42,13 @@ def load(
     holds another class; FileNotFoundError if there is no such file.
     """
     path = _check_path(path)
-    if expect is not None and not isinstance(expect, type):
-        raise argument_error("expect", "a class", expect, "Pass for example mf.Solution.")
+    kind = object if expect is None else check_is("expect", expect, type, "a class", "Pass for example mf.Solution.")
     given = {} if functions is None else functions
     given = check_names("functions", given, "a dict from names to functions", "Pass {'name': name}.")
     header, arrays = read_container(path)
     thing = rebuild(path, header["tree"], arrays, given)
-    if expect is not None and not isinstance(thing, expect):
-        got = Words(f"{path}, which holds one of type {type(thing).__name__}")
-        raise argument_error("path", f"a file with an object of type {expect.__name__}", got, "Choose another file.")
-    return thing
+    got = Words(f"{path}, which holds one of type {type(thing).__name__}")
+    return check_is("path", thing, kind, f"a file with an object of type {kind.__name__}", "Choose another file.", got)
 
 
 def _check_path(path: PathLike) -> str:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..errors import ArgumentError, FileError, Words, argument_error, file_error
-from .container import Json
+from ..types import Json
 from .describe import BFLOAT16, PARTIALS, STATUS, field_names, status_names
 from .registry import known_classes, known_functions
 

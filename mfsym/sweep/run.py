@@ -33,8 +33,8 @@ from ..reduce import reduce
 from ..reduced.base import AbstractReduction
 from ..reduced.build import default_sizes
 from ..reduced.flow import solve_reduced
-from ..sharding import check_mesh_of_lanes, map_lanes
-from ..solution import Solution, lane, with_masks, words_of_early_ends
+from ..sharding import check_mesh_of_lanes, map_lanes, split_lanes, stack_lanes
+from ..solution import Solution, with_masks, words_of_early_ends
 from .result import Sweep
 
 _REMEDY = "Pass a dict from labels to problems, or a list of problems."
@@ -192,9 +192,8 @@ def _solve(
                 with _named(label):
                     found[label] = _solve_one(reductions[label], ts, options)
             continue
-        stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(reductions[label] for label in labels))
-        runs = map_lanes(_solve_one, stacked, (ts, options), mesh)
-        found |= {label: lane(runs, i) for i, label in enumerate(labels)}
+        runs = map_lanes(_solve_one, stack_lanes([reductions[label] for label in labels]), (ts, options), mesh)
+        found |= zip(labels, split_lanes(runs, len(labels)), strict=True)
     return {label: found[label] for label in reductions}
 
 
@@ -214,7 +213,7 @@ def _run_clouds(problem, ts, widths: tuple[int, ...], seeds: int, key: Array, op
         [_tiled(initial_cloud(problem, width=width, key=k), largest) for k in row]
         for width, row in zip(widths, keys, strict=True)
     ]
-    clouds = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(cloud for row in starts for cloud in row))
+    clouds = stack_lanes([cloud for row in starts for cloud in row])
     runs = solve_ensemble(problem, clouds, ts, **options)
     by_width = {}
     for index, width in enumerate(widths):

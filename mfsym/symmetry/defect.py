@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
-from ..errors import Words, argument_error, check_choice, check_instance, check_integer, check_sequence
+from ..errors import Words, argument_error, check_choice, check_instance, check_integer, check_is, check_sequence
 from ..groups import AbstractGroup, Symmetry
 from ..neurons import Particles, dim_of
 from ..problem.inputs import AbstractInputs
@@ -95,10 +95,9 @@ def _symmetries(group: Symmetry | AbstractGroup | Sequence[Symmetry], elements: 
 def _cloud_and_unit(network: Solution | Particles | RealFunction, unit: AbstractUnit | None) -> tuple[PyTree, AbstractUnit]:
     """A cloud and its unit; a function stands for itself."""
     if isinstance(network, Solution):
-        if not isinstance(network.model, AbstractUnit):
-            remedy = "Its law has the symmetry by construction; pass its predictor, lambda x: mf.predict(run, x[None])[0]."
-            raise argument_error("network", "a Solution of mf.solve_particles", Words("a reduced one"), remedy)
-        return network.final, network.model
+        expected, got = "a Solution of mf.solve_particles", Words("a reduced one")
+        remedy = "Its law has the symmetry by construction; pass its predictor, lambda x: mf.predict(run, x[None])[0]."
+        return network.final, check_is("network", network.model, AbstractUnit, expected, remedy, got)
     if unit is not None:
         check_instance("unit", unit, AbstractUnit, "Pass for example mf.ReLU().")
     elif not callable(network):

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..errors import argument_error, check_instance
+from ..errors import check_instance, check_is
 from ..problem.inputs import AbstractInputs, AbstractIsotropicInputs
 from ..problem.targets import AbstractTarget, FunctionTarget
 from ..types import RealFunction
@@ -49,12 +49,11 @@ def detect(fn: RealFunction | AbstractTarget, inputs: AbstractInputs) -> Detecti
     """
     check_instance("inputs", inputs, AbstractInputs, "Use mf.Gaussian or mf.Sphere.")
     check_concrete(fn, inputs)
-    if not isinstance(inputs, AbstractIsotropicInputs):
-        expected = "a law that every rotation leaves as it is (Gaussian, Sphere)"
-        raise argument_error("inputs", expected, inputs, "State the structure of the target instead.")
+    expected = "a law that every rotation leaves as it is (Gaussian, Sphere)"
+    law = check_is("inputs", inputs, AbstractIsotropicInputs, expected, "State the structure of the target instead.")
     target = fn if isinstance(fn, AbstractTarget) else FunctionTarget(fn)
     target.check(inputs.dim)
-    sampled = Sampled(target, inputs)
+    sampled = Sampled(target, law)
     if sampled.variance <= sampled.eps * sampled.mean_square:
         return _constant(target, sampled)
     subspace = find_subspace(sampled)

@@ -2,7 +2,7 @@
 
 from typing import TypeVar
 
-from ...errors import argument_error, check_integer, check_key, positive_number
+from ...errors import argument_error, check_integer, check_is, check_key, positive_number
 from ...problem.block_inputs import GaussianBlocks
 from ...problem.inputs import AbstractIsotropicInputs, Empirical
 from ...problem.losses import SquareLoss
@@ -57,10 +57,8 @@ def risk_of(
 
 def _check_exact(argument: str, value: object, kind: type[_Kind] | tuple[type[_Kind], ...], expected: str) -> _Kind:
     """A part of the problem for which there is an exact risk."""
-    if not isinstance(value, kind):
-        got = f"a {type(value).__name__}"
-        raise argument_error(argument, f"{expected}, as the exact risk needs", got, USE_SAMPLES)
-    return value
+    expected = f"{expected}, as the exact risk needs"
+    return check_is(argument, value, kind, expected, USE_SAMPLES, f"a {type(value).__name__}")
 
 
 def risk_to_follow(

@@ -14,6 +14,7 @@ from jaxtyping import Array, Float
 
 from ...chunks import map_blocks, rows_per_block
 from ...neurons import Particles
+from ...products import product
 from ...safe import safe_norm, safe_ratio, safe_root
 from ..angles import safe_direction
 from .chebyshev import chebyshev_points, coefficient_matrix
@@ -82,7 +83,7 @@ def _arc_cosine_jvp(primals, tangents):
 
 def _cosines(directions: Float[Array, "n d"], others: Float[Array, "m d"]) -> Float[Array, "n m"]:
     """Cosines in [−1, 1]; the derivative of what rounding puts beyond is that of the product, not 0 or a half of it."""
-    q = jnp.matmul(directions, others.T, precision=_EXACT)
+    q = product(directions, others.T)
     return q - jax.lax.stop_gradient(q - jnp.clip(q, -1, 1))
 
 
@@ -105,7 +106,7 @@ def pair_field(
 
     def block(directions):
         q = _cosines(directions, others)
-        rows = jnp.matmul(arcsine(q), weights, precision=_EXACT)
+        rows = product(arcsine(q), weights)
         return rows + jnp.matmul(sine(q), sizes, precision=_EXACT)[:, None] * directions
 
     curved = map_blocks(block, safe_direction(b), rows_per_block(source.width, block_size))

@@ -3,10 +3,11 @@
 import abc
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ...errors import check_choice
+from ...errors import argument_error, check_choice
 from ...problem.training import Training
 from ..base import AbstractReduction, Atoms
 from .directions import AbstractDirections
@@ -104,6 +105,18 @@ class AbstractAngularReduction(AbstractReduction):
         """s (η − s ψ̂): the coefficients of G."""
         return self.along_degrees(self.factors) * self.residual(moments)
 
+    def record(
+        self, moments: Float[Array, "..."], masses: Float[Array, " 2"], aligned: Float[Array, " 2"]
+    ) -> dict[str, Array]:
+        """The observables of every state: its risk, masses, and alignments of both signs."""
+        return {
+            "risk": self.risk(moments) + self.tail,
+            "mass_plus": masses[0],
+            "mass_minus": masses[1],
+            "alignment_plus": aligned[0],
+            "alignment_minus": aligned[1],
+        }
+
     def network_of_moments(self, moments: Float[Array, "..."]) -> Float[Array, " M"]:
         """s ψ̂, flat: coefficients of the predictor in all stored harmonics, whose squares sum to E f²."""
         return (self.along_degrees(self.factors) * moments).ravel()
@@ -136,6 +149,18 @@ class AbstractAngularReduction(AbstractReduction):
     def along_degrees(self, vector: Float[Array, " L"]) -> Float[Array, "L ..."]:
         """One number for every degree, which is the first axis of the harmonics."""
         return vector.reshape(-1, *(1,) * (self.coefficients.ndim - 1))
+
+
+def halved_cells(masses: Float[Array, "..."], first: int) -> Float[Array, "..."]:
+    """Exact sums of pairs of neighbours along every axis of a grid from `first` on, all of even length."""
+    cells = masses.shape[first:]
+    if any(n % 2 for n in cells):
+        got = cells if len(cells) > 1 else cells[0]
+        raise argument_error("cells", "even where an error estimate is asked for", got, "Pass one cell more.")
+    for axis in range(first, masses.ndim):
+        lower, upper = (jax.lax.slice_in_dim(masses, i, None, stride=2, axis=axis) for i in (0, 1))
+        masses = lower + upper
+    return masses
 
 
 def check_angular_method(method: str | None) -> str:

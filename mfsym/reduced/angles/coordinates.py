@@ -88,6 +88,10 @@ class Blocks(NamedTuple):
             columns.append(safe_root(outside))
         return jnp.stack(columns, axis=1)
 
+    def folded(self, points: Float[Array, "n K"]) -> Float[Array, "n K"]:
+        """Norms of blocks are what they are whatever their sign."""
+        return jnp.where(np.array([*self.signed, False])[None], points, jnp.abs(points))
+
     def with_sides(self, directions: Float[Array, "n own"], points: Float[Array, "n K"]) -> Float[Array, "n own"]:
         """The leading blocks, of dimensions that sum to `own`, with these sides and the directions of the given rows."""
         count = int(np.searchsorted(np.cumsum(self.dims), directions.shape[1])) + 1

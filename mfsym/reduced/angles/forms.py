@@ -21,6 +21,7 @@ class AbstractAngularDynamics(AbstractSteppedForm):
     `balanced` says whether |a| = ‖b‖ for every neuron, so that masses say all; `has_density`, whether states are densities.
     """
 
+    reduction: eqx.AbstractVar[AbstractAngularReduction]
     has_density: eqx.AbstractClassVar[bool]
     balanced: eqx.AbstractClassVar[bool]
 
@@ -37,7 +38,6 @@ class AbstractLabelForm(AbstractAngularDynamics):
     """Neurons followed by their labels: atoms, without a density."""
 
     has_density: ClassVar[bool] = False
-    reduction: eqx.AbstractVar[AbstractAngularReduction]
 
     def largest_step(self, state: PyTree) -> Float[Array, ""]:
         """No bound: nothing here can become negative."""

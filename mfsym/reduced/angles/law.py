@@ -1,5 +1,8 @@
 """The law of the angle between a uniform direction and a subspace or an axis, and the start on it (host, float64)."""
 
+import functools
+from collections.abc import Callable
+
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -34,6 +37,25 @@ def cell_probabilities(cells: int, dim_h: int, dim_perp: int, signed: bool) -> n
     return np.where(lower[1:] < 0.5, np.diff(lower), -np.diff(upper))
 
 
+Tilt = Callable[[Array], Array]  # from angles to the density relative to the uniform law, not normalised
+
+
+@functools.singledispatch
+def tilt_of(start: AbstractStart) -> Tilt | None:
+    """The density of the angle relative to the uniform law of directions; None where it is uniform."""
+    return None
+
+
+@tilt_of.register
+def _(start: AbstractBalancedStart):
+    return start.density
+
+
+@tilt_of.register
+def _(start: SphereStart):
+    return None
+
+
 def initial_measures(
     start: AbstractStart, dim_h: int, dim_perp: int, signed: bool, cells: int, nodes: int, dtype
 ) -> tuple[Float[Array, "2 cells"], Float[Array, "2 nodes"], LabelLaw]:
@@ -42,20 +64,21 @@ def initial_measures(
     theta, weights = node_rule(nodes, end)
     node_density = jnp.asarray(log_density(theta, dim_h, dim_perp, signed), dtype)
     probabilities = jnp.asarray(cell_probabilities(cells, dim_h, dim_perp, signed), dtype)
-    if isinstance(start, AbstractBalancedStart) and not isinstance(start, SphereStart):
-        relative = start.density(jnp.asarray(theta, dtype)).astype(dtype)
+    tilt = tilt_of(start)
+    if tilt is not None:
+        relative = tilt(jnp.asarray(theta, dtype)).astype(dtype)
         total = jnp.sum(jnp.asarray(weights, dtype) * relative * jnp.exp(node_density))
         node_density = node_density + jnp.log(relative / total)
-        tilted = _cell_integrals(start, cells, dim_h, dim_perp, signed, dtype)
+        tilted = _cell_integrals(tilt, cells, dim_h, dim_perp, signed, dtype)
         probabilities = tilted / jnp.sum(tilted)
     labels = label_law(cast_floats(start, dtype), dim_h + dim_perp, node_density)
     masses = jnp.sum(labels.share * labels.outer * labels.inner, axis=1).astype(dtype)[:, None]
     return masses * probabilities[None], jnp.log(masses) + node_density[None], labels
 
 
-def _cell_integrals(start: AbstractBalancedStart, cells: int, dim_h: int, dim_perp: int, signed: bool, dtype):
+def _cell_integrals(tilt: Tilt, cells: int, dim_h: int, dim_perp: int, signed: bool, dtype):
     """∫ over each cell of the start's density times the law of the angle, [cells]."""
     theta, weight = composite_rule(grid(cells, interval_end(signed))[1])
     weighted_law = jnp.asarray(weight * np.exp(log_density(theta, dim_h, dim_perp, signed)), dtype)
-    values = start.density(jnp.asarray(theta, dtype)).astype(dtype)
+    values = tilt(jnp.asarray(theta, dtype)).astype(dtype)
     return jnp.sum((weighted_law * values).reshape(cells, -1), axis=1)

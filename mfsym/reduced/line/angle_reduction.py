@@ -8,15 +8,14 @@ The neurons of sign ε are a measure τ^ε on angles θ; with s_n the factor of 
 """
 
 import dataclasses
-from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
-from ...errors import argument_error, is_traced
+from ...errors import is_traced
 from ...problem.training import Training
 from ...safe import safe_norm
 from ..angles.angular import (
@@ -25,6 +24,7 @@ from ..angles.angular import (
     AbstractAngularReduction,
     TargetParts,
     check_angular_method,
+    halved_cells,
     sizes_can_be_halved,
 )
 from ..angles.directions import AbstractDirections, CharacteristicState
@@ -127,7 +127,7 @@ class AngleReduction(AbstractAngularReduction):
         """All of them."""
         return METHODS
 
-    def choose_method(self, method: str | None, training: Training | None, initial: Any) -> str:
+    def choose_method(self, method: str | None, training: Training | None, initial: PyTree) -> str:
         """ "grid" by default."""
         return check_angular_method(method)
 
@@ -137,11 +137,8 @@ class AngleReduction(AbstractAngularReduction):
 
     def coarser(self) -> "AngleReduction":
         """Half the cells (exact sums of pairs) and half the labels (nested angles, and half the ratios of a start)."""
-        cells = self.cell_masses
-        if self.cells % 2:
-            raise argument_error("cells", "even where an error estimate is asked for", self.cells, "Pass one cell more.")
         halves = (
-            cells[:, ::2] + cells[:, 1::2],
+            halved_cells(self.cell_masses, 1),
             self.node_log_density[:, 1::2],
             self.labels.coarsened(self.labels.log_probability[1::2]),
         )
@@ -159,7 +156,7 @@ class AngleReduction(AbstractAngularReduction):
         """Distances, on a signed angle."""
         return (("distance_plus", POSITIONS), ("distance_minus", POSITIONS)) if self.signed else ()
 
-    def in_common(self) -> dict[str, Any]:
+    def in_common(self) -> dict[str, object]:
         """Sizes and the kind of angle."""
         return {
             "signed": self.signed,
@@ -270,13 +267,7 @@ class AngleReduction(AbstractAngularReduction):
         """The record of a state from its moments, masses and integrals of cos²θ, θ² and (end − θ)² against τ^±."""
         safe = jnp.where(masses > 0, masses, jnp.nan)[:, None]
         mean = averages / safe
-        record = {
-            "risk": self.risk(moments) + self.tail,
-            "mass_plus": masses[0],
-            "mass_minus": masses[1],
-            "alignment_plus": mean[0, 0],
-            "alignment_minus": mean[1, 0],
-        }
+        record = self.record(moments, masses, mean[:, 0])
         if not self.signed:
             record |= {"distance_plus": jnp.sqrt(mean[0, 1]), "distance_minus": jnp.sqrt(mean[1, 2])}
         return record

@@ -5,21 +5,22 @@ one function registered below. (Derived.)
 """
 
 import functools
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ...errors import no_reduction
-from ...problem.inputs import AbstractInputs, Gaussian
+from ...errors import check_reducible, no_reduction
+from ...problem.inputs import AbstractInputs
 from ...problem.problem import Problem
 from ...problem.rotated import Rotated
 from ...problem.targets import AbstractTarget, LinearTarget, SingleIndex, SubspaceNorm
+from ...problem.units import AbstractHomogeneousUnit
 from ..angles.target_parts import TargetCoefficients, TargetParts, representable
 from ..rules.harmonics import EvenFeatures, norm_constant, scaled_recurrence, three_terms
 from ..rules.quadrature import FARTHEST, USUAL_REACH, Quadrature
+from ..rules.radii import chi_scale
 
 _RADIAL_PANELS = 6
 _SMEARED = np.array([-8.0, -4.0, 0.0, 4.0, 8.0])  # where panels end around a break that the radius smears
@@ -29,7 +30,7 @@ def target_parts(
     problem: Problem, inputs: AbstractInputs, features: EvenFeatures, signed: bool, rule: Quadrature
 ) -> TargetParts:
     """What is kept of the problem's target, for rotation-invariant `inputs` with the same law of x_H."""
-    unit: Any = problem.unit
+    unit = check_reducible(problem.unit, AbstractHomogeneousUnit, "its unit is not 1-homogeneous")
     found, degree = target_coefficients(problem.target, inputs, features, rule), np.append(2 * np.arange(len(features)), 1)
     if not signed:
         found, degree = found._replace(values=found.values[:-1]), degree[:-1]
@@ -107,9 +108,10 @@ def _angle_rule(inputs: AbstractInputs, count: int, rule: Quadrature) -> tuple[F
     fixed = np.unique(np.concatenate([np.pi / 2 - spread, np.linspace(0, np.pi / 2, panels + 1)]))
     fixed = jnp.asarray(fixed, jnp.result_type(inputs.second_moment))
     breaks = jnp.abs(rule.breaks).astype(fixed.dtype)
-    if isinstance(inputs, Gaussian):
+    scale = chi_scale(inputs)
+    if scale is not None:
         radii = np.maximum(np.sqrt(dim - 1) + _SMEARED, 1e-3)
-        cosines = breaks[:, None] / (inputs.scale * jnp.asarray(radii, fixed.dtype)[None])
+        cosines = breaks[:, None] / (scale * jnp.asarray(radii, fixed.dtype)[None])
     else:
         cosines = breaks / jnp.sqrt(inputs.second_moment)
     edges = jnp.sort(jnp.concatenate([fixed, jnp.arccos(jnp.clip(cosines.ravel(), 0.0, 1.0))]))
@@ -121,11 +123,12 @@ def _angle_rule(inputs: AbstractInputs, count: int, rule: Quadrature) -> tuple[F
 
 def _radial_average(target: SingleIndex, inputs: AbstractInputs, cosine: Float[Array, ""], rule: Quadrature):
     """h = E_R[R g(R cos θ)] and E_R[g(R cos θ)²] at one angle, R = ‖x‖."""
-    if not isinstance(inputs, Gaussian):
+    scale = chi_scale(inputs)
+    if scale is None:
         radius = jnp.sqrt(inputs.second_moment)
         value = target.g(radius * cosine)
         return radius * value, value**2
-    dim, scale = inputs.dim, inputs.scale
+    dim = inputs.dim
     center = np.sqrt(max(dim - 1, 0))
     extent = rule.extent.astype(cosine.dtype)
     low, high = jnp.maximum(center - extent, 0.0), center + extent  # chi_d: unit variance at most

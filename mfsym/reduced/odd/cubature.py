@@ -13,13 +13,14 @@ Three ways, the first that applies:
 import functools
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from ...types import DTypeLike
 from ..rules.spherical_rules import radial_rule, rotated_mean
 from .interactions import Seen
 from .polynomial import DEGREE, count_dense, polynomial_moments
@@ -38,7 +39,8 @@ _RAYS = 256
 _FITTED, _TESTED = np.array([0.5, 1.0, 1.6]), np.array([0.2, 0.75, 1.3])  # lengths of points on a ray
 
 
-Function = Callable[[Any], Any]
+Function = Callable[[Array], Array]
+Terms = Callable[[Array], tuple[Array, Array]]  # what is averaged, and what it changes
 
 
 class Law(NamedTuple):
@@ -61,7 +63,7 @@ class Expectations(NamedTuple):
     spread: Float[Array, ""]
 
 
-def expectations(function: Function, law: Law, seen: Seen, dtype: Any) -> Expectations:
+def expectations(function: Function, law: Law, seen: Seen, dtype: DTypeLike) -> Expectations:
     """E[f u] and E f², by the first way that applies; `function` takes u [n, d]. Only the odd part of f counts in E[f u].
 
     `seen` says what f may be a polynomial of and what it depends on.
@@ -74,23 +76,23 @@ def expectations(function: Function, law: Law, seen: Seen, dtype: Any) -> Expect
     )
 
 
-def is_exact(energy: Float[Array, ""], error: Float[Array, ""], dtype: Any) -> Bool[Array, ""]:
+def is_exact(energy: Float[Array, ""], error: Float[Array, ""], dtype: DTypeLike) -> Bool[Array, ""]:
     """Whether the error of E f² is rounding."""
     return error <= _tolerance(dtype) * energy
 
 
-def _tolerance(dtype: Any) -> float:
+def _tolerance(dtype: DTypeLike) -> float:
     return float(jnp.finfo(dtype).eps) ** 0.625  # 1.6e-10 in float64, 5e-5 in float32
 
 
-def exact_expectations(function: Function, law: Law, seen: Seen, dtype: Any) -> Expectations:
+def exact_expectations(function: Function, law: Law, seen: Seen, dtype: DTypeLike) -> Expectations:
     """The moments of the interpolating polynomial; by Cauchy–Schwarz its root mean square defect bounds their errors."""
     cross, energy, size, defect = polynomial_moments(function, seen.monomials, law.ratios, dtype)
     error = jax.lax.stop_gradient(defect + 16 * jnp.finfo(dtype).eps * size)
     return Expectations(cross, energy, error, error, 2 * error * jax.lax.stop_gradient(size), 0 * error)
 
 
-def sampled_expectations(function: Function, law: Law, seen: Seen, dtype: Any) -> Expectations:
+def sampled_expectations(function: Function, law: Law, seen: Seen, dtype: DTypeLike) -> Expectations:
     """By sequences of points; E[f u] by rules where f is a polynomial of degree 5 along rays (see the module)."""
     basis = jnp.asarray(seen.basis, dtype)
     rank = basis.shape[0]
@@ -139,7 +141,7 @@ class Estimate(NamedTuple):
     heavy: Bool[Array, ""]
 
 
-def _by_rules(values: Function, rank: int, sampled: "Estimate", energy: Float[Array, ""], dtype: Any) -> "Estimate":
+def _by_rules(values: Function, rank: int, sampled: "Estimate", energy: Float[Array, ""], dtype: DTypeLike) -> "Estimate":
     """E[f y] by two rotated rules where they agree to rounding, else as sampled."""
     rules = jnp.stack([rotated_mean(values, rank, seed, dtype) for seed in (1, 2)])
     apart, energy = jax.lax.stop_gradient((jnp.linalg.norm(rules[0] - rules[1]), energy))
@@ -204,7 +206,7 @@ def _better(polar: Estimate, cube: Estimate) -> Estimate:
     return better._replace(error=jnp.maximum(off, better.error), along=jnp.maximum(off, better.along))
 
 
-def _is_polynomial_on_rays(function: Function, law: Law, dtype: Any) -> Array:
+def _is_polynomial_on_rays(function: Function, law: Law, dtype: DTypeLike) -> Array:
     """Whether the odd part of f is a polynomial of degree 5 on random rays, to rounding."""
     rays = law.place(jnp.asarray(np.random.default_rng(3).standard_normal((_RAYS, law.dim)), dtype))
     powers = np.arange(1, DEGREE + 1, 2)
@@ -218,7 +220,7 @@ def _is_polynomial_on_rays(function: Function, law: Law, dtype: Any) -> Array:
     return jnp.max(jnp.abs(defects)) <= _tolerance(dtype) * jnp.max(jnp.abs(fitted))
 
 
-def _replicates(terms: Function, dim: int, count: int, dtype: Any) -> Replicates:
+def _replicates(terms: Terms, dim: int, count: int, dtype: DTypeLike) -> Replicates:
     """Means over shifted sequences of `terms`: from normal points [n, d] two arrays [n, k], the second of changes.
 
     Fixed-point arithmetic: the sequence is exact in any precision.
@@ -255,7 +257,7 @@ def _over_radii(values: Function, rule: Float[Array, "n 3"], z: Float[Array, "m 
     return jax.lax.scan(add, (start, start), rule)[0]
 
 
-def _on_line(values: Function, dtype: Any) -> Replicates:
+def _on_line(values: Function, dtype: DTypeLike) -> Replicates:
     """The means of `values` over N(0, 1), whose replicates are all the same."""
     nodes, gauss = np.polynomial.legendre.leggauss(8)
     end = _END[jnp.finfo(dtype).bits < 64]
@@ -270,7 +272,7 @@ def _on_line(values: Function, dtype: Any) -> Replicates:
     return Replicates(*(jnp.tile(z[None], (_SHIFTS, 1)) for z in (mean, change, 0 * mean)))
 
 
-def _radii(dim: int, dtype: Any) -> Float[Array, "n 3"]:
+def _radii(dim: int, dtype: DTypeLike) -> Float[Array, "n 3"]:
     """Radii of two rules; their weights in the mean, and in its difference to the smaller rule."""
     (many, weights), (few, others) = radial_rule(dim, _RADII), radial_rule(dim, _FEWER)
     columns = (np.append(many, few), np.append(weights, 0 * others), np.append(weights, -others))

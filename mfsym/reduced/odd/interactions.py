@@ -6,7 +6,7 @@ everything else drawn again. What is missed costs accuracy, which the stated err
 
 import itertools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -30,7 +30,7 @@ class Seen(NamedTuple):
     """
 
     monomials: Monomials
-    basis: Any
+    basis: np.ndarray
     on_rays: bool | None
 
 

@@ -1,24 +1,22 @@
 """The best linear predictor of a target: X̄ = E[f*(x) x], w* and Q* = ½E(w*·x − f*)²."""
 
 import functools
-import math
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
-from scipy.special import gammaln
 
 from ...errors import is_traced
-from ...problem.covariance import GaussianCovariance
-from ...problem.inputs import AbstractInputs, Empirical, Gaussian, Sphere
+from ...problem.inputs import AbstractInputs, Empirical
 from ...problem.targets import AbstractTarget
 from ..rules.second_moment import check_growth
-from .cubature import Law, exact_expectations, expectations, is_exact, sampled_expectations
+from .cubature import Expectations, exact_expectations, expectations, is_exact, sampled_expectations
 from .interactions import BATCH, Seen, evaluate, look, unseen
-from .polynomial import DEGREE
+from .standard_inputs import covariance_of, standardised
 
 _HIGHEST = jax.lax.Precision.HIGHEST
 _DOUBLE, _SINGLE = 1e-9, 1e-4  # what is rounding when a target is looked at
@@ -47,8 +45,12 @@ def linear_part(target: AbstractTarget, inputs: AbstractInputs) -> LinearPart:
         covariance = covariance_of(inputs)
         w, zero = w.astype(covariance.dtype), jnp.zeros((), covariance.dtype)
         return LinearPart(covariance, _times(covariance, w), w, zero, zero, zero)
-    if isinstance(inputs, Empirical):
-        return _of_data(target, inputs)
+    return _integrated(inputs, target)
+
+
+@functools.singledispatch
+def _integrated(inputs: AbstractInputs, target: AbstractTarget) -> LinearPart:
+    """The linear part by cubature, in the way that fits what f* shows."""
     seen = look_at(target, inputs)
     if seen.on_rays is None:
         return _by_cubature(target, inputs, seen, expectations)
@@ -59,8 +61,9 @@ def linear_part(target: AbstractTarget, inputs: AbstractInputs) -> LinearPart:
     return _by_cubature(target, inputs, seen, sampled_expectations)
 
 
+@_integrated.register(Empirical)
 @eqx.filter_jit
-def _of_data(target: AbstractTarget, inputs: Empirical) -> LinearPart:
+def _(inputs: Empirical, target: AbstractTarget) -> LinearPart:
     covariance, x = inputs.covariance, inputs.x
     y = jax.vmap(target)(x).astype(x.dtype)
     cross = jnp.matmul(y, x, precision=_HIGHEST) / x.shape[0]
@@ -71,7 +74,7 @@ def _of_data(target: AbstractTarget, inputs: Empirical) -> LinearPart:
 
 
 @eqx.filter_jit
-def _by_cubature(target: AbstractTarget, inputs: AbstractInputs, seen: Seen, way: Any) -> LinearPart:
+def _by_cubature(target: AbstractTarget, inputs: AbstractInputs, seen: Seen, way: Callable[..., Expectations]) -> LinearPart:
     """The linear part from E[f u] and E f², which `way` computes."""
     covariance = covariance_of(inputs)
     dtype = covariance.dtype
@@ -125,11 +128,6 @@ def _gradients(target: AbstractTarget, inputs: AbstractInputs, u: Float[Array, "
     return jax.grad(lambda u: jnp.sum(_values(target, inputs, u)))(u)
 
 
-def covariance_of(inputs: AbstractInputs) -> Array:
-    """Σ as a number v where Σ = v I for every dimension, else as a matrix [d, d]."""
-    return inputs.second_moment / inputs.dim if isinstance(inputs, Gaussian | Sphere) else inputs.covariance
-
-
 def _times(covariance: Array, w: Float[Array, " d"]) -> Float[Array, " d"]:
     return covariance * w if covariance.ndim == 0 else jnp.matmul(covariance, w, precision=_HIGHEST)
 
@@ -139,33 +137,3 @@ def solve_covariance(covariance: Array, cross: Float[Array, " d"]) -> Float[Arra
     if covariance.ndim == 0:
         return cross / covariance
     return jnp.matmul(jnp.linalg.pinv(covariance, hermitian=True), cross, precision=_HIGHEST)
-
-
-@functools.singledispatch
-def standardised(inputs: AbstractInputs) -> tuple[Law, Any]:
-    """The law of u with E u uᵀ = I, and the linear map from u [n, d] to inputs [n, d]."""
-    raise TypeError(f"No standard inputs for {type(inputs).__name__}.")
-
-
-@standardised.register
-def _(inputs: Gaussian):
-    return _normal(inputs.dim), lambda u: inputs.scale.astype(u.dtype) * u
-
-
-@standardised.register
-def _(inputs: GaussianCovariance):
-    root = inputs.root
-    return _normal(inputs.dim), lambda u: jnp.matmul(u, root.astype(u.dtype).T, precision=_HIGHEST)
-
-
-@standardised.register
-def _(inputs: Sphere):
-    dim, k = inputs.dim, np.arange(2 * DEGREE + 1)
-    root = math.sqrt(dim)
-    ratios = np.exp(k / 2 * np.log(dim / 2) + gammaln(dim / 2) - gammaln((dim + k) / 2))  # √d^k over E‖z‖^k
-    law = Law(dim, lambda z: root * z / jnp.linalg.norm(z, axis=1, keepdims=True), ratios, True)
-    return law, lambda u: inputs.radius.astype(u.dtype) / root * u
-
-
-def _normal(dim: int) -> Law:
-    return Law(dim, lambda z: z, np.ones(2 * DEGREE + 1), False)

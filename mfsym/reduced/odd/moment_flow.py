@@ -1,7 +1,6 @@
 """Solvers of the moment equation: the flow, its closed solution, and gradient descent with finite steps."""
 
 import dataclasses
-from typing import Any
 
 import equinox as eqx
 import jax
@@ -9,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ...control import Control
+from ...control import Checkpoints, Control, Stop
 from ...errors import (
     Words,
     argument_error,
@@ -23,6 +22,7 @@ from ...errors import (
 from ...integrate import AbstractDynamics, integrate, relative_speed, require_complete
 from ...iterate import AbstractRule, StepTimes, iterate, times_of_every
 from ...solution import Solution, with_masks
+from ...types import Checked, IntLike, Observe, RealArrayLike, RealLike
 from ..base import AbstractForm, Atoms
 from ..closed import AbstractClosedForm
 from .certificate import certify
@@ -137,15 +137,16 @@ class MomentSteps(AbstractMomentForm):
 @with_masks
 def descend_moments(
     reduced: OddReduction,
-    steps: Any,
-    rate: Any,
+    steps: IntLike,
+    rate: RealLike,
     *,
-    initial: Any = None,
-    record_every: Any = 1,
+    initial: RealArrayLike | None = None,
+    record_every: IntLike = 1,
     throw: bool = True,
     progress: bool = False,
-    stop: Any = None,
-    checkpoint: Any = None,
+    stop: Checked[Stop] | None = None,
+    checkpoint: Checked[Checkpoints] | None = None,
+    observe: Observe | None = None,
 ) -> Solution:
     """Gradient descent with a finite step on the moments, M ← (I + ηA) M (I + ηA): exactly what it does to a network.
 
@@ -153,12 +154,12 @@ def descend_moments(
     [1+d, 1+d] to start from, for example `mf.moments_of(cloud)` of a cloud closed under (a, b) ↦ (−a, −b) (default:
     the start of the problem). The run is recorded at step 0 and after every `record_every` steps, at t = η·step.
     `progress` shows a bar on stderr; `stop`, a `Stop`, ends the run early; `checkpoint`, a `Checkpoints`, writes files
-    from which the same call goes on.
+    from which the same call goes on; `observe`, a dict from names to functions of M, records what each returns, [T, …].
     Returns a Solution whose states are M. It carries no certificate: the bound is one of the flow.
     Raises ArgumentError on wrong arguments, SolveError if the risk stops being finite and `throw`.
     (Derived: A is the same for all neurons, so that no other moment enters.)
     """
-    control = Control(stop, checkpoint, progress)
+    control = Control(stop, checkpoint, progress, observe)
     check_instance("reduced", reduced, OddReduction, "Build it with mf.reduce(problem).")
     steps = check_integer("steps", steps, 1, "It is the number of steps.")
     record_every = check_integer("record_every", record_every, 1, "It is the number of steps between two records.")
@@ -200,7 +201,7 @@ class MomentDescent(AbstractRule):
         return self.reduction.observe(state)
 
 
-def _initial_state(reduced: OddReduction, initial: Any, full: bool) -> State:
+def _initial_state(reduced: OddReduction, initial: RealArrayLike | None, full: bool) -> State:
     size = reduced.dim + 1
     if initial is None:
         state = reduced.start()

@@ -9,13 +9,11 @@ M = V p pᵀ − v2 J, J = diag(1, −I), p = (p0, p⃗), p0² − |p⃗|² = 1,
 (Hajjar & Chizat 2022, odd targets, for the linear predictor; hyperboloid and closed solution derived.)
 """
 
-from typing import Any
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
 from ...errors import argument_error, check_choice, is_traced
 from ...problem.training import Training
@@ -138,7 +136,7 @@ class OddReduction(AbstractUnresolvedReduction):
         """Which of them holds depends on the inputs and the start."""
         return METHODS
 
-    def choose_method(self, method: str | None, training: Training | None, initial: Any) -> str:
+    def choose_method(self, method: str | None, training: Training | None, initial: PyTree) -> str:
         """The smallest form that holds: closed, a point of the hyperboloid, or the full moments."""
         if training is not None and training.step is not None:
             if method not in (None, "moments"):
@@ -183,7 +181,7 @@ class OddReduction(AbstractUnresolvedReduction):
         angles = ((f"{kind}_{sign}", _ANGLE) for kind in ("alignment", "distance") for sign in ("plus", "minus"))
         return (*angles, *((name, reason) for name, reason in _MISSING.items() if name not in observables))
 
-    def in_common(self) -> dict[str, Any]:
+    def in_common(self) -> dict[str, object]:
         """The dimension, and the forms of Σ and of the moments."""
         return {"d": self.dim, "shape of Σ": self.covariance.shape, "balanced": self.balanced}
 

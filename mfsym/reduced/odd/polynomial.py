@@ -13,12 +13,14 @@ nothing has to be exact of degree 10 on the sphere. (Newton interpolation on low
 import functools
 import itertools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
+
+from ...types import DTypeLike
 
 DEGREE = 5
 _NODES = np.array([0.0, 1.5, -1.5, 2.5, -2.5, 0.75])  # one more for every power; near the origin, where N(0, 1) is
@@ -55,7 +57,9 @@ class PolynomialMoments(NamedTuple):
     defect: Float[Array, ""]
 
 
-def polynomial_moments(function: Callable[[Any], Any], monomials: Monomials, ratios: Any, dtype: Any) -> PolynomialMoments:
+def polynomial_moments(
+    function: Callable[[Array], Array], monomials: Monomials, ratios: np.ndarray, dtype: DTypeLike
+) -> PolynomialMoments:
     """The moments of the polynomial p in the given monomials that is f at their nodes; `function` takes u [n, d].
 
     `ratios` [11] are E‖u‖^k of the law of u over that of N(0, I). Whether f is p is for the caller to judge by `defect`.
@@ -71,7 +75,7 @@ def polynomial_moments(function: Callable[[Any], Any], monomials: Monomials, rat
     return PolynomialMoments(cross, energy, size, jnp.sqrt(jnp.mean(defects**2)))
 
 
-def _node_values(function: Callable[[Any], Any], m: Monomials) -> Float[Array, " m"]:
+def _node_values(function: Callable[[Array], Array], m: Monomials) -> Float[Array, " m"]:
     count, (rank, _) = m.axes.shape[0], m.basis.shape
     spare = (-count) % min(_BLOCK, count)
     rows = [jnp.pad(z, ((0, spare), (0, 0))).reshape(-1, min(_BLOCK, count), DEGREE) for z in (m.axes, m.powers)]
@@ -109,7 +113,7 @@ def _moments(m: Monomials, coefficients: Float[Array, " m"], ratios: Float[Array
     return jnp.matmul(linear, m.basis, precision=_HIGHEST), energy
 
 
-def _test_points(m: Monomials, dtype: Any) -> Float[Array, "n d"]:
+def _test_points(m: Monomials, dtype: DTypeLike) -> Float[Array, "n d"]:
     """Normal points, a third of them half as large again: what lies outside of the coordinates y is drawn as well."""
     count = int(np.clip(_TESTS // m.axes.shape[0], _FEWEST_TESTS, _MOST_TESTS))
     points = np.random.default_rng(7).standard_normal((count, m.basis.shape[1]))

@@ -1,6 +1,6 @@
 """From a problem with any unit a σ(b·x + β) and any loss to its orbits: which blocks, which rules."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -8,12 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...errors import argument_error, check_integer, no_reduction
-from ...integrate import cast_floats
 from ...problem.functions import values_on_host
 from ...problem.problem import Problem
 from ...problem.rotated import unrotated
 from ...problem.targets import SingleIndex
 from ...problem.units import AbstractHomogeneousUnit, AbstractRidgeUnit
+from ...types import DTypeLike, IntLike, Sizes
 from .average import AbstractAverage, PiecewiseLinearAverage, RuleAverage
 from .blocks import OrbitBlocks, orbit_blocks
 from .gauss import direction_rule
@@ -26,7 +26,7 @@ _SMOOTH = 1e-7  # relative change of E f*² and E f* with half as many nodes aga
 _DEFAULT = {1: 16, 2: 48, 3: 12, 4: 6}  # labels per angle, by the number of blocks
 
 
-class Sizes(NamedTuple):
+class RuleSizes(NamedTuple):
     """Nodes of the rules: of the labels per angle, of a random a or β, of the inputs, and of the average."""
 
     labels: int
@@ -46,36 +46,36 @@ def check_orbits(problem: Problem) -> OrbitBlocks:
     return blocks
 
 
-def build_orbits(problem: Problem, cells: Any, nodes: Any, modes: Any, dtype: Any) -> OrbitReduction:
+def build_orbits(problem: Problem, cells: Sizes | None, nodes: Sizes | None, modes: IntLike | None) -> OrbitReduction:
     """The equation on orbits; raises NoReductionError, saying why, if there is none."""
     blocks = check_orbits(problem)
     for name, given in (("cells", cells), ("modes", modes)):
         if given is not None:
-            raise argument_error(name, "left out for a unit that is not a ReLU", given, "Labels have `nodes` only.")
+            raise argument_error(name, "left out where neurons are followed by labels", given, "Pass `nodes`, with which all rules grow.")
     nodes = check_integer("nodes", _DEFAULT[len(blocks.dims)] if nodes is None else nodes, 4, _NODES)
     sizes = _sizes(blocks, nodes)
     splits = _splits(problem, blocks, sizes)
-    return cast_floats(_with_variants(problem, blocks, sizes, splits), dtype)
+    return _with_variants(problem, blocks, sizes, splits)
 
 
-def _sizes(blocks: OrbitBlocks, nodes: int) -> Sizes:
+def _sizes(blocks: OrbitBlocks, nodes: int) -> RuleSizes:
     """All rules in proportion to the labels: twice the nodes, twice of everything."""
     count = len(blocks.dims)
     share = nodes / _DEFAULT[count]
     kept, norm = {0: 0, 1: 32, 2: 16, 3: 10}[len(blocks.signed)], {1: 8, 2: 6, 3: 5, 4: 4}[count]
     omega = {0: 1, 1: 24, 2: 10}.get(len(blocks.radial), 6)
     inputs = Counts(_scaled(kept, share), _scaled(norm, share))
-    return Sizes(nodes, _scaled({1: 16, 2: 10, 3: 6, 4: 4}[count], share), inputs, _scaled(omega, share))
+    return RuleSizes(nodes, _scaled({1: 16, 2: 10, 3: 6, 4: 4}[count], share), inputs, _scaled(omega, share))
 
 
 def _scaled(count: int, share: float) -> int:
     return max(2, int(np.ceil(count * share)))
 
 
-def _with_variants(problem: Problem, blocks: OrbitBlocks, sizes: Sizes, splits: Splits) -> OrbitReduction:
+def _with_variants(problem: Problem, blocks: OrbitBlocks, sizes: RuleSizes, splits: Splits) -> OrbitReduction:
     """With half the labels, with half of those, with half as many inputs and nodes of the average again."""
 
-    def build(sizes: Sizes, *variants: OrbitReduction) -> OrbitReduction:
+    def build(sizes: RuleSizes, *variants: OrbitReduction) -> OrbitReduction:
         return _build(problem, blocks, sizes, splits, variants)
 
     half = sizes._replace(labels=_scaled(sizes.labels, 0.5), scalars=_scaled(sizes.scalars, 0.5))
@@ -86,14 +86,15 @@ def _with_variants(problem: Problem, blocks: OrbitBlocks, sizes: Sizes, splits: 
 
 
 @eqx.filter_jit
-def _build(problem: Problem, blocks: OrbitBlocks, sizes: Sizes, splits: Splits, variants: tuple) -> OrbitReduction:
+def _build(problem: Problem, blocks: OrbitBlocks, sizes: RuleSizes, splits: Splits, variants: tuple) -> OrbitReduction:
     points, probability = input_points(problem.inputs, blocks, sizes.inputs, splits)
     values = problem.values(blocks.representatives(points))
     counts = Counts(sizes.labels, sizes.labels)
     neurons = start_points(problem.start, blocks, counts, sizes.scalars)
     dtype = jnp.result_type(points, neurons.q)
     a, q, bias, weight = (jnp.asarray(leaf, dtype) for leaf in neurons)
-    unit: Any = problem.unit
+    unit = problem.unit
+    assert isinstance(unit, AbstractRidgeUnit)
     return OrbitReduction(
         blocks=blocks,
         loss=problem.loss,
@@ -109,7 +110,7 @@ def _build(problem: Problem, blocks: OrbitBlocks, sizes: Sizes, splits: Splits, 
     )
 
 
-def _average(unit: AbstractRidgeUnit, blocks: OrbitBlocks, count: int, dtype: Any) -> AbstractAverage:
+def _average(unit: AbstractRidgeUnit, blocks: OrbitBlocks, count: int, dtype: DTypeLike) -> AbstractAverage:
     """In closed form over the largest block for piecewise linear units, by a rule otherwise."""
     dims = [blocks.dims[i] for i in blocks.radial]
     closed = isinstance(unit, AbstractHomogeneousUnit) and bool(dims) and dims[-1] > 1
@@ -118,7 +119,7 @@ def _average(unit: AbstractRidgeUnit, blocks: OrbitBlocks, count: int, dtype: An
     return PiecewiseLinearAverage(unit, omega, probability, dims[-1]) if closed else RuleAverage(unit, omega, probability)
 
 
-def _splits(problem: Problem, blocks: OrbitBlocks, sizes: Sizes) -> Splits:
+def _splits(problem: Problem, blocks: OrbitBlocks, sizes: RuleSizes) -> Splits:
     """None, where the target is resolved without; else at the kinks of g, or at 0 in every kept coordinate."""
     none = ((),) * len(blocks.dims)
     target = unrotated(problem.target)

@@ -1,7 +1,5 @@
 """The flow of weighted labels on the orbits of a problem."""
 
-from typing import Any
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -54,7 +52,7 @@ class OrbitDynamics(AbstractSteppedForm):
     def event(self):
         """None."""
 
-    def atoms(self, state) -> Any:
+    def atoms(self, state):
         """Refused."""
         got = Words("one by labels of neurons of any size")
         raise argument_error("solution", "one with angles and masses", got, "Its labels are (a, q, β) with `model.weight`.")

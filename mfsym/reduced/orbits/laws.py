@@ -5,7 +5,7 @@ what is left is a uniform direction of the remaining blocks. Sizes are leaves, s
 """
 
 import functools
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -93,10 +93,10 @@ def _(inputs: Sphere, blocks, counts, splits):
 class Neurons(NamedTuple):
     """Labels: outer weights [N], coordinates of b [N, K], biases [N], and what each stands for, [N]; these sum to 1."""
 
-    a: Any
-    q: Any
-    bias: Any
-    weight: Any
+    a: Float[Array, " N"] | Float[np.ndarray, " N"]
+    q: Float[Array, "N K"] | Float[np.ndarray, "N K"]
+    bias: Float[Array, " N"] | Float[np.ndarray, " N"]
+    weight: Float[np.ndarray, " N"]
 
 
 @functools.singledispatch

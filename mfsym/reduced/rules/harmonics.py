@@ -61,7 +61,7 @@ def even_features(dim: int, dim_h: int, count: int, second_moment: Float[Array, 
 
 
 def three_terms(
-    rows: tuple[Array, Array, Array],
+    rows: tuple[Array, ...],
     x: Float[Array, "*p"],
     first: tuple[Array, Array],
     x_slope: Float[Array, "*p"] | float = 1.0,

@@ -5,15 +5,18 @@ resolved is halved: around a jump or a kink this goes on down to round-off, whic
 panels are left. A function that oscillates, or is singular, keeps the panels that it needs. (Derived.)
 """
 
-from typing import Any, NamedTuple
+import functools
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
 from ...errors import Words, argument_error
 from ...problem.functions import Function, values_on_host
-from ...problem.inputs import AbstractInputs, Gaussian
+from ...problem.inputs import AbstractInputs
 from ...problem.targets import AbstractTarget, SingleIndex
 from .quadrature import FARTHEST, USUAL_REACH, Quadrature, two_rules
+from .radii import chi_scale
 
 _GAUSS = np.polynomial.legendre.leggauss(16)[0]
 _NEAR = np.array([1e-5, 1e-4, 1e-3])  # a jump just beside an edge is seen as well
@@ -30,14 +33,19 @@ _DECAY = {64: 74.0, 32: 34.0}  # logarithm of the square of round-off
 _FARTHEST = {64: FARTHEST, 32: 20.0}  # standard deviations, where values must still be floats
 
 
+@functools.singledispatch
 def quadrature_of(target: AbstractTarget, inputs: AbstractInputs) -> Quadrature:
-    """Two rules for f* = g(x_1) for rotation-invariant inputs: the declared kinks, and what is found besides.
+    """Two rules for a target and rotation-invariant inputs. One that is a closed form of its norm needs no edges."""
+    return two_rules(np.zeros(1))
+
+
+@quadrature_of.register
+def _(target: SingleIndex, inputs: AbstractInputs) -> Quadrature:
+    """For f* = g(x_1), edges at the declared kinks, and at what is found besides.
 
     Where g is traced only what is declared is known. Raises ArgumentError where E f*² is infinite, or so large that
     float64 cannot see it end.
     """
-    if not isinstance(target, SingleIndex):
-        return two_rules(np.zeros(1))
     g, declared = target.g, np.asarray(target.kinks or (0.0,), float)
     law = _Law.of(inputs)
     values = None if law is None else values_on_host(g, np.zeros(1))
@@ -73,7 +81,7 @@ class _Law(NamedTuple):
         if found is None:
             return None
         length = float(np.sqrt(found[0]))
-        return _Law(inputs.dim, length / np.sqrt(inputs.dim), np.inf if isinstance(inputs, Gaussian) else length)
+        return _Law(inputs.dim, length / np.sqrt(inputs.dim), length if chi_scale(inputs) is None else np.inf)
 
     def log_density(self, x: np.ndarray) -> np.ndarray:
         """Logarithm of the density of x_1, up to a constant; bounded at the ends of a circle."""
@@ -129,7 +137,9 @@ def _interpolation() -> np.ndarray:
     return legendre(_BETWEEN, 15) @ np.linalg.inv(legendre(_GAUSS, 15))
 
 
-def _halved(resolved: Any, edges: np.ndarray, law: _Law, narrowest: float = _FINEST) -> np.ndarray:
+def _halved(
+    resolved: Callable[[np.ndarray, np.ndarray], np.ndarray], edges: np.ndarray, law: _Law, narrowest: float = _FINEST
+) -> np.ndarray:
     """Edges of panels that are resolved, or not wider than `narrowest` times the first ones."""
     left, right, done = edges[:-1], edges[1:], [edges]
     for _ in range(_ROUNDS):

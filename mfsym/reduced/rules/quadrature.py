@@ -70,7 +70,7 @@ class Quadrature(eqx.Module):
         return (middle + half * nodes).ravel(), (half * weights).ravel()
 
 
-def two_rules(breaks: Any, reach: int = USUAL_REACH) -> Quadrature:
+def two_rules(breaks: np.ndarray, reach: int = USUAL_REACH) -> Quadrature:
     """A rule and, second along the leading axis, another one, whose difference shows the error of both.
 
     That one has a point less on each panel, so that its nodes lie between those of the first, and ends farther out. A

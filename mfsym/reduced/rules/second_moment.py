@@ -1,12 +1,13 @@
 """Refusals of targets that are not numbers, or have no second moment, where the inputs lie (host)."""
 
-from typing import Any
+from collections.abc import Callable
 
 import jax
 import numpy as np
 
 from ...errors import ArgumentError, Words, argument_error
 from ...problem.problem import Problem
+from ...types import RealArrayLike, RealLike
 
 _SAMPLES, _BATCHES = 4096, 16
 _FAR = {False: (24.0, 32.0), True: (9.0, 12.0)}  # standard deviations; what float32 can hold ends earlier
@@ -14,7 +15,7 @@ _LEAST_FALL = 1.0  # of log(f*² times the density) between them: a finite E f*�
 _REMEDY = "Mend its formula, or let it grow more slowly."
 
 
-def check_values(x: Any, values: Any) -> None:
+def check_values(x: RealArrayLike, values: RealArrayLike) -> None:
     """Raise ArgumentError if f* is no number at one of the inputs x [n, d]."""
     x, values = np.asarray(x, float), np.asarray(values, float)
     bad = np.flatnonzero(~np.isfinite(values))
@@ -22,7 +23,7 @@ def check_values(x: Any, values: Any) -> None:
         raise _not_finite(x[bad[0]], values[bad[0]])
 
 
-def check_growth(values: Any, directions: np.ndarray, single: bool) -> None:
+def check_growth(values: Callable[[np.ndarray], np.ndarray], directions: np.ndarray, single: bool) -> None:
     """Raise ArgumentError if f(R v)² e^{−R²/2} does not fall far out in one of the directions v [n, d].
 
     `values` is f of u ~ N(0, I_d), [n, d] to [n]. E f² is then infinite, or beyond what floating point can hold.
@@ -41,7 +42,7 @@ def check_growth(values: Any, directions: np.ndarray, single: bool) -> None:
         raise argument_error("target", "a function with a finite second moment E f*(x)²", got, _REMEDY)
 
 
-def check_found(problem: Problem, energy: Any, error: Any) -> None:
+def check_found(problem: Problem, energy: RealLike, error: RealLike) -> None:
     """Raise ArgumentError if E f*² came out as no number, or as one whose error is larger than itself."""
     energy, error = float(energy), float(error)
     if not np.isfinite(energy + error):
@@ -62,7 +63,7 @@ def _search(problem: Problem) -> ArgumentError:
     return argument_error("target", "a function with a finite second moment E f*(x)²", got, _REMEDY)
 
 
-def _not_finite(x: np.ndarray, value: Any) -> ArgumentError:
+def _not_finite(x: np.ndarray, value: RealLike) -> ArgumentError:
     place = ", ".join(f"{entry:.4g}" for entry in x[:8]) + (", …" if len(x) > 8 else "")
     got = Words(f"{float(value)} at x = ({place})")
     return argument_error("target", "a function that is finite where the inputs lie", got, _REMEDY)

@@ -8,25 +8,26 @@ import functools
 import itertools
 import math
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
+
+from ...types import DTypeLike
 
 _HIGHEST = jax.lax.Precision.HIGHEST
 _FINE_DIM = 100  # largest dimension of the rule of degree 7, with (2/3) d³ nodes up to their sign
 _BLOCK = 2048
 
 
-def _sum_blocks(function: Callable[[Any], Array], rows: Any) -> Float[Array, " k"]:
+def _sum_blocks(function: Callable[[PyTree], Array], rows: PyTree) -> Float[Array, " k"]:
     """Sum of function(block) over blocks of rows; a block is computed again in reverse differentiation."""
     rows = jax.tree.map(lambda leaf: leaf.reshape(-1, min(_BLOCK, leaf.shape[0]), *leaf.shape[1:]), rows)
     return jnp.sum(jax.lax.map(jax.checkpoint(function, prevent_cse=False), rows), axis=0)
 
 
-def rotated_mean(values: Callable[[Any], Array], dim: int, seed: int, dtype: Any) -> Float[Array, " k"]:
+def rotated_mean(values: Callable[[Array], Array], dim: int, seed: int, dtype: DTypeLike) -> Float[Array, " k"]:
     """The mean of `values` by one rotated rule; with seed s it has s + 1 radii."""
     axes, coefficients, weights = spherical_rule(dim)
     rotation = np.linalg.qr(np.random.default_rng(seed).standard_normal((dim, dim)))[0]

@@ -15,14 +15,15 @@ from scipy.special import gammaln
 
 from ...errors import no_reduction
 from ...problem.block_targets import BlockNorms, MultiIndex
-from ...problem.inputs import AbstractInputs, Gaussian
+from ...problem.inputs import AbstractInputs
 from ...problem.targets import AbstractTarget
 from ..angles.coordinates import Blocks
 from ..angles.law import log_density
 from ..angles.target_parts import TargetCoefficients
 from ..rules.harmonics import norm_constant
 from ..rules.quadrature import composite_rule
-from .nested_tables import NestedTable, analyse, nested_tables, reachable_degrees, select
+from ..rules.radii import chi_scale
+from .nested_tables import NestedTable, analyse, funk_hecke_sign, nested_tables, reachable_degrees, select
 
 _PANELS = {1: 64, 2: 24, 3: 2}  # panels of Gauss points per angle
 
@@ -98,8 +99,7 @@ def _(target: MultiIndex, inputs, blocks, tables, rule):
     root = jnp.sqrt(inputs.second_moment)
     sums = analyse(at_nodes, weight * even), analyse(at_nodes, weight * odd)
     degree = (reachable_degrees(count, blocks.stride) * blocks.stride).reshape(-1, *(1,) * (blocks.angles - 1))
-    sign = np.where((degree == 0) | (degree == 1), 1.0, np.where(degree % 4 == 2, 1.0, -1.0))
-    values = jnp.where(degree == 1, sums[1], sums[0]) * sign / root
+    values = jnp.where(degree == 1, sums[1], sums[0]) * funk_hecke_sign(degree) / root
     even_energy = 0.5 * jnp.sum(weight * even**2) / inputs.second_moment
     linear_energy = 0.5 * jnp.sum(jnp.where(degree == 1, values, 0.0) ** 2)
     total = 0.5 * jnp.sum(weight * square.reshape(shape))
@@ -134,7 +134,8 @@ def _radial_averages(target: MultiIndex, inputs: AbstractInputs, directions: Flo
 
 
 def _radius_rule(inputs: AbstractInputs, count: int):
-    if not isinstance(inputs, Gaussian):
+    scale = chi_scale(inputs)
+    if scale is None:
         return jnp.sqrt(inputs.second_moment)[None], jnp.ones(1)
     dim = inputs.dim
     centre = np.sqrt(max(dim - 1, 0))
@@ -142,4 +143,4 @@ def _radius_rule(inputs: AbstractInputs, count: int):
     node, weight = np.polynomial.legendre.leggauss(count)
     radius = (low + high) / 2 + (high - low) / 2 * node
     density = weight * np.exp((dim - 1) * np.log(radius / max(centre, 1.0)) - (radius**2 - centre**2) / 2)
-    return inputs.scale * jnp.asarray(radius), jnp.asarray(density / density.sum())
+    return scale * jnp.asarray(radius), jnp.asarray(density / density.sum())

@@ -6,23 +6,30 @@ With ψ the features of `harmonics`, f_l = √(E R²) times the factor of the un
 """
 
 import dataclasses
-from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
 from ...errors import argument_error
 from ...problem.training import Training
-from ..angles.angular import POSITIONS, AbstractAngularReduction, TargetParts, check_angular_method, sizes_can_be_halved
+from ..angles.angular import (
+    POSITIONS,
+    AbstractAngularReduction,
+    TargetParts,
+    check_angular_method,
+    halved_cells,
+    sizes_can_be_halved,
+)
 from ..angles.coordinates import Blocks, tangents, to_angles, to_point
 from ..angles.directions import AbstractDirections, BlockLabelState
 from ..angles.label_law import LabelLaw
 from ..base import Atoms, Scales
-from .nested_tables import NestedTable, log_funk_hecke, reachable_degrees
-from .scattered import features, features_and_gradients, fields, moments, sums
+from .nested_tables import NestedTable, funk_hecke_sign, log_funk_hecke, reachable_degrees
+from .scattered import features, features_and_gradients, moments, sums
+from .stretched import stretched_angles, stretched_potential
 from .vectors import points_of_vectors, vectors_of_points
 
 _HIGHEST = jax.lax.Precision.HIGHEST
@@ -67,11 +74,6 @@ class BlockReduction(AbstractAngularReduction):
         return self.uniform.shape
 
     @property
-    def node_angles(self) -> Float[Array, "N k"]:
-        """Angles of the labels."""
-        return jnp.asarray(self.blocks.nodes(self.node_counts)[0], self.dtype)
-
-    @property
     def count(self) -> int:
         """Number of stored degrees 0, stride, 2·stride, …"""
         return self.tables[0].log_first.shape[0]
@@ -103,7 +105,7 @@ class BlockReduction(AbstractAngularReduction):
 
     def kernel(self, angles: Float[Array, "n k"], others: Float[Array, "m k"]) -> Float[Array, "n m"]:
         """K(θ_i, θ'_j) = E[φ̃(θ_i; x) φ̃(θ'_j; x)] from all stored harmonics."""
-        (left, size), (right, other) = (self._stretched(a) for a in (angles, others))
+        (left, size), (right, other) = (stretched_angles(self.stretch, a) for a in (angles, others))
         left, right = (self.features(a) * self.along_degrees(self.factors)[None] for a in (left, right))
         return jnp.outer(size, other) * jnp.matmul(
             left.reshape(len(left), -1), right.reshape(len(right), -1).T, precision=_HIGHEST
@@ -112,15 +114,8 @@ class BlockReduction(AbstractAngularReduction):
     def target_term(self, angles: Float[Array, "n k"]) -> Float[Array, " n"]:
         """g*(θ) = E[f*(x) φ̃(θ; x)]."""
         weights = self.along_degrees(self.factors) * self.coefficients
-        angles, size = self._stretched(angles)
+        angles, size = stretched_angles(self.stretch, angles)
         return size * jnp.sum((self.features(angles) * weights[None]).reshape(len(angles), -1), axis=1)
-
-    def _stretched(self, angles: Float[Array, "n k"]) -> tuple[Float[Array, "n k"], Float[Array, " n"]]:
-        """Angles and size of S u, u a unit vector."""
-        if self.stretch is None:
-            return angles, jnp.ones_like(angles[:, 0])
-        points = to_point(angles) * self.stretch[None]
-        return to_angles(points), jnp.linalg.norm(points, axis=1)
 
     @property
     def angles(self) -> int:
@@ -136,7 +131,7 @@ class BlockReduction(AbstractAngularReduction):
         """A grid has tables for isotropic inputs alone."""
         return ("grid", "characteristics") if self.stretch is None else ("characteristics",)
 
-    def choose_method(self, method: str | None, training: Training | None, initial: Any) -> str:
+    def choose_method(self, method: str | None, training: Training | None, initial: PyTree) -> str:
         """ "grid" by default where there is one; "upwind" is a yardstick of one angle."""
         method = check_angular_method(self.methods[0] if method is None else method)
         if method == "upwind":
@@ -150,15 +145,9 @@ class BlockReduction(AbstractAngularReduction):
 
     def coarser(self) -> "BlockReduction":
         """Half the cells (exact sums of pairs) and half the labels (the nested rule) in every angle."""
-        if any(n % 2 for n in self.cells):
-            raise argument_error("cells", "even where an error estimate is asked for", self.cells, "Pass one cell more.")
-        uniform = self.uniform
-        for axis in range(uniform.ndim):
-            lower, upper = (jax.lax.slice_in_dim(uniform, i, None, stride=2, axis=axis) for i in (0, 1))
-            uniform = lower + upper
         counts = tuple((n - 1) // 2 for n in self.node_counts)
         nested = self.labels.log_probability.reshape(self.node_counts)[(slice(1, None, 2),) * self.angles]
-        new = (uniform, self.labels.coarsened(nested.ravel()))
+        new = (halved_cells(self.uniform, 0), self.labels.coarsened(nested.ravel()))
         return dataclasses.replace(eqx.tree_at(lambda r: (r.uniform, r.labels), self, new), node_counts=counts)
 
     def can_be_halved(self, method: str) -> bool:
@@ -173,7 +162,7 @@ class BlockReduction(AbstractAngularReduction):
         """Distances."""
         return (("distance_plus", POSITIONS), ("distance_minus", POSITIONS))
 
-    def in_common(self) -> dict[str, Any]:
+    def in_common(self) -> dict[str, object]:
         """How R^d is split, and sizes."""
         return {
             "blocks": self.blocks,
@@ -193,7 +182,7 @@ class BlockReduction(AbstractAngularReduction):
 
     def node_points(self) -> Float[Array, "N K"]:
         """Tensor product of the nodes of every angle."""
-        return to_point(self.node_angles)
+        return to_point(jnp.asarray(self.blocks.nodes(self.node_counts)[0], self.dtype))
 
     def log_rule(self) -> Float[Array, " N"]:
         """Of the tensor product of the rules."""
@@ -206,11 +195,7 @@ class BlockReduction(AbstractAngularReduction):
 
     def angles_of_points(self, points: Float[Array, "n K"]) -> Float[Array, "n k"]:
         """Nested polar angles."""
-        return to_angles(self._folded(points))
-
-    def _folded(self, points: Float[Array, "n K"]) -> Float[Array, "n K"]:
-        """Norms of blocks are what they are whatever their sign."""
-        return jnp.where(np.array([*self.blocks.signed, False])[None], points, jnp.abs(points))
+        return to_angles(self.blocks.folded(points))
 
     def point_of(self, x: Float[Array, "n d"]) -> Float[Array, "n K"]:
         """Signed coordinates and norms of the blocks of every row."""
@@ -218,17 +203,12 @@ class BlockReduction(AbstractAngularReduction):
 
     def moments(self, angles: Float[Array, "n k"], weights: Float[Array, " n"]) -> Float[Array, "..."]:
         """ψ̂ = Σ_i weight_i ψ(θ_i) in all harmonics that this reduction has."""
-        angles, size = self._stretched(angles)
+        angles, size = stretched_angles(self.stretch, angles)
         return moments(self.blocks, self.tables, angles, weights * size)
 
     def potential(self, points: Float[Array, "n K"], forces: Float[Array, "..."]) -> tuple[Float[Array, " n"], Array]:
         """Φ(q) = ‖S q‖ G(S q/‖S q‖) and its gradient [n, K], G = Σ forces ψ."""
-        scales = jnp.ones((), points.dtype) if self.stretch is None else self.stretch[None]
-        signs = jnp.where(np.array([*self.blocks.signed, False])[None], 1.0, jnp.sign(points)).astype(points.dtype)
-        stretched = scales * self._folded(points)
-        norm, angles = jnp.linalg.norm(stretched, axis=1), to_angles(stretched)
-        height, along = fields(self.blocks, self.tables, angles, forces)
-        return norm * height, scales * signs * (height[:, None] * to_point(angles) + along)
+        return stretched_potential(self.blocks, self.tables, self.stretch, points, forces)
 
     def own_fields(self, labels: AbstractDirections) -> tuple[Float[Array, "2 N"], Float[Array, "2 N K"]]:
         """Φ and the part of ∇Φ along the sphere, at points on it: rounding and step errors change the radius of labels."""
@@ -275,13 +255,7 @@ class BlockReduction(AbstractAngularReduction):
         """
         share = jnp.where(masses > 0, outside / jnp.where(masses > 0, masses, 1.0), jnp.nan)
         aligned = 1 - share if self.remainder else jnp.where(masses > 0, 1.0, jnp.nan)
-        return {
-            "risk": self.risk(moments) + self.tail,
-            "mass_plus": masses[0],
-            "mass_minus": masses[1],
-            "alignment_plus": aligned[0],
-            "alignment_minus": aligned[1],
-        }
+        return self.record(moments, masses, aligned)
 
     def predict_atoms(self, atoms: Atoms, x: Float[Array, "n d"]) -> Float[Array, " n"]:
         """f(x) from the moments of atoms."""
@@ -294,10 +268,9 @@ class BlockReduction(AbstractAngularReduction):
         What is cut off has the energy by which `risk` would change with more modes.
         """
         degree = self.degrees * self.blocks.stride
-        sign = np.where((degree < 2) | (degree % 4 == 2), 1.0, -1.0)
         # ψ = s_l Y, so that a_l Y Y' = sign_l ψ ψ' / s_l.
-        size = np.exp(-log_funk_hecke(degree, self.known_dim()))
+        scale = funk_hecke_sign(degree) * np.exp(-log_funk_hecke(degree, self.known_dim()))
         root = jnp.sqrt(jnp.maximum(self.second_moment, jnp.finfo(self.dtype).tiny))
-        scaled = self.along_degrees(jnp.asarray(sign * size, self.dtype) * self.factors / root) * moments
+        scaled = self.along_degrees(jnp.asarray(scale, self.dtype) * self.factors / root) * moments
         points = self.point_of(x.astype(self.dtype)) / (1 if self.stretch is None else self.stretch[None])  # isotropic
         return jnp.linalg.norm(points, axis=1) * sums(self.blocks, self.tables, to_angles(points), scaled)

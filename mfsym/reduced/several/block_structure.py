@@ -1,17 +1,17 @@
 """From a target with several blocks to its reduction."""
 
-from typing import Any
-
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
-from ...errors import argument_error, check_integer, no_reduction
+from ...errors import argument_error, check_integer, check_reducible, no_reduction
 from ...problem.block_inputs import GaussianBlocks
 from ...problem.inputs import Gaussian
 from ...problem.problem import Problem
-from ...problem.rotated import Rotated, unrotated
+from ...problem.rotated import rotation_of, unrotated
 from ...problem.start import GaussianStart, SphereStart, UnbalancedStart
+from ...types import IntLike, Sizes
 from ..angles.coordinates import MOST_ANGLES, Blocks
 from ..angles.label_law import label_law
 from ..angles.target_parts import representable
@@ -27,21 +27,18 @@ _FEWEST = 8
 _PARTICLES = "Use `solve_particles`, whose cost does not depend on the number of angles."
 
 
-def has_blocks(problem: Problem) -> bool:
-    """Whether the target declares blocks or several coordinates."""
-    return declared_blocks(problem.target) is not None
-
-
 def check_blocks(problem: Problem) -> None:
     """Raise NoReductionError, saying why, if there is no equation in up to three angles."""
     blocks, _ = _blocks(problem)
-    if not isinstance(problem.start, SphereStart | UnbalancedStart | GaussianStart):
-        uniform = "uniform over directions (SphereStart, UnbalancedStart, GaussianStart)"
-        raise no_reduction(f"several angles start {uniform}, not from a {type(problem.start).__name__}", _PARTICLES)
+    uniform = "uniform over directions (SphereStart, UnbalancedStart, GaussianStart)"
+    reason = f"several angles start {uniform}, not from a {type(problem.start).__name__}"
+    check_reducible(problem.start, (SphereStart, UnbalancedStart, GaussianStart), reason, _PARTICLES)
     _isotropic(problem, blocks)
 
 
-def build_block_reduction(problem: Problem, cells: Any, nodes: Any, modes: Any) -> BlockReduction:
+def build_block_reduction(
+    problem: Problem, cells: Sizes | None, nodes: Sizes | None, modes: IntLike | None
+) -> BlockReduction:
     """The equation in up to three angles of a problem that `check_blocks` lets through."""
     blocks, remainder = _blocks(problem)
     cells = _sizes("cells", cells, _CELLS[blocks.angles], blocks.angles)
@@ -53,7 +50,7 @@ def build_block_reduction(problem: Problem, cells: Any, nodes: Any, modes: Any) 
     return _build(problem, stretch, blocks, remainder, cells, nodes, modes)
 
 
-def _isotropic(problem: Problem, blocks: Blocks) -> tuple[Problem, Any]:
+def _isotropic(problem: Problem, blocks: Blocks) -> tuple[Problem, Float[Array, " K"] | None]:
     """The problem in z ~ N(0, I), x = S z, and the scales of the blocks; (problem, None) where the inputs are isotropic.
 
     f*(x) = f*(S z) is a target of the same blocks, and b·x = (S b)·z. (Derived.)
@@ -61,9 +58,9 @@ def _isotropic(problem: Problem, blocks: Blocks) -> tuple[Problem, Any]:
     inputs = problem.inputs
     if inputs.rotation_invariant:
         return problem, None
-    if not isinstance(inputs, GaussianBlocks):
-        reason = f"several angles need inputs that rotations of every block leave as they are, not {type(inputs).__name__}"
-        raise no_reduction(reason, "Use mf.Gaussian, mf.Sphere or mf.GaussianBlocks, or `solve_particles` with samples=.")
+    reason = f"several angles need inputs that rotations of every block leave as they are, not {type(inputs).__name__}"
+    remedy = "Use mf.Gaussian, mf.Sphere or mf.GaussianBlocks, or `solve_particles` with samples=."
+    inputs = check_reducible(inputs, GaussianBlocks, reason, remedy)
     of_inputs = np.repeat(np.arange(len(inputs.dims)), inputs.dims)
     of_target = np.split(of_inputs, np.cumsum(blocks.dims)[:-1])
     if any(len(set(part)) > 1 for part in of_target):
@@ -91,7 +88,7 @@ def _blocks(problem: Problem) -> tuple[Blocks, bool]:
     return Blocks(dims, (signed,) * angles), bool(rest)
 
 
-def _sizes(name: str, value: Any, default: tuple[int, ...], angles: int) -> tuple[int, ...]:
+def _sizes(name: str, value: Sizes | None, default: tuple[int, ...], angles: int) -> tuple[int, ...]:
     value = default if value is None else value
     sizes = tuple(value) if isinstance(value, (tuple, list)) else (value,) * angles
     if len(sizes) != angles:
@@ -124,7 +121,7 @@ def _build(problem, stretch, blocks, remainder, cells, nodes, modes) -> BlockRed
         tail=parts.tail,
         check=parts.beyond(check),
         second_moment=inputs.second_moment,
-        basis=problem.subspace() if isinstance(problem.target, Rotated) else None,
+        basis=None if rotation_of(problem.target) is None else problem.subspace(),
         node_counts=nodes,
         resolved_count=(2 * (modes - 1)) // blocks.stride + 1,
         remainder=remainder,

@@ -54,7 +54,7 @@ class NestedTable(eqx.Module):
         # d/dθ sin^j = j cos sin^{j−1}: at a pole it is left only for j = 1 (and over = 0).
         lower = jnp.where(sine == 0, jnp.where(degree - 1 == over, 1.0, 0.0), power / safe)
         first_slope = jnp.exp(log_first)[:, None] * degree * jnp.cos(theta)[None] * lower
-        rows = tuple(row[..., None] for row in (self.slope, self.shift, self.back))
+        rows = self.slope[..., None], self.shift[..., None], self.back[..., None]
         values, slopes = three_terms(rows, x, (first, first_slope), x_slope)
         return self._by_degree(values), self._by_degree(slopes)
 
@@ -115,6 +115,11 @@ def log_funk_hecke(degrees: np.ndarray, dim: int) -> np.ndarray:
     high = common + gammaln(even - 1) - gammaln(even / 2) - even * np.log(2) - gammaln((even + dim + 1) / 2)
     zero = common - np.log(2) - gammaln((dim + 1) / 2)
     return np.where(degrees == 0, zero, np.where(degrees == 1, -np.log(2 * dim), high))
+
+
+def funk_hecke_sign(degrees: np.ndarray) -> np.ndarray:
+    """Signs of a_l for the degrees 0, 1, 2, 4, …"""
+    return np.where((degrees < 2) | (degrees % 4 == 2), 1.0, -1.0)
 
 
 def reachable_degrees(count: int, stride: int) -> np.ndarray:

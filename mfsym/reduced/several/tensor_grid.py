@@ -16,11 +16,10 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ...safe import quotient
-from ..angles.forms import AbstractDensityForm
 from ..angles.pace import REACTION, Pace
 from ..rules.stencil import LOBATTO_WEIGHTS, reconstruction_stencil
 from .block_reduction import BlockReduction
-from .density import atoms_of_cells, polynomial_values
+from .density import AbstractTensorGrid
 from .merging import Groups, pole_groups
 from .nested_tables import analyse, synthesise
 from .tensor_tables import GHOSTS, TensorTables, cell_integrals, tensor_tables
@@ -29,18 +28,13 @@ _HIGHEST = jax.lax.Precision.HIGHEST
 OUTFLOW_SHARE = 1 / 4  # of its mean, what a cell may lose through each face of an axis in one Euler step
 
 
-class BlockGridDynamics(AbstractDensityForm):
+class BlockGridDynamics(AbstractTensorGrid):
     """The equation in k angles for the cell means of the densities, [2, n_1, …, n_k]."""
 
     reduction: BlockReduction
     limited: bool = eqx.field(static=True, default=True)
     tables: TensorTables | None = None
     pace: Pace | None = None
-
-    @property
-    def axes(self) -> range:
-        """The angles."""
-        return range(self.reduction.blocks.angles)
 
     @property
     def groups(self) -> Groups:
@@ -200,10 +194,6 @@ class BlockGridDynamics(AbstractDensityForm):
         outside = jnp.sum(state * self.tables.outside[None], axis=axes)
         return self.reduction.observables(moments, masses, outside)
 
-    def atoms(self, state):
-        """The limited polynomials at the Lobatto points."""
-        return atoms_of_cells(self, state)
-
     def predict(self, state, x):
         """f(x) from the moments of the cells."""
         return self.reduction.predict_moments(_moments(self.reduction, state), x)
@@ -212,10 +202,6 @@ class BlockGridDynamics(AbstractDensityForm):
         """That of the cells."""
         assert self.tables is not None
         return self.reduction.network_of_moments(analyse(self.tables.all_moments, state[0] - state[1]))
-
-    def density(self, state, angles):
-        """The limited polynomials of the cells."""
-        return polynomial_values(self, state, angles)
 
 
 @eqx.filter_jit
