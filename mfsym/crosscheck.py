@@ -147,8 +147,11 @@ def cross_check(
 def _check_law(reduced: AbstractReduction, argument: str) -> None:
     """Clouds are compared by the law of their directions too."""
     if reduced.angles is None:
-        remedy = "Compare mf.moments_of(cloud) with mf.descend_moments, or mf.solve_particles with mf.solve_reduced."
-        raise argument_error(argument, "one with an angle for cross_check", Words("one with an odd target"), remedy)
+        remedy = (
+            "Compare runs of mf.solve_particles with one of mf.solve_reduced; for odd targets also mf.moments_of(cloud)."
+        )
+        got = Words(f"one whose equation keeps none: {type(reduced).__name__}")
+        raise argument_error(argument, "one with an angle for cross_check", got, remedy)
 
 
 def _references(reduced, ts) -> dict[str, Solution]:

@@ -46,9 +46,10 @@ def reduce(
         losses labels per angle, with which all rules grow (default 48 in two blocks, 12 in three, 6 in four).
       modes: even harmonics in the dynamics (default: the fewest that leave out 1e-7 of K(0, 0), at most 128); twice as
         many are kept for the risk and for the error estimate.
-      structure: "orbits" asks for labels under a cubature where the arc-cosine kernel has an equation too; "odd" asks for the moment equation where an angle would be taken too (`LinearTarget`, an odd
-        `SingleIndex`), "angle" for the angle; by default an angle where there is one, and the moments for
-        `FunctionTarget(fn, parity="odd")`, full covariances, data sets and Gaussian starts.
+      structure: "odd" asks for the moment equation where an angle would be taken too (`LinearTarget`, an odd
+        `SingleIndex`), "angle" for the angle, "orbits" for neurons by labels where either is there too; by default an angle
+        where there is one, and the moments for `FunctionTarget(fn, parity="odd")`, full covariances, data sets and Gaussian
+        starts.
       dtype: floating type of the reduction.
 
     Returns a reduction whose arrays are leaves: `reduce` and `solve_reduced` are one function of the problem's arrays,

@@ -251,7 +251,37 @@ def test_clouds_show_what_labels_show():
     labels = mf.solve_reduced(reduced, [0.0, 0.1], training=mf.Training(step=0.1), **FLOW)
     assert set(run.observables) == set(labels.observables)
     for name in set(run.observables) - {"risk"}:
-        assert run.observables[name][0] == pytest.approx(labels.observables[name][0], rel=0.05), name
+        assert float(run.observables[name][0]) == pytest.approx(float(labels.observables[name][0]), rel=0.05), name
+
+
+ACTIVATIONS = {"GELU": gelu, "softplus": jax.nn.softplus, "tanh": jnp.tanh, "erf": erf}
+TARGETS = {
+    "radial": mf.SubspaceNorm(3),
+    "index": mf.SingleIndex(lambda z: jnp.sin(2 * z)),
+    "two": mf.MultiIndex(lambda z: jnp.tanh(z[0] * z[1]), 2),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "target"),
+    [
+        pytest.param(name, target, marks=pytest.mark.slow if (name, target) == ("softplus", "radial") else pytest.mark.study)
+        for name in ACTIVATIONS
+        for target in TARGETS
+    ],
+)
+def test_the_stated_error_covers_the_true_one(name, target):
+    """The truth is a run with twice the labels, inputs and nodes of the average."""
+    start = mf.BiasedStart(mf.UnbalancedStart(1.0, 1.5), 0.3)
+    problem = mf.Problem(mf.Gaussian(8), TARGETS[target], unit=mf.Neuron(ACTIVATIONS[name]), start=start)
+    nodes = 8 if target == "two" else 16
+    run = mf.solve_reduced(mf.reduce(problem, nodes=nodes), [0.0, 1.0, 3.0], error=True, **FLOW)
+    truth = mf.solve_reduced(mf.reduce(problem, nodes=2 * nodes), [0.0, 1.0, 3.0], **FLOW)
+    assert run.error is not None
+    for kind, values in run.observables.items():
+        true, stated = np.abs(values - truth.observables[kind]), np.asarray(run.error[kind])
+        print(name, target, kind, true[-1], stated[-1])
+        assert np.all(true <= stated + 1e-12), kind
 
 
 @functools.cache
@@ -268,7 +298,7 @@ def by_scale(scale):
 def test_the_derivative_in_all_numbers_of_a_problem():
     exact = jax.jvp(by_scale.__wrapped__, (jnp.asarray(0.9),), (jnp.asarray(1.0),))[1]
     difference = (by_scale(0.901) - by_scale(0.899)) / 0.002
-    assert exact == pytest.approx(difference, rel=1e-5)
+    assert float(exact) == pytest.approx(float(difference), rel=1e-5)
 
 
 # What is refused -----------------------------------------------------------------------------------------------------

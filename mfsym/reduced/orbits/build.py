@@ -51,7 +51,7 @@ def build_orbits(problem: Problem, cells: Sizes | None, nodes: Sizes | None, mod
     blocks = check_orbits(problem)
     for name, given in (("cells", cells), ("modes", modes)):
         if given is not None:
-            raise argument_error(name, "left out where neurons are followed by labels", given, "Pass `nodes`, with which all rules grow.")
+            raise argument_error(name, "left out for labels of neurons", given, "Pass `nodes`, with which all rules grow.")
     nodes = check_integer("nodes", _DEFAULT[len(blocks.dims)] if nodes is None else nodes, 4, _NODES)
     sizes = _sizes(blocks, nodes)
     splits = _splits(problem, blocks, sizes)
@@ -73,16 +73,16 @@ def _scaled(count: int, share: float) -> int:
 
 
 def _with_variants(problem: Problem, blocks: OrbitBlocks, sizes: RuleSizes, splits: Splits) -> OrbitReduction:
-    """With half the labels, with half of those, with half as many inputs and nodes of the average again."""
+    """With half the labels, and there with half of those, twice the inputs, twice the nodes of the average, and both."""
 
     def build(sizes: RuleSizes, *variants: OrbitReduction) -> OrbitReduction:
         return _build(problem, blocks, sizes, splits, variants)
 
     half = sizes._replace(labels=_scaled(sizes.labels, 0.5), scalars=_scaled(sizes.scalars, 0.5))
     quarter = half._replace(labels=_scaled(half.labels, 0.5), scalars=_scaled(half.scalars, 0.5))
-    more = half._replace(inputs=Counts(*(_scaled(n, 1.5) for n in sizes.inputs)))
-    finer = half._replace(omega=_scaled(sizes.omega, 1.5))
-    return build(sizes, build(half, build(quarter), build(more), build(finer)))
+    more = half._replace(inputs=Counts(*(2 * count for count in sizes.inputs)))
+    finer, both = (each._replace(omega=2 * sizes.omega) for each in (half, more))
+    return build(sizes, build(half, *(build(each) for each in (quarter, more, finer, both))))
 
 
 @eqx.filter_jit

@@ -41,8 +41,7 @@ class OrbitReduction(AbstractReduction):
 
     - `points` [n, K], `probability` [n]: a cubature of the coordinates ξ of the inputs; `values` [n]: the target there.
     - `average`: how the unit is averaged over directions; `labels`: the neurons at time 0 and what each stands for.
-    - `variants`: the same with half the labels (and with half of those again in it), with more inputs, and with more nodes
-      in the average, for the error estimate.
+    - `variants`: first the same with half the labels; in it that with half of those again, and with finer rules.
     """
 
     blocks: OrbitBlocks
@@ -152,7 +151,7 @@ class OrbitReduction(AbstractReduction):
         return 0.0
 
     def displaced(self) -> "tuple[OrbitReduction, ...]":
-        """More inputs, and more nodes in the average."""
+        """More inputs, more nodes in the average, and both, so that what either misses counts twice: finer rules err too."""
         return self.variants[1:]
 
     def absent(self, observables: dict[str, Array]) -> tuple[tuple[str, str], ...]:
