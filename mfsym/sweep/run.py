@@ -15,7 +15,6 @@ from ..errors import (
     SolveError,
     argument_error,
     check_flags,
-    check_instance,
     check_integer,
     check_is,
     check_key,
@@ -136,7 +135,7 @@ def _labelled(problems: Problems) -> dict[str, Problem]:
         raise argument_error("problems", expected, problems, _REMEDY)
     for label, problem in table.items():
         check_is("problems", label, str, "a dict whose keys are strings", _REMEDY)
-        check_instance(f"problems at {label!r}", problem, Problem, "Build them with mf.Problem.")
+        check_is("problems", problem, Problem, f"of type Problem at {label!r}", "Build them with mf.Problem.")
     return table
 
 
