@@ -1,6 +1,7 @@
 """Clouds drawn from the law of the neurons at time 0."""
 
 import math
+from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 import equinox as eqx
@@ -10,12 +11,21 @@ import numpy as np
 from jax.scipy.special import xlogy
 from jaxtyping import Array, Float
 
-from ..errors import argument_error, check_choice, check_floating, check_integer, check_is, check_key, is_traced
+from ..errors import (
+    argument_error,
+    check_choice,
+    check_floating,
+    check_integer,
+    check_is,
+    check_key,
+    check_sequence,
+    is_traced,
+)
 from ..neurons import Particles
 from ..problem.problem import Problem
 from ..problem.quasi_random import to_normal, unit_points
 from ..problem.start import AbstractSignedStart, AbstractStart, GaussianStart
-from ..types import DTypeLike, IntLike, KeyLike
+from ..types import Checked, DTypeLike, IntLike, KeyLike
 from .angles import safe_direction, split_by_subspace
 from .arguments import check_problem
 
@@ -26,8 +36,21 @@ _GRID = 4097  # angles at which the law of an AngularStart is tabulated
 def initial_cloud(problem: Problem, *, width: IntLike, key: KeyLike, dtype: DTypeLike | None = None) -> Particles:
     """A random cloud of `width` neurons from the start of the problem; balanced signs where it has masses."""
     check_problem(problem)
-    draw = gaussian_cloud if isinstance(problem.start, GaussianStart) else sphere_cloud
+    draw = gaussian_cloud if _draws_signs(problem) else sphere_cloud
     return draw(problem, width=width, key=key, dtype=dtype)
+
+
+def check_widths(problems: Iterable[Problem], widths: Checked[Sequence[int]], least: int, remedy: str) -> tuple[int, ...]:
+    """Numbers of neurons of clouds from the starts of these problems; even ones where the signs of a are balanced."""
+    widths = check_sequence("widths", widths, "a tuple of numbers of neurons", remedy)
+    widths = tuple(check_integer("widths", width, least, remedy) for width in widths)
+    if any(width % 2 for width in widths) and not all(_draws_signs(problem) for problem in problems):
+        raise argument_error("widths", "even, as many a > 0 as a < 0", widths, remedy)
+    return widths
+
+
+def _draws_signs(problem: Problem) -> bool:
+    return isinstance(problem.start, GaussianStart)
 
 
 def gaussian_cloud(problem: Problem, *, width: IntLike, key: KeyLike, dtype: DTypeLike | None = None) -> Particles:
