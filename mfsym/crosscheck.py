@@ -7,13 +7,14 @@ error.
 
 import dataclasses
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import tqdm
+from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
 from .distances import squared_distances
@@ -25,21 +26,20 @@ from .errors import (
     check_instance,
     check_integer,
     check_key,
-    check_sequence,
     check_times,
 )
 from .extrapolation import Comparison, compare
 from .lift import project
 from .particles.ensemble import solve_ensemble
-from .particles.initial import initial_cloud
+from .particles.initial import check_widths, initial_cloud
 from .particles.risk import risk_of
 from .problem.problem import Problem
-from .problem.start import GaussianStart
 from .reduce import reduce
 from .reduced.base import AbstractReduction
 from .reduced.flow import solve_reduced
 from .sharding import check_mesh_of_lanes, stack_lanes
 from .solution import Solution, early_ends, lane, with_masks, words_of_early_ends
+from .types import Checked, Json, KeyLike, Times
 
 _HIGHEST = jax.lax.Precision.HIGHEST
 
@@ -93,9 +93,9 @@ class CrossCheckReport(NamedTuple):
             ]
         return "\n".join(lines)
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Json]:
         """Plain numbers for JSON: the verdicts, and for every observable its limit, reference and standard error."""
-        record: dict[str, Any] = {"verdict": self.verdict, "t": np.asarray(self.runs.ts).tolist()}
+        record: dict[str, Json] = {"verdict": self.verdict, "t": np.asarray(self.runs.ts).tolist()}
         record |= {"widths": list(self.runs.widths), "seeds": int(self.runs.energy[0].shape[0])}
         for method, judgement in self.judgements.items():
             rows = {name: c.as_dict() for name, c in judgement.comparisons.items()}
@@ -108,15 +108,15 @@ class CrossCheckReport(NamedTuple):
 @with_masks
 def cross_check(
     problem: Problem,
-    ts: Any,
+    ts: Times,
     *,
     widths: tuple[int, ...] = (64, 256, 1024),
     seeds: int = 8,
-    key: Any = None,
+    key: KeyLike | None = None,
     cells: int | None = None,
     nodes: int | None = None,
     modes: int | None = None,
-    mesh: Any = None,
+    mesh: Checked[Mesh | None] = None,
     progress: bool = False,
 ) -> CrossCheckReport:
     """Solve a problem by both routes and judge their difference.
@@ -170,13 +170,13 @@ def _references(reduced, ts) -> dict[str, Solution]:
 @with_masks
 def run_clouds(
     problem: Problem,
-    ts: Any,
+    ts: Times,
     reduced: AbstractReduction,
     *,
     widths: tuple[int, ...],
     seeds: int,
-    key: Any = None,
-    mesh: Any = None,
+    key: KeyLike | None = None,
+    mesh: Checked[Mesh | None] = None,
     progress: bool = False,
 ) -> Runs:
     """Independent clouds from the start of a problem, moved by the exact flow, for every width and seed.
@@ -188,7 +188,7 @@ def run_clouds(
     check_instance("reduced", reduced, AbstractReduction, "Build it with mf.reduce(problem).")
     _check_law(reduced, "reduced")
     ts = check_times(ts)
-    widths = _check_widths(problem, widths)
+    widths = check_widths([problem], widths, 2, "Pass even integers such as (64, 256, 1024).")
     if len(set(widths)) < 2 or list(widths) != sorted(widths):
         raise argument_error("widths", "at least two increasing widths", widths, "One width cannot be extrapolated.")
     seeds = check_integer("seeds", seeds, 3, "The scatter over seeds is the yardstick of the comparison.")
@@ -207,15 +207,6 @@ def run_clouds(
     if early:
         raise SolveError(words_of_early_ends(early, "All clouds are in `.solution` of this error."), found)
     return found
-
-
-def _check_widths(problem: Problem, widths: Any) -> tuple[int, ...]:
-    remedy = "Pass even integers such as (64, 256, 1024)."
-    widths = check_sequence("widths", widths, "a tuple of numbers of neurons", remedy)
-    widths = tuple(check_integer("widths", width, 2, remedy) for width in widths)
-    if not isinstance(problem.start, GaussianStart) and any(width % 2 for width in widths):
-        raise argument_error("widths", "even, as many a > 0 as a < 0", widths, remedy)
-    return widths
 
 
 def _run_width(problem, ts, reduced, width, keys, mesh, bar) -> tuple[Solution, Array, Array, Array]:

@@ -4,7 +4,6 @@ Everything else is on all of them.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import equinox as eqx
 import jax
@@ -15,11 +14,12 @@ from jaxtyping import Array, PyTree
 
 from .errors import Words, argument_error, check_instance, check_is, is_traced
 from .neurons import check_neurons
+from .types import Checked, Cloud
 
 _MESH = 'Pass jax.make_mesh((8,), ("neurons",), axis_types=(jax.sharding.AxisType.Auto,)), or nothing for {}.'
 
 
-def shard(cloud: PyTree, mesh: Any = None, axis: str = "neurons") -> PyTree:
+def shard(cloud: Cloud, mesh: Checked[Mesh | None] = None, axis: str = "neurons") -> Cloud:
     """A cloud laid out over the devices of a mesh, an equal share of its m neurons on each; solvers keep the layout.
 
     Arguments: `cloud`, any pytree of arrays with the same first axis m; `mesh` whose axis named `axis` the neurons are
@@ -43,7 +43,7 @@ def shard(cloud: PyTree, mesh: Any = None, axis: str = "neurons") -> PyTree:
     return jax.tree.map(lambda leaf: _place(leaf, sharding), cloud)
 
 
-def _check_mesh(mesh: Any, axis: str) -> int:
+def _check_mesh(mesh: Checked[Mesh], axis: str) -> int:
     """The number of devices along an axis of a mesh that leaves layouts to the compiler."""
     _check_auto(mesh, _MESH.format("all devices"))
     if axis not in mesh.axis_names:
@@ -51,7 +51,7 @@ def _check_mesh(mesh: Any, axis: str) -> int:
     return mesh.shape[axis]
 
 
-def _check_auto(mesh: Any, remedy: str) -> None:
+def _check_auto(mesh: Checked[Mesh], remedy: str) -> None:
     check_instance("mesh", mesh, Mesh, remedy)
     if any(kind != AxisType.Auto for kind in mesh.axis_types):
         # Explicit axes, the default of jax.make_mesh, refuse the sums over neurons
@@ -59,7 +59,7 @@ def _check_auto(mesh: Any, remedy: str) -> None:
         raise argument_error("mesh", "a mesh whose axes are all of type Auto", kinds, remedy)
 
 
-def _place(leaf: Any, sharding: NamedSharding) -> Array:
+def _place(leaf: Array | np.ndarray, sharding: NamedSharding) -> Array:
     if is_traced(leaf):
         return jax.lax.with_sharding_constraint(leaf, sharding)
     if sharding.is_fully_addressable or not getattr(leaf, "is_fully_addressable", True):
@@ -68,7 +68,7 @@ def _place(leaf: Any, sharding: NamedSharding) -> Array:
     return jax.make_array_from_callback(values.shape, sharding, lambda index: values[index])
 
 
-def check_mesh_of_lanes(mesh: Any) -> Mesh | None:
+def check_mesh_of_lanes(mesh: Checked[Mesh | None]) -> Mesh | None:
     """None, or a mesh over whose devices independent runs can be spread; some of them belong to this process."""
     if mesh is None:
         return None

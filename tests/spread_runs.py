@@ -40,8 +40,9 @@ def finite_steps(mesh):
 
 
 def clouds(mesh):
-    """One problem with six clouds."""
-    return mf.sweep(problems(1), TS, mesh=mesh, widths=(4, 8), seeds=3, **steps(), **SIZES)
+    """Three problems that stack, six clouds of each."""
+    table = {str(scale): mf.Problem(mf.Gaussian(5), mf.SubspaceNorm(2, scale=scale)) for scale in (1.0, 1.5, 2.0)}
+    return mf.sweep(table, TS, mesh=mesh, widths=(4, 8), seeds=3, **steps(), **SIZES)
 
 
 def ensemble(mesh):

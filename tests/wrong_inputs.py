@@ -140,6 +140,7 @@ DTYPE = ["int32", "complex128", "float16", "f77", 3, object, "float128"]
 KEY = [3, "key", np.zeros(2), later(lambda: jnp.zeros(2)), later(lambda: jax.random.split(key(), 3))]
 FLAG = ["no", None, 2, 0.0, np.zeros(2)]
 PROBLEM = [None, 3, "problem", later(lambda: mf.Gaussian(4))]
+MESH = [3, "cpu", later(lambda: jax.make_mesh((1,), ("neurons",), axis_types=(AxisType.Explicit,)))]
 NO_FUNCTION = [None, 3.0, "tanh"]
 NO_PARTICLES = [None, 3, "cloud", later(lambda: cloud().b)]
 VECTORS = ["x", None, 3.0, [1j], [[np.nan]], np.array([None, 1.0]), [[1.0], [2.0, 3.0]]]
@@ -409,8 +410,7 @@ TABLE = {
         lambda: {"cloud": cloud()},
         {
             "cloud": [None, 3, "cloud", later(lambda: {"a": jnp.ones(3), "b": jnp.ones((4, 2))})],
-            "mesh": [3, "cpu", later(lambda: jax.make_mesh((1,), ("samples",), axis_types=(AxisType.Auto,)), "axis"),
-                     later(lambda: jax.make_mesh((1,), ("neurons",), axis_types=(AxisType.Explicit,)))],
+            "mesh": [*MESH, later(lambda: jax.make_mesh((1,), ("samples",), axis_types=(AxisType.Auto,)), "axis")],
             "axis": [3, None, given("samples", mesh=one_device)],
         },
     ),
@@ -430,8 +430,10 @@ TABLE = {
             "training": [{}, 3, "adam", mf.Training],
             "rtol": [v for v in POSITIVE if v is not None],
             "atol": [v for v in POSITIVE if v is not None],
+            "max_steps": OPTIONAL,
             "stop": STOP,
             "observe": OBSERVE,
+            "mesh": MESH,
             "throw": FLAG,
         },
     ),
@@ -574,6 +576,7 @@ TABLE = {
             "widths": [None, 4, (2,), (4, 2), (2, 2), (2.0, 4.0), (2, 3), "24", (0, 2)],
             "seeds": [*INTEGER, 2],
             "key": KEY,
+            "mesh": MESH,
             "progress": FLAG,
         },
     ),
@@ -587,6 +590,7 @@ TABLE = {
             "widths": [None, 4, (2,), (4, 2), (2, 2), (2.0, 4.0), (2, 3), "24"],
             "seeds": [*INTEGER, 2],
             "key": KEY,
+            "mesh": MESH,
             "progress": FLAG,
             "cells": [*OPTIONAL, 7],
             "nodes": [*OPTIONAL, 8],

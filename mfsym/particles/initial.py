@@ -1,6 +1,7 @@
 """Clouds drawn from the law of the neurons at time 0."""
 
 import math
+from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 import equinox as eqx
@@ -10,13 +11,22 @@ import numpy as np
 from jax.scipy.special import xlogy
 from jaxtyping import Array, Float
 
-from ..errors import argument_error, check_choice, check_floating, check_integer, check_is, check_key, is_traced
+from ..errors import (
+    argument_error,
+    check_choice,
+    check_floating,
+    check_integer,
+    check_is,
+    check_key,
+    check_sequence,
+    is_traced,
+)
 from ..neurons import BiasedParticles, Particles
 from ..problem.problem import Problem
 from ..problem.quasi_random import to_normal, unit_points
 from ..problem.start import AbstractSignedStart, AbstractStart, BiasedStart, GaussianStart
 from ..problem.units import ReLU, has_bias
-from ..types import DTypeLike, IntLike, KeyLike
+from ..types import Checked, DTypeLike, IntLike, KeyLike
 from .angles import safe_direction, split_by_subspace
 from .arguments import check_problem
 
@@ -34,15 +44,32 @@ def initial_cloud(
     check_problem(problem)
     if has_bias(problem.unit):
         return _biased_cloud(problem, width, check_key(key), dtype)
-    draw = gaussian_cloud if isinstance(problem.start, GaussianStart) else sphere_cloud
+    draw = gaussian_cloud if _draws_signs(problem) else sphere_cloud
     return draw(problem, width=width, key=key, dtype=dtype)
+
+
+def check_widths(problems: Iterable[Problem], widths: Checked[Sequence[int]], least: int, remedy: str) -> tuple[int, ...]:
+    """Numbers of neurons of clouds from the starts of these problems; even ones where the signs of a are balanced."""
+    widths = check_sequence("widths", widths, "a tuple of numbers of neurons", remedy)
+    widths = tuple(check_integer("widths", width, least, remedy) for width in widths)
+    if any(width % 2 for width in widths) and not all(_draws_signs(problem) for problem in problems):
+        raise argument_error("widths", "even, as many a > 0 as a < 0", widths, remedy)
+    return widths
+
+
+def _draws_signs(problem: Problem) -> bool:
+    return isinstance(_without_bias(problem.start), GaussianStart)
+
+
+def _without_bias(start: AbstractStart) -> AbstractStart:
+    """The law of (a, b)."""
+    return start.start if isinstance(start, BiasedStart) else start
 
 
 def _biased_cloud(problem: Problem, width: IntLike, key: KeyLike, dtype: DTypeLike | None) -> BiasedParticles:
     """Neurons of the start of (a, b), and biases."""
     start, (key, bias_key) = problem.start, jax.random.split(key)
-    inner = start.start if isinstance(start, BiasedStart) else start
-    plain = eqx.tree_at(lambda p: (p.unit, p.start), problem, (ReLU(), inner))
+    plain = eqx.tree_at(lambda p: (p.unit, p.start), problem, (ReLU(), _without_bias(start)))
     cloud = initial_cloud(plain, width=width, key=key, dtype=dtype)
     bias = jnp.zeros_like(cloud.a)
     if isinstance(start, BiasedStart):

@@ -1,7 +1,6 @@
 """What a sweep found, by label."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import equinox as eqx
 import numpy as np
@@ -9,6 +8,7 @@ from jaxtyping import Array, Float
 
 from ..errors import argument_error
 from ..solution import Solution, Status, early_ends, lane
+from ..types import Json
 
 
 class Sweep(eqx.Module):
@@ -45,11 +45,11 @@ class Sweep(eqx.Module):
         """Which runs ended early, by name ("label", or "label, 64 neurons, seed 3"), and in a sentence when and why."""
         return early_ends(_every_run(self))
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Json]:
         """Plain numbers for JSON: the record of every problem by label, and of its clouds by width and seed."""
         return {label: self.solutions[label].as_dict() | self._clouds_of(label) for label in self.labels}
 
-    def _clouds_of(self, label: str) -> dict[str, Any]:
+    def _clouds_of(self, label: str) -> dict[str, Json]:
         if label not in self.clouds:
             return {}
         runs = {str(width): [lane(run, i).as_dict() for i in _seeds(run)] for width, run in self.clouds[label].items()}

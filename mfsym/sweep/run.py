@@ -1,8 +1,8 @@
 """Many problems at once: reductions of the same shape in one vmapped solve, and clouds of several widths and seeds."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TypeAlias
 
 import equinox as eqx
 import jax
@@ -10,13 +10,13 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 from jaxtyping import Array
 
-from ..control import Control
+from ..control import Control, Stop
 from ..errors import (
     SolveError,
-    Words,
     argument_error,
     check_flags,
     check_integer,
+    check_is,
     check_key,
     check_sequence,
     check_times,
@@ -25,9 +25,8 @@ from ..errors import (
 from ..iterate import times_of_whole_steps
 from ..neurons import Particles
 from ..particles.ensemble import solve_ensemble
-from ..particles.initial import initial_cloud
+from ..particles.initial import check_widths, initial_cloud
 from ..problem.problem import Problem
-from ..problem.start import GaussianStart
 from ..problem.training import Training
 from ..reduce import reduce
 from ..reduced.base import AbstractReduction
@@ -35,30 +34,32 @@ from ..reduced.build import default_sizes
 from ..reduced.flow import solve_reduced
 from ..sharding import check_mesh_of_lanes, map_lanes, split_lanes, stack_lanes
 from ..solution import Solution, with_masks, words_of_early_ends
+from ..types import Checked, IntLike, KeyLike, Observe, Options, RealLike, Sizes, Times
 from .result import Sweep
 
+Problems: TypeAlias = Checked[Mapping[str, Problem] | Sequence[Problem]]
 _REMEDY = "Pass a dict from labels to problems, or a list of problems."
 
 
 @with_masks
 def sweep(
-    problems: Any,
-    ts: Any,
+    problems: Problems,
+    ts: Times,
     *,
-    widths: Any = (),
-    seeds: Any = 1,
-    key: Any = None,
-    cells: Any = None,
-    nodes: Any = None,
-    modes: Any = None,
+    widths: Checked[Sequence[int]] = (),
+    seeds: IntLike = 1,
+    key: KeyLike | None = None,
+    cells: Sizes | None = None,
+    nodes: IntLike | None = None,
+    modes: IntLike | None = None,
     method: str | None = None,
-    training: Any = None,
-    rtol: Any = None,
-    atol: Any = None,
-    max_steps: Any = None,
-    stop: Any = None,
-    observe: Any = None,
-    mesh: Any = None,
+    training: Checked[Training | None] = None,
+    rtol: RealLike | None = None,
+    atol: RealLike | None = None,
+    max_steps: IntLike | None = None,
+    stop: Checked[Stop | None] = None,
+    observe: Observe | None = None,
+    mesh: Checked[Mesh | None] = None,
     throw: bool = True,
 ) -> Sweep:
     """Solve many problems, those whose reductions have the same shapes in one vmapped compiled loop.
@@ -113,7 +114,7 @@ def sweep(
     return found
 
 
-def _bound(max_steps: Any, training: Any, ts: Array) -> int | None:
+def _bound(max_steps: IntLike | None, training: Checked[Training | None], ts: Array) -> int | None:
     """The bound on the steps. Compiled code cannot find out of finite steps that the times are multiples of them, and how
     many they are."""
     if max_steps is not None:
@@ -124,31 +125,31 @@ def _bound(max_steps: Any, training: Any, ts: Array) -> int | None:
     return needed if max_steps is None else min(max_steps, needed)
 
 
-def _labelled(problems: Any) -> dict[str, Problem]:
-    if not isinstance(problems, Mapping | list | tuple) or not problems:
-        raise argument_error("problems", "a dict or a list of problems, at least one", problems, _REMEDY)
-    table = dict(problems) if isinstance(problems, Mapping) else {str(i): p for i, p in enumerate(problems)}
+def _labelled(problems: Problems) -> dict[str, Problem]:
+    expected = "a dict or a list of problems, at least one"
+    if isinstance(problems, Mapping):
+        table = dict(problems)
+    else:
+        table = {str(i): problem for i, problem in enumerate(check_sequence("problems", problems, expected, _REMEDY))}
+    if not table:
+        raise argument_error("problems", expected, problems, _REMEDY)
     for label, problem in table.items():
-        if not isinstance(label, str):
-            raise argument_error("problems", "a dict whose keys are strings", label, _REMEDY)
-        if not isinstance(problem, Problem):
-            got = Words(f"of type {type(problem).__name__} at {label!r}")
-            raise argument_error("problems", "made of objects of type Problem", got, "Build them with mf.Problem.")
+        check_is("problems", label, str, "a dict whose keys are strings", _REMEDY)
+        check_is("problems", problem, Problem, f"of type Problem at {label!r}", "Build them with mf.Problem.")
     return table
 
 
-def _checked_widths(widths: Any, table: dict[str, Problem]) -> tuple[int, ...]:
+def _checked_widths(widths: Checked[Sequence[int]], table: dict[str, Problem]) -> tuple[int, ...]:
     remedy = "Pass for example (64, 256)."
-    widths = check_sequence("widths", widths, "a tuple of numbers of neurons", remedy)
-    widths = tuple(check_integer("widths", width, 1, remedy) for width in widths)
+    widths = check_widths(table.values(), widths, 1, remedy)
     if len(set(widths)) < len(widths) or any(max(widths) % width for width in widths):
         raise argument_error("widths", "different divisors of the largest", widths, remedy)
-    if any(width % 2 for width in widths) and not all(isinstance(p.start, GaussianStart) for p in table.values()):
-        raise argument_error("widths", "even, as many a > 0 as a < 0", widths, remedy)
     return widths
 
 
-def _reductions(table: dict[str, Problem], cells: Any, nodes: Any, modes: Any) -> dict[str, AbstractReduction]:
+def _reductions(
+    table: dict[str, Problem], cells: Sizes | None, nodes: IntLike | None, modes: IntLike | None
+) -> dict[str, AbstractReduction]:
     """Every problem's reduction, with sizes that let those of one angle stack."""
     sizes = {label: default_sizes(problem) for label, problem in table.items()}
     shared: dict[bool, list[int]] = {}
@@ -177,11 +178,9 @@ def _named(label: str) -> Iterator[None]:
         raise
 
 
-def _solve(
-    reductions: dict[str, AbstractReduction], ts: Array, options: dict[str, Any], mesh: Mesh | None
-) -> dict[str, Solution]:
+def _solve(reductions: dict[str, AbstractReduction], ts: Array, options: Options, mesh: Mesh | None) -> dict[str, Solution]:
     """Groups of reductions with equal structure and shapes, one vmapped solve each; by itself what its numbers decide."""
-    groups: dict[Any, list[str]] = {}
+    groups: dict[Hashable, list[str]] = {}
     for label, reduced in reductions.items():
         leaves, structure = jax.tree.flatten(reduced)
         groups.setdefault((structure, tuple((leaf.shape, leaf.dtype) for leaf in leaves)), []).append(label)
@@ -197,12 +196,12 @@ def _solve(
     return {label: found[label] for label in reductions}
 
 
-def _by_themselves(reduced: AbstractReduction, options: dict[str, Any]) -> bool:
+def _by_themselves(reduced: AbstractReduction, options: Options) -> bool:
     """Whether numbers decide how to solve it. Such problems come first: one that is refused ends the sweep at once."""
     return reduced.decided_by_values(options["method"], options["training"])
 
 
-def _solve_one(reduced: AbstractReduction, ts: Array, options: dict[str, Any]) -> Solution:
+def _solve_one(reduced: AbstractReduction, ts: Array, options: Options) -> Solution:
     return solve_reduced(reduced, ts, derivative="forward", throw=False, **options)  # the mode that compiles faster
 
 

@@ -155,7 +155,7 @@ def halved_cells(masses: Float[Array, "..."], first: int) -> Float[Array, "..."]
     """Exact sums of pairs of neighbours along every axis of a grid from `first` on, all of even length."""
     cells = masses.shape[first:]
     if any(n % 2 for n in cells):
-        got = cells if len(cells) > 1 else cells[0]
+        got = cells[0] if len(cells) == 1 else cells
         raise argument_error("cells", "even where an error estimate is asked for", got, "Pass one cell more.")
     for axis in range(first, masses.ndim):
         lower, upper = (jax.lax.slice_in_dim(masses, i, None, stride=2, axis=axis) for i in (0, 1))

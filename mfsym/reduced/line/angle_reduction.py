@@ -22,13 +22,13 @@ from ..angles.angular import (
     METHODS,
     POSITIONS,
     AbstractAngularReduction,
-    TargetParts,
     check_angular_method,
     halved_cells,
     sizes_can_be_halved,
 )
 from ..angles.directions import AbstractDirections, CharacteristicState
 from ..angles.label_law import LabelLaw
+from ..angles.target_parts import TargetParts
 from ..base import Atoms, Scales
 from ..rules.quadrature import interval_end, node_rule
 from .features import AngleFeatures

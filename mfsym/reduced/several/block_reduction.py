@@ -18,7 +18,6 @@ from ...problem.training import Training
 from ..angles.angular import (
     POSITIONS,
     AbstractAngularReduction,
-    TargetParts,
     check_angular_method,
     halved_cells,
     sizes_can_be_halved,
@@ -26,6 +25,7 @@ from ..angles.angular import (
 from ..angles.coordinates import Blocks, tangents, to_angles, to_point
 from ..angles.directions import AbstractDirections, BlockLabelState
 from ..angles.label_law import LabelLaw
+from ..angles.target_parts import TargetParts
 from ..base import Atoms, Scales
 from .nested_tables import NestedTable, funk_hecke_sign, log_funk_hecke, reachable_degrees
 from .scattered import features, features_and_gradients, moments, sums
