@@ -13,7 +13,7 @@ def cloud_outputs(cloud: PyTree, unit: AbstractUnit, x: Float[Array, "n d"]) -> 
     """f at the rows of one block, [n]; cloud, unit and x share their floating type."""
     if isinstance(unit, AbstractRidgeUnit) and isinstance(cloud, Particles | BiasedParticles):
         before = product(x, cloud.b.T)
-        before = before + cloud.bias[None] if unit.biased else before
+        before = before + cloud.bias[None] if isinstance(cloud, BiasedParticles) else before
         return jnp.matmul(unit.activation(before), cloud.a, precision=jax.lax.Precision.HIGHEST) / cloud.width
     neurons = jax.vmap(unit, in_axes=(0, None))
     return jax.vmap(lambda row: jnp.mean(neurons(cloud, row)))(x)

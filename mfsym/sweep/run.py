@@ -23,7 +23,7 @@ from ..errors import (
     positive_number,
 )
 from ..iterate import times_of_whole_steps
-from ..neurons import Particles
+from ..neurons import BiasedParticles, Particles
 from ..particles.ensemble import solve_ensemble
 from ..particles.initial import check_widths, initial_cloud
 from ..problem.problem import Problem
@@ -222,6 +222,6 @@ def _run_clouds(problem, ts, widths: tuple[int, ...], seeds: int, key: Array, op
     return by_width
 
 
-def _tiled(cloud: Particles, width: int) -> Particles:
+def _tiled(cloud: Particles | BiasedParticles, width: int) -> Particles | BiasedParticles:
     copies = width // cloud.width
     return jax.tree.map(lambda leaf: jnp.tile(leaf, (copies,) + (1,) * (leaf.ndim - 1)), cloud)

@@ -15,7 +15,7 @@ from jax.scipy.special import betainc
 from jaxtyping import Array, Float
 from scipy.special import betaln
 
-from ...problem.units import AbstractRidgeUnit
+from ...problem.units import AbstractHomogeneousUnit, AbstractRidgeUnit
 
 _HIGHEST = jax.lax.Precision.HIGHEST
 
@@ -69,7 +69,7 @@ class PiecewiseLinearAverage(AbstractAverage):
     M = E[ω; ω > −z] = (1 − z²)^h / (dim − 1) / B(½, h). Beyond, |u + vω| is linear. (Derived.)
     """
 
-    unit: AbstractRidgeUnit
+    unit: AbstractHomogeneousUnit
     omega: Float[Array, "q r"]
     probability: Float[Array, " q"]
     dim: int = eqx.field(static=True)

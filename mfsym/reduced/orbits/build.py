@@ -2,10 +2,10 @@
 
 from typing import NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
 from ...errors import argument_error, check_integer, no_reduction
 from ...problem.functions import values_on_host
@@ -13,7 +13,7 @@ from ...problem.problem import Problem
 from ...problem.rotated import unrotated
 from ...problem.targets import SingleIndex
 from ...problem.units import AbstractHomogeneousUnit, AbstractRidgeUnit
-from ...types import DTypeLike, IntLike, Sizes
+from ...types import DTypeLike, IntLike
 from .average import AbstractAverage, PiecewiseLinearAverage, RuleAverage
 from .blocks import OrbitBlocks, orbit_blocks
 from .gauss import direction_rule
@@ -46,7 +46,7 @@ def check_orbits(problem: Problem) -> OrbitBlocks:
     return blocks
 
 
-def build_orbits(problem: Problem, cells: Sizes | None, nodes: Sizes | None, modes: IntLike | None) -> OrbitReduction:
+def build_orbits(problem: Problem, cells: IntLike | None, nodes: IntLike | None, modes: IntLike | None) -> OrbitReduction:
     """The equation on orbits; raises NoReductionError, saying why, if there is none."""
     blocks = check_orbits(problem)
     for name, given in (("cells", cells), ("modes", modes)):
@@ -85,7 +85,6 @@ def _with_variants(problem: Problem, blocks: OrbitBlocks, sizes: RuleSizes, spli
     return build(sizes, build(half, *(build(each) for each in (quarter, more, finer, both))))
 
 
-@eqx.filter_jit
 def _build(problem: Problem, blocks: OrbitBlocks, sizes: RuleSizes, splits: Splits, variants: tuple) -> OrbitReduction:
     points, probability = input_points(problem.inputs, blocks, sizes.inputs, splits)
     values = problem.values(blocks.representatives(points))
@@ -113,10 +112,15 @@ def _build(problem: Problem, blocks: OrbitBlocks, sizes: RuleSizes, splits: Spli
 def _average(unit: AbstractRidgeUnit, blocks: OrbitBlocks, count: int, dtype: DTypeLike) -> AbstractAverage:
     """In closed form over the largest block for piecewise linear units, by a rule otherwise."""
     dims = [blocks.dims[i] for i in blocks.radial]
-    closed = isinstance(unit, AbstractHomogeneousUnit) and bool(dims) and dims[-1] > 1
-    omega, probability = product([direction_rule(dim, count) for dim in (dims[:-1] if closed else dims)])
-    omega, probability = jnp.asarray(omega, dtype), jnp.asarray(probability, dtype)
-    return PiecewiseLinearAverage(unit, omega, probability, dims[-1]) if closed else RuleAverage(unit, omega, probability)
+    if isinstance(unit, AbstractHomogeneousUnit) and dims and dims[-1] > 1:
+        return PiecewiseLinearAverage(unit, *_directions(dims[:-1], count, dtype), dims[-1])
+    return RuleAverage(unit, *_directions(dims, count, dtype))
+
+
+def _directions(dims: list[int], count: int, dtype: DTypeLike) -> tuple[Float[Array, "q r"], Float[Array, " q"]]:
+    """Nodes and probabilities of the product of rules for ω in several blocks."""
+    omega, probability = product([direction_rule(dim, count) for dim in dims])
+    return jnp.asarray(omega, dtype), jnp.asarray(probability, dtype)
 
 
 def _splits(problem: Problem, blocks: OrbitBlocks, sizes: RuleSizes) -> Splits:

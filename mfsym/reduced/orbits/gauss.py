@@ -61,8 +61,8 @@ def share_rule(dim: int, rest: int, count: int) -> Rule:
 
     def log_density(angle):
         with np.errstate(divide="ignore", invalid="ignore"):
-            parts = (dim - 1) * np.log(np.sin(angle)) if dim > 1 else 0.0
-            return parts + ((rest - 1) * np.log(np.cos(angle)) if rest > 1 else 0.0)
+            parts = (dim - 1) * np.log(np.sin(angle)) if dim > 1 else np.zeros_like(angle)
+            return parts + (rest - 1) * np.log(np.cos(angle)) if rest > 1 else parts
 
     centre, width = np.arctan(np.sqrt(dim / rest)), 1.5 * _reach(count) / np.sqrt(dim + rest)
     return _pieces(log_density, max(0.0, centre - width), min(np.pi / 2, centre + width), (), count, np.sin)

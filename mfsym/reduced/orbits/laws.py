@@ -113,7 +113,8 @@ def _(start: SphereStart, blocks, counts, sizes):
 
 @start_points.register
 def _(start: UnbalancedStart, blocks, counts, sizes):
-    return _of_directions(*(jnp.stack([norm, norm]) for norm in (start.norm_a, start.norm_b)), blocks, counts)
+    outer, inner = (jnp.stack([norm, norm]) for norm in (start.norm_a, start.norm_b))
+    return _of_directions(outer, inner, blocks, counts)
 
 
 @start_points.register
