@@ -63,7 +63,7 @@ def units_and_starts() -> Iterator[str]:
         taking = [c for c in catalogue.solvable() if catalogue.answers()[c] is equation]
         units = {name: {c.unit for c in taking if c.start == name} for name in catalogue.STARTS}
         own = ["yes" if any(name in each for each in units.values()) else "–" for name in catalogue.UNITS]
-        own += ["–" if not each else "yes" if "ReLU" in each else "`Identity` only" for each in units.values()]
+        own += ["–" if not each else "`Identity` only" if each == {"Identity"} else "yes" for each in units.values()]
         yield row([equation.value, *own])
 
 
