@@ -153,7 +153,7 @@ class AbstractAngularReduction(AbstractReduction):
 
 def halved_cells(masses: Float[Array, "..."], first: int) -> Float[Array, "..."]:
     """Exact sums of pairs of neighbours along every axis of a grid from `first` on, all of even length."""
-    cells = masses.shape[first:]
+    cells: tuple[int, ...] = masses.shape[first:]
     if any(n % 2 for n in cells):
         got = cells[0] if len(cells) == 1 else cells
         raise argument_error("cells", "even where an error estimate is asked for", got, "Pass one cell more.")
