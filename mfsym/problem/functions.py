@@ -1,5 +1,7 @@
 """User functions as pytrees: arrays inside them are leaves, everything else is static."""
 
+from collections.abc import Callable
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -21,7 +23,7 @@ class Function(eqx.Module):
     arrays: PyTree
     rest: PyTree = eqx.field(static=True)
 
-    def __init__(self, name: str, function: RealFunction):
+    def __init__(self, name: str, function: Checked[Callable[..., Array]]):
         if not callable(function):
             raise argument_error(name, "a function of one input", function, "Pass for example jnp.tanh.")
         self.arrays, self.rest = eqx.partition(function, eqx.is_array)
