@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import mfsym as mf
+from mfsym.problem.units import AbstractUnit
 
 
 def norm(**options):
@@ -26,8 +27,8 @@ def negative_density(theta):
     return jnp.cos(theta) - 0.5
 
 
-class Cubic(mf.ReLU.__bases__[0].__bases__[0]):
-    """A unit that is not 1-homogeneous."""
+class Cubic(AbstractUnit):
+    """A unit of which nothing is known."""
 
     def __call__(self, neuron, x):
         return neuron.a * jnp.sum(neuron.b * x) ** 3
@@ -191,14 +192,26 @@ REFUSED = {
         lambda: mf.Problem(mf.Empirical(np.eye(6)), mf.SubspaceNorm(2)),
         "Empirical are not invariant under rotations",
     ),
-    "another loss": (lambda: norm(loss=Quartic()), "square loss, not Quartic"),
-    "another unit": (lambda: norm(unit=Cubic()), "Cubic is not 1-homogeneous"),
+    "another loss and start": (
+        lambda: norm(loss=Quartic(), start=mf.AngularStart(jnp.cos)),
+        "not from the start AngularStart",
+    ),
+    "another unit": (lambda: norm(unit=Cubic()), "Cubic is no function of b·x + β"),
     "one dimension": (lambda: mf.Problem(mf.Gaussian(1), mf.SingleIndex(jnp.tanh)), "d = 1"),
     "no angle and a Gaussian start": (
         lambda: mf.Problem(mf.Gaussian(2), mf.SubspaceNorm(2), start=mf.GaussianStart()),
         "GaussianStart is not balanced",
     ),
 }
+
+
+@pytest.mark.parametrize(
+    ("parts", "reason"),
+    [({"loss": Quartic()}, "square loss, not Quartic"), ({"unit": Cubic()}, "Cubic is not 1-homogeneous")],
+)
+def test_no_angle_follows_other_units_and_losses(parts, reason):
+    with pytest.raises(mf.NoReductionError, match=reason):
+        mf.reduce(norm(**parts), structure="angle")
 
 
 @pytest.mark.parametrize("case", REFUSED)

@@ -16,7 +16,7 @@ from scipy import integrate, special
 import mfsym as mf
 from mfsym.errors import ArgumentError, NoReductionError
 from mfsym.reduced.orbits.average import PiecewiseLinearAverage, RuleAverage
-from mfsym.reduced.orbits.build import check_orbits
+from mfsym.reduced.orbits.build import check_orbits, rule_sizes, splits_of
 from mfsym.reduced.orbits.gauss import coordinate_rule, direction_rule, norm_rule, share_rule
 from mfsym.reduced.orbits.laws import Counts, direction_points, gaussian_points
 
@@ -147,6 +147,26 @@ def test_the_average_and_its_derivatives_agree():
         by_u, by_v = jax.grad(lambda u, v, average=average: average(u, v).value, argnums=(0, 1))(u, v)
         assert np.allclose(found.slope, by_u, atol=1e-12)
         assert np.allclose(found.radial, by_v, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("target", "splits"),
+    [
+        (mf.SingleIndex(jnp.sin), ((), ())),
+        (mf.SingleIndex(jnp.sign), ((0.0,), ())),  # E f* = 0 and E f*² = 1 by any symmetric rule
+        (mf.SingleIndex(lambda z: jnp.abs(z - 0.7), kinks=(0.7,)), ((0.5,), ())),
+        (mf.MultiIndex(lambda z: z[0] * z[1], 2), ((), (), ())),
+        (mf.MultiIndex(lambda z: jnp.sign(z[0] * z[1]), 2), ((0.0,), (0.0,), ())),
+        (mf.SubspaceNorm(2), ((), ())),
+    ],
+)
+def test_rules_are_split_where_a_target_is_not_smooth(target, splits):
+    """In standard deviations of the coordinate."""
+    problem = mf.Problem(mf.Gaussian(4, 1.4), target, unit=mf.Neuron(jnp.tanh))
+    blocks = check_orbits(problem)
+    found = splits_of(problem, blocks, rule_sizes(blocks, 48 if len(splits) == 2 else 12))
+    assert [len(each) for each in found] == [len(each) for each in splits]
+    assert np.allclose([b for each in found for b in each], [b for each in splits for b in each])
 
 
 # Runs ----------------------------------------------------------------------------------------------------------------
@@ -301,6 +321,24 @@ def test_the_derivative_in_all_numbers_of_a_problem():
     assert float(exact) == pytest.approx(float(difference), rel=1e-5)
 
 
+@pytest.mark.slow
+def test_a_sweep_is_its_single_runs():
+    """Problems that differ by numbers stack; another activation runs by itself. Biased clouds ride along."""
+    target = mf.SingleIndex(lambda z: jnp.sin(2 * z))
+
+    def problem(scale, activation=jnp.tanh):
+        start = mf.BiasedStart(mf.UnbalancedStart(1.0, 1.5), scale)
+        return mf.Problem(mf.Gaussian(6, scale), target, unit=mf.Neuron(activation), start=start)
+
+    table = {"1": problem(1.0), "0.7": problem(0.7), "erf": problem(1.0, erf)}
+    found = mf.sweep(table, [0.0, 1.0], nodes=12)
+    for label, each in table.items():
+        alone = mf.solve_reduced(mf.reduce(each, nodes=12), [0.0, 1.0], **FLOW)
+        assert np.allclose(found[label].risk, alone.risk, rtol=1e-9)
+    with pytest.raises(ArgumentError, match="unit"):
+        mf.stack([mf.reduce(table["1"], nodes=12), mf.reduce(table["erf"], nodes=12)])
+
+
 # What is refused -----------------------------------------------------------------------------------------------------
 
 
@@ -322,6 +360,10 @@ REFUSED = {
     "an angular start": (
         lambda: mf.reduce(mf.Problem(mf.Gaussian(3), NORM, unit=TANH, start=mf.AngularStart(jnp.cos))),
         "AngularStart",
+    ),
+    "more nodes than a machine holds": (
+        lambda: mf.reduce(mf.Problem(mf.Gaussian(9), mf.MultiIndex(lambda z: z[0], 3), unit=TANH), nodes=60),
+        "labels × inputs",
     ),
     "cells": (lambda: mf.reduce(mf.Problem(mf.Gaussian(3), NORM, unit=TANH), cells=8), "cells"),
     "a grid": (lambda: mf.solve_reduced(relu_run()[1], [0.0, 1.0], method="grid"), "method"),

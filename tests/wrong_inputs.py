@@ -224,6 +224,22 @@ TABLE = {
         {"a": [*VECTORS, given(np.ones(3), "b"), np.ones((2, 1))],
          "b": [*VECTORS, np.ones(2), np.ones((2, 0)), np.ones((3, 3)), later(lambda: jnp.ones((2, 3), jnp.float16))]},
     ),
+    "BiasedParticles": Entry(
+        lambda: {"a": np.ones(2), "b": np.ones((2, 3)), "bias": np.ones(2)},
+        {"a": [*VECTORS, given(np.ones(3), "b"), np.ones((2, 1))],
+         "b": [*VECTORS, np.ones(2), np.ones((2, 0)), np.ones((3, 3)), later(lambda: jnp.ones((2, 3), jnp.float16))],
+         "bias": [*VECTORS, np.ones(3), np.ones((2, 1)), 1.0, later(lambda: jnp.ones(2, jnp.float16))]},
+    ),
+    "Neuron": Entry(lambda: {"activation": jnp.tanh}, {"activation": SCALAR_FUNCTION, "bias": FLAG}),
+    "Huber": Entry(dict, {"width": POSITIVE}),
+    "FunctionLoss": Entry(
+        lambda: {"fn": jnp.subtract}, {"fn": [*NO_FUNCTION, jnp.tanh, lambda f, y: jnp.stack([f, y]), lambda f, y: f > y]}
+    ),
+    "BiasedStart": Entry(
+        lambda: {"start": mf.SphereStart()},
+        {"start": ["sphere", mf.SphereStart, None, later(lambda: mf.BiasedStart(mf.SphereStart()))],
+         "mean": NO_NUMBER, "scale": NOT_NEGATIVE},
+    ),
     "SphereStart": Entry(dict, {"mass_plus": NOT_NEGATIVE, "mass_minus": [*NOT_NEGATIVE, NO_MASS]}),
     "AngularStart": Entry(
         lambda: {"density_of_angle": jnp.ones_like},
@@ -713,6 +729,11 @@ QUICK = (
     "Rotated",
     "LeakyReLU",
     "Particles",
+    "BiasedParticles",
+    "Neuron",
+    "Huber",
+    "FunctionLoss",
+    "BiasedStart",
     "SphereStart",
     "AngularStart",
     "UnbalancedStart",

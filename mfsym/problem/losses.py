@@ -1,6 +1,7 @@
 """Losses ℓ(f, y) and their residuals −∂₁ℓ."""
 
 import abc
+import functools
 from collections.abc import Callable
 
 import equinox as eqx
@@ -11,8 +12,6 @@ from jaxtyping import Array, Float
 from ..errors import Words, argument_error, positive_number
 from ..types import RealLike
 from .functions import Function
-
-_ANY = (-float("inf"), float("inf"))
 
 
 class AbstractLoss(eqx.Module):
@@ -26,11 +25,6 @@ class AbstractLoss(eqx.Module):
     def residual(self, prediction: Float[Array, "..."], value: Float[Array, "..."]) -> Float[Array, "..."]:
         """R = −∂₁ℓ(f, y), elementwise: the force that the flow follows."""
 
-    @property
-    @abc.abstractmethod
-    def allowed(self) -> tuple[float, float]:
-        """The interval of the values y for which ℓ(·, y) is a loss."""
-
 
 class SquareLoss(AbstractLoss):
     """ℓ(f, y) = ½ (f − y)², residual y − f. The only loss with an exact population risk."""
@@ -42,11 +36,6 @@ class SquareLoss(AbstractLoss):
     def residual(self, prediction, value):
         """y − f."""
         return value - prediction
-
-    @property
-    def allowed(self):
-        """All."""
-        return _ANY
 
 
 class Logistic(AbstractLoss):
@@ -63,11 +52,6 @@ class Logistic(AbstractLoss):
     def residual(self, prediction, value):
         """½ (y − tanh(f/2))."""
         return 0.5 * (value - jnp.tanh(0.5 * prediction))
-
-    @property
-    def allowed(self):
-        """Means of labels ±1."""
-        return -1.0, 1.0
 
 
 class Huber(AbstractLoss):
@@ -88,11 +72,6 @@ class Huber(AbstractLoss):
         """y − f, clipped at ± width."""
         width = self.width.astype(prediction.dtype)
         return jnp.clip(value - prediction, -width, width)
-
-    @property
-    def allowed(self):
-        """All."""
-        return _ANY
 
 
 class FunctionLoss(AbstractLoss):
@@ -122,11 +101,17 @@ class FunctionLoss(AbstractLoss):
         """−∂fn/∂f."""
         return -self._elementwise(jax.grad(self.fn), prediction, value)
 
-    @property
-    def allowed(self):
-        """All: fn decides."""
-        return _ANY
-
     def _elementwise(self, function: Callable[[Array, Array], Array], prediction: Array, value: Array) -> Array:
         prediction, value = jnp.broadcast_arrays(prediction, value)
         return jax.vmap(function)(prediction.ravel(), value.ravel()).reshape(prediction.shape)
+
+
+@functools.singledispatch
+def allowed_values(loss: AbstractLoss) -> tuple[float, float] | None:
+    """The interval of the values y for which ℓ(·, y) is a loss; None for all."""
+    return None
+
+
+@allowed_values.register
+def _(loss: Logistic):
+    return -1.0, 1.0  # means of labels ±1

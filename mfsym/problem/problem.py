@@ -9,7 +9,7 @@ from ..errors import Words, argument_error, check_instance
 from .block_targets import MultiIndex
 from .functions import check_finite_function, values_on_host
 from .inputs import AbstractInputs
-from .losses import AbstractLoss, SquareLoss
+from .losses import AbstractLoss, SquareLoss, allowed_values
 from .rotated import unrotated
 from .start import AbstractStart, BiasedStart, SphereStart
 from .targets import AbstractTarget, SingleIndex, SubspaceNorm
@@ -112,9 +112,10 @@ def _check_bias(start: AbstractStart, unit: AbstractUnit) -> None:
 
 def _check_allowed(problem: Problem) -> None:
     """Values of the target, on a few inputs, must be some that the loss can be taken of."""
-    low, high = problem.loss.allowed
-    if low == -np.inf and high == np.inf:
+    allowed = allowed_values(problem.loss)
+    if allowed is None:
         return
+    low, high = allowed
     values = values_on_host(lambda _: problem.sample(jax.random.key(0), _SEEN)[1], np.zeros(1))
     if values is not None and not np.all((values >= low) & (values <= high)):
         got = Words(f"one with values from {values.min():.4g} to {values.max():.4g}")

@@ -114,7 +114,7 @@ def _check_no_grid(**sizes: object) -> None:
 def default_sizes(problem: Problem) -> DefaultSizes | None:
     """The sizes that `build_reduction` takes for a problem of one angle by default; None for any other problem."""
     angle = declared_angle(problem.target)
-    if angle is None or prefers_moments(problem) or angle.dim_h == problem.dim:
+    if angle is None or prefers_moments(problem) or not _has_kernel(problem) or angle.dim_h == problem.dim:
         return None
     return sizes_of_angle(problem)
 

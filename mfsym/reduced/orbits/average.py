@@ -31,6 +31,8 @@ class Averages(NamedTuple):
 class AbstractAverage(eqx.Module):
     """How a unit is averaged over its orbit."""
 
+    unit: eqx.AbstractVar[AbstractRidgeUnit]
+
     @abc.abstractmethod
     def __call__(self, u: Float[Array, "*s"], v: Float[Array, "*s r"]) -> Averages:
         """Ψ and its derivatives."""

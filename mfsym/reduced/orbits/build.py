@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ...errors import argument_error, check_integer, no_reduction
+from ...errors import Words, argument_error, check_integer, no_reduction
 from ...problem.functions import values_on_host
 from ...problem.problem import Problem
 from ...problem.rotated import unrotated
@@ -22,7 +22,8 @@ from .quotient import OrbitReduction, OrbitState
 
 _PARTICLES = "Use `solve_particles`, which needs no symmetry."
 _NODES = "It is the number of labels per angle and sign; the other rules grow with it."
-_SMOOTH = 1e-7  # relative change of E f*² and E f* with half as many nodes again, below which a rule resolves the target
+_SMOOTH = 1e-7  # relative change of some means of f* with half as many nodes again, below which a rule resolves it
+_MOST = 2**27  # labels × inputs: arrays of so many numbers are held
 _DEFAULT = {1: 16, 2: 48, 3: 12, 4: 6}  # labels per angle, by the number of blocks
 
 
@@ -41,7 +42,7 @@ def check_orbits(problem: Problem) -> OrbitBlocks:
         reason = f"the unit {type(problem.unit).__name__} is no function of b·x + β, so that its orbits are not known"
         raise no_reduction(reason, _PARTICLES)
     blocks = orbit_blocks(problem)
-    sizes = _sizes(blocks, _DEFAULT[len(blocks.dims)])
+    sizes = rule_sizes(blocks, _DEFAULT[len(blocks.dims)])
     jax.eval_shape(lambda: start_points(problem.start, blocks, sizes.inputs, 2)[2])
     return blocks
 
@@ -53,12 +54,13 @@ def build_orbits(problem: Problem, cells: IntLike | None, nodes: IntLike | None,
         if given is not None:
             raise argument_error(name, "left out for labels of neurons", given, "Pass `nodes`, with which all rules grow.")
     nodes = check_integer("nodes", _DEFAULT[len(blocks.dims)] if nodes is None else nodes, 4, _NODES)
-    sizes = _sizes(blocks, nodes)
-    splits = _splits(problem, blocks, sizes)
+    sizes = rule_sizes(blocks, nodes)
+    splits = splits_of(problem, blocks, sizes)
+    _check_memory(problem, blocks, sizes, splits, nodes)
     return _with_variants(problem, blocks, sizes, splits)
 
 
-def _sizes(blocks: OrbitBlocks, nodes: int) -> RuleSizes:
+def rule_sizes(blocks: OrbitBlocks, nodes: int) -> RuleSizes:
     """All rules in proportion to the labels: twice the nodes, twice of everything."""
     count = len(blocks.dims)
     share = nodes / _DEFAULT[count]
@@ -66,6 +68,17 @@ def _sizes(blocks: OrbitBlocks, nodes: int) -> RuleSizes:
     omega = {0: 1, 1: 24, 2: 10}.get(len(blocks.radial), 6)
     inputs = Counts(_scaled(kept, share), _scaled(norm, share))
     return RuleSizes(nodes, _scaled({1: 16, 2: 10, 3: 6, 4: 4}[count], share), inputs, _scaled(omega, share))
+
+
+def _check_memory(problem: Problem, blocks: OrbitBlocks, sizes: RuleSizes, splits: Splits, nodes: int) -> None:
+    """Raise ArgumentError where labels × inputs are more numbers than a machine holds."""
+    counts = Counts(sizes.labels, sizes.labels)
+    labels = jax.eval_shape(lambda: start_points(problem.start, blocks, counts, sizes.scalars).q).shape[0]
+    inputs = jax.eval_shape(lambda: input_points(problem.inputs, blocks, sizes.inputs, splits)[1]).shape[0]
+    if labels * inputs > _MOST:
+        expected = f"so few that labels × inputs are at most {_MOST:.0e}"
+        got = Words(f"{nodes}, for which they are {labels} × {inputs} = {labels * inputs:.0e}")
+        raise argument_error("nodes", expected, got, "Pass fewer nodes, or a target of fewer blocks.")
 
 
 def _scaled(count: int, share: float) -> int:
@@ -123,30 +136,42 @@ def _directions(dims: list[int], count: int, dtype: DTypeLike) -> tuple[Float[Ar
     return jnp.asarray(omega, dtype), jnp.asarray(probability, dtype)
 
 
-def _splits(problem: Problem, blocks: OrbitBlocks, sizes: RuleSizes) -> Splits:
+def splits_of(problem: Problem, blocks: OrbitBlocks, sizes: RuleSizes) -> Splits:
     """None, where the target is resolved without; else at the kinks of g, or at 0 in every kept coordinate."""
     none = ((),) * len(blocks.dims)
     target = unrotated(problem.target)
-    kinks = target.kinks if isinstance(target, SingleIndex) else (0.0,)
-    return (
-        none if _is_resolved(problem, blocks, sizes.inputs, none) else tuple(kinks if kept else () for kept in blocks.kept)
-    )
+    spread = values_on_host(lambda _: _spreads(*input_points(problem.inputs, blocks, sizes.inputs, none)), np.zeros(1))
+    if spread is not None and _is_resolved(problem, blocks, sizes.inputs, none, spread[0]):
+        return none
+    kinks = np.asarray(target.kinks if isinstance(target, SingleIndex) else (0.0,))
+    length = np.ones(len(blocks.dims)) if spread is None else spread[0]
+    return tuple(tuple((kinks / one).tolist()) if kept else () for kept, one in zip(blocks.kept, length, strict=True))
 
 
-def _is_resolved(problem: Problem, blocks: OrbitBlocks, counts: Counts, splits: Splits) -> bool:
-    """Whether a rule and one with half as many nodes again agree on E f* and E f*²; False where f* is traced."""
+def _spreads(points: Float[Array, "n K"], probability: Float[Array, " n"]) -> Float[Array, " K"]:
+    """Root mean squares of the coordinates."""
+    return jnp.sqrt(jnp.sum(probability[:, None] * points**2, axis=0))
+
+
+def _is_resolved(
+    problem: Problem, blocks: OrbitBlocks, counts: Counts, splits: Splits, spread: Float[np.ndarray, " K"]
+) -> bool:
+    """Whether a rule and one with half as many nodes again agree on E f*, E f*² and means of f* times a smooth step in
+    every coordinate, which see what symmetry hides from the first two; False where f* is traced."""
 
     def moments(counts: Counts) -> np.ndarray | None:
-        points, probability = input_points(problem.inputs, blocks, counts, splits)
-
-        def both(_):
+        def means(_):
+            points, probability = input_points(problem.inputs, blocks, counts, splits)
             values = problem.values(blocks.representatives(points))
-            return jnp.stack([jnp.sum(probability * values), jnp.sum(probability * values**2)])
+            steps = jnp.tanh(points / jnp.asarray(spread)[None] + 0.3)
+            weights = jnp.concatenate([jnp.ones_like(values)[:, None], values[:, None], steps], axis=1)
+            return jnp.matmul(probability * values, weights, precision=jax.lax.Precision.HIGHEST)
 
-        found = values_on_host(both, np.zeros(1))
+        found = values_on_host(means, np.zeros(1))
         return None if found is None else found[0]
 
     one, other = moments(counts), moments(Counts(*(_scaled(n, 1.5) for n in counts)))
     if one is None or other is None or not np.all(np.isfinite([one, other])):
         return False
-    return bool(np.all(np.abs(one - other) <= _SMOOTH * np.sqrt([other[1], other[1] ** 2])))
+    size = np.sqrt(other[1])
+    return bool(np.all(np.abs(one - other) <= _SMOOTH * np.maximum(size, size**2)))

@@ -15,8 +15,12 @@ from ...errors import no_reduction
 from ...problem.block_inputs import GaussianBlocks
 from ...problem.inputs import AbstractInputs, Gaussian, Sphere
 from ...problem.start import AbstractStart, BiasedStart, GaussianStart, SphereStart, UnbalancedStart
+from ...safe import safe_root
 from .blocks import OrbitBlocks
 from .gauss import Rule, coordinate_rule, direction_rule, norm_rule, share_rule
+
+
+_PARTICLES = "Use `solve_particles`, which needs no symmetry."
 
 
 class Counts(NamedTuple):
@@ -81,7 +85,7 @@ def _(inputs: GaussianBlocks, blocks, counts, splits):
     of_coordinate = np.repeat(np.arange(len(inputs.dims)), inputs.dims)
     first = np.cumsum([0, *blocks.dims])[:-1]
     scales = inputs.scales[of_coordinate[first]]
-    return scales * jnp.asarray(points, scales.dtype), jnp.asarray(probability, scales.dtype)
+    return scales[None] * jnp.asarray(points, scales.dtype), jnp.asarray(probability, scales.dtype)
 
 
 @input_points.register
@@ -102,13 +106,14 @@ class Neurons(NamedTuple):
 @functools.singledispatch
 def start_points(start: AbstractStart, blocks: OrbitBlocks, counts: Counts, sizes: int) -> Neurons:
     """A cubature of the neurons at time 0, with `sizes` nodes for a law of a; biases 0."""
-    raise no_reduction(f"the start {type(start).__name__} declares no law of the neurons that rotations leave as it is")
+    known = "a SphereStart, UnbalancedStart or GaussianStart"
+    raise no_reduction(f"labels of neurons start from {known}, not from the start {type(start).__name__}", _PARTICLES)
 
 
 @start_points.register
 def _(start: SphereStart, blocks, counts, sizes):
     masses = jnp.stack([start.mass_plus, start.mass_minus])
-    return _of_directions(jnp.sqrt(2 * masses), jnp.sqrt(2 * masses), blocks, counts)
+    return _of_directions(safe_root(2 * masses), safe_root(2 * masses), blocks, counts)
 
 
 @start_points.register

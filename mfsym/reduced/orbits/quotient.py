@@ -18,13 +18,13 @@ from ...errors import check_choice
 from ...problem.losses import AbstractLoss
 from ...problem.training import Training
 from ..base import AbstractReduction
-from .average import AbstractAverage
+from .average import AbstractAverage, Averages
 from .blocks import OrbitBlocks
 
 METHODS = ("characteristics",)
 _HIGHEST = jax.lax.Precision.HIGHEST
 _ENTRIES = 2**18  # of a chunk: labels × inputs × nodes of the average
-_MASSES = "mass |a|‖b‖ and angles describe 1-homogeneous units without bias; see `a_squared`, `b_h_squared`, …"
+_MASSES = "labels of neurons of any unit have sizes instead of masses, see `a_squared`, `b_h_squared` and `b_perp_squared`"
 _ABSENT = ("mass_plus", "mass_minus", "alignment_plus", "alignment_minus", "distance_plus", "distance_minus")
 
 
@@ -56,8 +56,8 @@ class OrbitReduction(AbstractReduction):
     variants: "tuple[OrbitReduction, ...]"
     biased: bool = eqx.field(static=True)
 
-    def features(self, state: OrbitState, points: Float[Array, "n K"]):
-        """Ψ [N, n] and its derivatives in u [N, n] and in every coordinate of b, [N, n, K]."""
+    def features(self, state: OrbitState, points: Float[Array, "n K"]) -> Averages:
+        """Ψ [N, n] and its derivatives in u [N, n] and in every v_i, [N, n, r]."""
         kept, radial = self.blocks.signed, self.blocks.radial
 
         def rows(block):
@@ -159,5 +159,6 @@ class OrbitReduction(AbstractReduction):
         return tuple((name, _MASSES) for name in _ABSENT)
 
     def in_common(self) -> dict[str, object]:
-        """The blocks, and the sizes of the rules."""
-        return {"blocks": self.blocks.dims, "labels": self.weight.shape, "inputs": self.probability.shape}
+        """The blocks, the unit and the loss, and the sizes of the rules."""
+        sizes = {"labels": self.weight.shape[0], "inputs": self.probability.shape[0], "directions": self.average.entries}
+        return {"blocks": self.blocks.dims, "unit": str(self.average.unit), "loss": str(self.loss)} | sizes
