@@ -19,7 +19,6 @@ from ...safe import safe_root
 from .blocks import OrbitBlocks
 from .gauss import Rule, coordinate_rule, direction_rule, norm_rule, share_rule
 
-
 _PARTICLES = "Use `solve_particles`, which needs no symmetry."
 
 
