@@ -1,5 +1,6 @@
 """From a problem with any unit a σ(b·x + β) and any loss to its orbits: which blocks, which rules."""
 
+import math
 from typing import NamedTuple
 
 import jax
@@ -55,8 +56,8 @@ def build_orbits(problem: Problem, cells: IntLike | None, nodes: IntLike | None,
             raise argument_error(name, "left out for labels of neurons", given, "Pass `nodes`, with which all rules grow.")
     nodes = check_integer("nodes", _DEFAULT[len(blocks.dims)] if nodes is None else nodes, 4, _NODES)
     sizes = rule_sizes(blocks, nodes)
+    _check_memory(blocks, sizes, nodes)
     splits = splits_of(problem, blocks, sizes)
-    _check_memory(problem, blocks, sizes, splits, nodes)
     return _with_variants(problem, blocks, sizes, splits)
 
 
@@ -70,11 +71,10 @@ def rule_sizes(blocks: OrbitBlocks, nodes: int) -> RuleSizes:
     return RuleSizes(nodes, _scaled({1: 16, 2: 10, 3: 6, 4: 4}[count], share), inputs, _scaled(omega, share))
 
 
-def _check_memory(problem: Problem, blocks: OrbitBlocks, sizes: RuleSizes, splits: Splits, nodes: int) -> None:
+def _check_memory(blocks: OrbitBlocks, sizes: RuleSizes, nodes: int) -> None:
     """Raise ArgumentError where labels × inputs are more numbers than a machine holds."""
-    counts = Counts(sizes.labels, sizes.labels)
-    labels = jax.eval_shape(lambda: start_points(problem.start, blocks, counts, sizes.scalars).q).shape[0]
-    inputs = jax.eval_shape(lambda: input_points(problem.inputs, blocks, sizes.inputs, splits)[1]).shape[0]
+    inputs = math.prod(sizes.inputs.kept if kept else sizes.inputs.norm for kept in blocks.kept)
+    labels = 2 * sizes.labels ** (len(blocks.dims) - 1)
     if labels * inputs > _MOST:
         expected = f"so few that labels × inputs are at most {_MOST:.0e}"
         got = Words(f"{nodes}, for which they are {labels} × {inputs} = {labels * inputs:.0e}")
