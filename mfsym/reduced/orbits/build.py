@@ -156,15 +156,16 @@ def _spreads(points: Float[Array, "n K"], probability: Float[Array, " n"]) -> Fl
 def _is_resolved(
     problem: Problem, blocks: OrbitBlocks, counts: Counts, splits: Splits, spread: Float[np.ndarray, " K"]
 ) -> bool:
-    """Whether a rule and one with half as many nodes again agree on E f*, E f*² and means of f* times a smooth step in
-    every coordinate, which see what symmetry hides from the first two; False where f* is traced."""
+    """Whether a rule and one with half as many nodes again agree on E f*, E f*² and the mean of f* times a plane wave,
+    which sees what symmetry hides from the first two; False where f* is traced."""
+    frequencies = (1 + np.arange(len(spread)) / 3) / spread
 
     def moments(counts: Counts) -> np.ndarray | None:
         def means(_):
             points, probability = input_points(problem.inputs, blocks, counts, splits)
             values = problem.values(blocks.representatives(points))
-            steps = jnp.tanh(points / jnp.asarray(spread)[None] + 0.3)
-            weights = jnp.concatenate([jnp.ones_like(values)[:, None], values[:, None], steps], axis=1)
+            wave = jnp.sin(jnp.matmul(points, jnp.asarray(frequencies), precision=jax.lax.Precision.HIGHEST) + 0.3)
+            weights = jnp.stack([jnp.ones_like(values), values, wave], axis=1)
             return jnp.matmul(probability * values, weights, precision=jax.lax.Precision.HIGHEST)
 
         found = values_on_host(means, np.zeros(1))
