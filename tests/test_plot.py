@@ -317,3 +317,16 @@ def test_wrong_arguments_are_named(pde, point, full, report, tmp_path):
         with pytest.raises(mf.ArgumentError, match=f"`{argument}`"):
             call()
     assert not gif.exists()
+
+
+@pytest.mark.parametrize("biased", [True, False])
+def test_neurons_of_any_unit_have_sizes_in_place_of_masses(pde, biased):
+    names = ("a_squared", "b_h_squared", "b_perp_squared", "bias_mean")[: 4 if biased else 3]
+    record = {"risk": pde.risk} | {name: jnp.asarray(TIMES + i) for i, name in enumerate(names)}
+    figure = plot.overview(dataclasses.replace(pde, observables=record))
+    drawn = {line.get_gid(): line for ax in figure.axes for line in ax.get_lines() if line.get_gid() != "floor"}
+    assert set(drawn) == {f"reduced:{name}" for name in record}
+    for i, name in enumerate(names):
+        assert np.array_equal(drawn[f"reduced:{name}"].get_ydata(), TIMES + i)
+    assert figure.axes[2].get_visible() == biased
+    assert next(text.get_text() for text in figure.axes[1].get_legend().get_texts()) == "$a^2$"

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..crosscheck import CrossCheckReport
-from ..neurons import Particles
+from ..neurons import BiasedParticles, Particles
 from ..solution import Solution
 from ..types import Checked
 from .artists import Artist, Axes, AxesLike, Figure, Row
@@ -30,6 +30,11 @@ from .canvas import (
 
 _OPEN = {"ls": "none", "marker": "o", "ms": 4, "mfc": "white", "mew": 1.0}
 _MARKERS = {INK: _OPEN, PLUS: _OPEN, MINUS: _OPEN | {"marker": "s", "ms": 3.6}}
+_SQUARES = (
+    ("a_squared", INK, r"$a^2$"),
+    ("b_h_squared", PLUS, r"$\|b_H\|^2$"),
+    ("b_perp_squared", MINUS, r"$\|b_\perp\|^2$"),
+)
 _FAINT = 0.12  # opacity of the bands of the smallest width
 
 
@@ -41,6 +46,8 @@ def overview(
     axes: AxesLike | None = None,
 ) -> Figure:
     """Risk F, masses and alignments of τ^± over time: the reduced route as lines, clouds beside it.
+
+    Neurons followed by labels of any unit have mean squares of a, b_H and b_⊥ instead, and the mean of their biases.
 
     Arguments:
       pde: Solution of the reduced route.
@@ -68,16 +75,32 @@ def overview(
             _draw_bands(row, report)
         label_risk(risk, pde)
         _logarithmic(mass, least=10.0)
-        mass.set_ylabel(r"mass of $\tau^{\pm}$")
-        alignment.set_ylabel(r"alignment $\langle\cos^2\theta\rangle_{\tau^{\pm}}$")
-        alignment.set_ylim(-0.03, 1.03)
+        if _has_sizes(pde):
+            _label_sizes(mass, alignment, pde)
+        else:
+            mass.set_ylabel(r"mass of $\tau^{\pm}$")
+            alignment.set_ylabel(r"alignment $\langle\cos^2\theta\rangle_{\tau^{\pm}}$")
+            alignment.set_ylim(-0.03, 1.03)
+            mass.legend(handles=[line_key(name, colour, **LINES[colour]) for _, colour, name in SIGNS])
         for ax in row:
             time_axis(ax, np.asarray(pde.ts, float))
         risk.legend(handles=_routes(full, report))
-        mass.legend(handles=[line_key(name, colour, **LINES[colour]) for _, colour, name in SIGNS])
         if report is not None and axes is None:
             caption(figure, report)
         return finish(figure, axes)
+
+
+def _has_sizes(pde: Solution) -> bool:
+    """Whether neurons have sizes instead of masses."""
+    return "a_squared" in pde.observables
+
+
+def _label_sizes(sizes: Axes, bias: Axes, pde: Solution) -> None:
+    sizes.set_ylabel("mean square")
+    sizes.legend(handles=[line_key(label, colour, **LINES[colour]) for _, colour, label in _SQUARES])
+    bias.set_ylabel(r"mean bias $\langle\beta\rangle$")
+    if "bias_mean" not in pde.observables:
+        bias.set_visible(False)
 
 
 def draw_run(row: Row, solution: Solution, route: str) -> None:
@@ -108,7 +131,8 @@ def _quantities(row: Row) -> list[tuple[Axes, str, str]]:
     """Axes, name and colour of what is drawn over time."""
     kinds = zip(row[1:], ("mass", "alignment"), strict=False)
     signed = [(ax, f"{kind}_{sign}", colour) for ax, kind in kinds for sign, colour, _ in SIGNS]
-    return [(row[0], "risk", INK), *signed]
+    squares = [(ax, name, colour) for ax in row[1:2] for name, colour, _ in _SQUARES]
+    return [(row[0], "risk", INK), *signed, *squares, *((ax, "bias_mean", INK) for ax in row[2:3])]
 
 
 def label_risk(ax: Axes, pde: Solution) -> None:
@@ -125,7 +149,7 @@ def label_risk(ax: Axes, pde: Solution) -> None:
 
 def _logarithmic(ax: Axes, least: float = 0.0) -> None:
     """A logarithmic axis, if what is drawn is somewhere positive and spans at least the factor `least`."""
-    values = np.concatenate([np.asarray(line.get_ydata(), float) for line in ax.get_lines()])
+    values = np.concatenate([np.zeros(0), *(np.asarray(line.get_ydata(), float) for line in ax.get_lines())])
     positive = values[values > 0]
     if positive.size and positive.max() >= least * positive.min():
         ax.set_yscale("log")
@@ -135,7 +159,7 @@ def _logarithmic(ax: Axes, least: float = 0.0) -> None:
 def _routes(full: Solution | None, report: CrossCheckReport | None) -> list[Artist]:
     keys: list[Artist] = [line_key(REDUCED)]
     if full is not None:
-        width = f", $m={full.final.width}$" if isinstance(full.final, Particles) else ""
+        width = f", $m={full.final.width}$" if isinstance(full.final, Particles | BiasedParticles) else ""
         keys.append(line_key(f"cloud{width}", **_MARKERS[INK]))
     if report is not None:
         seeds, widths = len(report.runs.observables["risk"][0]), report.runs.widths
