@@ -40,7 +40,7 @@ class AbstractMomentForm(AbstractForm):
         """Refused."""
         raise argument_error("solution", "one with an angle", Words("one by moments"), "Moments keep no law of the angles.")
 
-    def predict(self, state: State, x: Float[Array, "n d"]) -> Float[Array, " n"]:
+    def predict(self, state: State, x: Float[Array, "rows d"]) -> Float[Array, " rows"]:
         """w·x."""
         return jnp.matmul(x.astype(self.reduction.dtype), self.reduction.predictor(state), precision=_HIGHEST)
 
