@@ -160,5 +160,11 @@ class OrbitReduction(AbstractReduction):
 
     def in_common(self) -> dict[str, object]:
         """The blocks, the unit and the loss, and the sizes of the rules."""
-        sizes = {"labels": self.weight.shape[0], "inputs": self.probability.shape[0], "directions": self.average.entries}
-        return {"blocks": self.blocks.dims, "unit": str(self.average.unit), "loss": str(self.loss)} | sizes
+        return {
+            "blocks": self.blocks.dims,
+            "unit": str(self.average.unit),
+            "loss": str(self.loss),
+            "labels": self.weight.shape[0],
+            "inputs": self.probability.shape[0],
+            "directions": self.average.entries,
+        }
