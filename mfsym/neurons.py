@@ -13,7 +13,29 @@ from .types import Cloud, RealArrayLike
 NEURONS = "A cloud is a pytree of floating arrays with one first axis, that of the neurons."
 
 
-class Particles(eqx.Module):
+class AbstractRidgeCloud(eqx.Module):
+    """A finite cloud of neurons a σ(b·x + …): outer weights a [m] and inner weights b [m, d]."""
+
+    a: eqx.AbstractVar[Float[Array, " m"]]
+    b: eqx.AbstractVar[Float[Array, "m d"]]
+
+    @property
+    def width(self) -> int:
+        """Number of neurons m."""
+        return self.a.shape[0]
+
+    @property
+    def dim(self) -> int:
+        """Dimension d of the inputs."""
+        return self.b.shape[1]
+
+    @property
+    def dtype(self):
+        """Floating type of the cloud; solvers keep it."""
+        return self.a.dtype
+
+
+class Particles(AbstractRidgeCloud):
     """A finite cloud of neurons z_j = (a_j, b_j): outer weights a [m] and inner weights b [m, d].
 
     It stands for the empirical law (1/m) Σ_j δ_{z_j}, whose network is f(x) = (1/m) Σ_j a_j σ(b_j·x).
@@ -32,23 +54,8 @@ class Particles(eqx.Module):
             raise argument_error("b", f"of the dtype of a, {a.dtype}", str(b.dtype), "Cast one to the other.")
         self.a, self.b = a, b
 
-    @property
-    def width(self) -> int:
-        """Number of neurons m."""
-        return self.a.shape[0]
 
-    @property
-    def dim(self) -> int:
-        """Dimension d of the inputs."""
-        return self.b.shape[1]
-
-    @property
-    def dtype(self):
-        """Floating type of the cloud; solvers keep it."""
-        return self.a.dtype
-
-
-class BiasedParticles(eqx.Module):
+class BiasedParticles(AbstractRidgeCloud):
     """A finite cloud of neurons z_j = (a_j, b_j, β_j): outer weights a [m], inner weights b [m, d] and biases [m].
 
     Its network is f(x) = (1/m) Σ_j a_j σ(b_j·x + β_j).
@@ -65,25 +72,10 @@ class BiasedParticles(eqx.Module):
             expected = f"an array [{self.width}] of type {self.dtype}, like a"
             raise argument_error("bias", expected, self.bias, "One bias per neuron.")
 
-    @property
-    def width(self) -> int:
-        """Number of neurons m."""
-        return self.a.shape[0]
-
-    @property
-    def dim(self) -> int:
-        """Dimension d of the inputs."""
-        return self.b.shape[1]
-
-    @property
-    def dtype(self):
-        """Floating type of the cloud; solvers keep it."""
-        return self.a.dtype
-
 
 def dim_of(cloud: Cloud) -> int | None:
     """The dimension d of the inputs of `Particles` and `BiasedParticles`; None for clouds that need not have one."""
-    return cloud.dim if isinstance(cloud, Particles | BiasedParticles) else None
+    return cloud.dim if isinstance(cloud, AbstractRidgeCloud) else None
 
 
 def array_leaves(cloud: Cloud) -> list[Array | np.ndarray]:

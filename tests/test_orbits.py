@@ -357,6 +357,10 @@ REFUSED = {
         lambda: mf.reduce(mf.Problem(mf.Gaussian(9), mf.MultiIndex(lambda z: z[0], 4), unit=TANH)),
         "too many nodes",
     ),
+    "four coordinates": (
+        lambda: mf.reduce(mf.Problem(mf.Gaussian(4), mf.MultiIndex(lambda z: z[0], 4), unit=TANH)),
+        "3 of them coordinates",
+    ),
     "an angular start": (
         lambda: mf.reduce(mf.Problem(mf.Gaussian(3), NORM, unit=TANH, start=mf.AngularStart(jnp.cos))),
         "AngularStart",

@@ -25,7 +25,7 @@ from ..errors import (
 )
 from ..integrate import AbstractDynamics, Stepping, cast_floats, integrate, require_complete
 from ..iterate import Descent, iterate, times_between_steps, times_of_whole_steps
-from ..neurons import BiasedParticles, Particles
+from ..neurons import AbstractRidgeCloud, Particles
 from ..problem.problem import Problem
 from ..problem.training import Training
 from ..risks import AbstractRisk
@@ -81,7 +81,7 @@ def trained(training: Training, velocity: PyTree, cloud: PyTree) -> PyTree:
 
 def _rates(training: Training, cloud: Cloud) -> Cloud:
     """The rate of every leaf; raises ArgumentError where they differ and the layers have no names."""
-    if isinstance(cloud, Particles | BiasedParticles):
+    if isinstance(cloud, AbstractRidgeCloud):
         return eqx.tree_at(lambda rates: rates.a, jax.tree.map(lambda _: training.rate_b, cloud), training.rate_a)
     if not training.same_rates:
         expected = "one with equal rates for neurons other than Particles and BiasedParticles"

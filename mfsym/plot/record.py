@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..crosscheck import CrossCheckReport
-from ..neurons import BiasedParticles, Particles
+from ..neurons import AbstractRidgeCloud
 from ..solution import Solution
 from ..types import Checked
 from .artists import Artist, Axes, AxesLike, Figure, Row
@@ -159,7 +159,7 @@ def _logarithmic(ax: Axes, least: float = 0.0) -> None:
 def _routes(full: Solution | None, report: CrossCheckReport | None) -> list[Artist]:
     keys: list[Artist] = [line_key(REDUCED)]
     if full is not None:
-        width = f", $m={full.final.width}$" if isinstance(full.final, Particles | BiasedParticles) else ""
+        width = f", $m={full.final.width}$" if isinstance(full.final, AbstractRidgeCloud) else ""
         keys.append(line_key(f"cloud{width}", **_MARKERS[INK]))
     if report is not None:
         seeds, widths = len(report.runs.observables["risk"][0]), report.runs.widths

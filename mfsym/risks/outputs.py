@@ -4,14 +4,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
-from ..neurons import BiasedParticles, Particles
+from ..neurons import AbstractRidgeCloud, BiasedParticles
 from ..problem.units import AbstractRidgeUnit, AbstractUnit
 from ..products import product
 
 
 def cloud_outputs(cloud: PyTree, unit: AbstractUnit, x: Float[Array, "n d"]) -> Float[Array, " n"]:
     """f at the rows of one block, [n]; cloud, unit and x share their floating type."""
-    if isinstance(unit, AbstractRidgeUnit) and isinstance(cloud, Particles | BiasedParticles):
+    if isinstance(unit, AbstractRidgeUnit) and isinstance(cloud, AbstractRidgeCloud):
         before = product(x, cloud.b.T)
         before = before + cloud.bias[None] if isinstance(cloud, BiasedParticles) else before
         return jnp.matmul(unit.activation(before), cloud.a, precision=jax.lax.Precision.HIGHEST) / cloud.width

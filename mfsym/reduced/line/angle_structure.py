@@ -129,11 +129,12 @@ def default_sizes(problem: Problem) -> DefaultSizes:
 
 
 def default_cells(signed: bool) -> int:
+    """Cells of the grid on [0, π] or [0, π/2], equally wide."""
     return 400 if signed else 200
 
 
 def default_nodes(dim: int, signed: bool) -> int:
-    # The law of the angle is 1/√d wide: keep about eight nodes in that width.
+    """Labels per sign: about eight in 1/√d, the width of the law of the angle."""
     wanted = (2 if signed else 1) * max(128, 8 * np.pi / 2 * np.sqrt(dim))
     return 2 ** int(np.ceil(np.log2(wanted))) - 1
 

@@ -19,6 +19,7 @@ from ...safe import safe_norm
 
 _PARTICLES = "Use `solve_particles`, which needs no symmetry."
 MOST_BLOCKS = 4
+MOST_KEPT = 3
 _DECLARE = "Declare it (SubspaceNorm, SingleIndex, LinearTarget, MultiIndex, BlockNorms), or use `solve_particles`."
 
 
@@ -118,8 +119,9 @@ def orbit_blocks(problem: Problem) -> OrbitBlocks:
     rest = problem.dim - sum(own)
     dims = _along(problem.inputs, problem, (*own, rest) if rest else own)
     kept = tuple(dim == 1 and index < len(own) for index, dim in enumerate(dims))
-    if len(dims) > MOST_BLOCKS:
-        reason = f"rules for {len(dims)} blocks {dims} would need too many nodes; {MOST_BLOCKS} blocks are here"
+    if len(dims) > MOST_BLOCKS or sum(kept) > MOST_KEPT:
+        most = f"{MOST_BLOCKS} blocks, {MOST_KEPT} of them coordinates, are here"
+        reason = f"rules for {len(dims)} blocks {dims} would need too many nodes; {most}"
         raise no_reduction(reason, _PARTICLES)
     return OrbitBlocks(dims, kept, basis)
 
