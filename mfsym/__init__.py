@@ -38,7 +38,7 @@ from .problem.block_inputs import GaussianBlocks as GaussianBlocks
 from .problem.block_targets import BlockNorms as BlockNorms
 from .problem.block_targets import MultiIndex as MultiIndex
 from .problem.covariance import GaussianCovariance as GaussianCovariance
-from .problem.inputs import Empirical as Empirical
+from .problem.empirical import Empirical as Empirical
 from .problem.inputs import Gaussian as Gaussian
 from .problem.inputs import Sphere as Sphere
 from .problem.losses import FunctionLoss as FunctionLoss

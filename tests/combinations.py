@@ -97,6 +97,7 @@ STARTS = {
 
 _generator = np.random.default_rng(7)
 ROWS = _generator.standard_normal((12, DIM)) * np.array([1.0, 1.5, 0.7, 1.2]) + 0.3
+WEIGHTS = np.arange(1.0, 13.0) / 78
 FACTOR = _generator.standard_normal((DIM, DIM)) / 2
 TEACHER_A, TEACHER_B = np.array([2.0, -1.0, 1.5]), _generator.standard_normal((3, DIM))
 
@@ -105,8 +106,8 @@ def _normal(scales):
     return lambda generator, count: np.asarray(scales) * generator.standard_normal((count, DIM))
 
 
-def _rows(rows):
-    return lambda generator, count: rows[generator.integers(len(rows), size=count)]
+def _rows(rows, weights=None):
+    return lambda generator, count: rows[generator.choice(len(rows), size=count, p=weights)]
 
 
 INPUTS = {
@@ -128,6 +129,11 @@ INPUTS = {
     "Empirical": Inputs(mf.Empirical(ROWS), _rows(ROWS), "`Empirical`"),
     "symmetric Empirical": Inputs(
         mf.Empirical(ROWS, symmetrise=True), _rows(np.concatenate([ROWS, -ROWS])), "`Empirical`, symmetrised"
+    ),
+    "weighted Empirical": Inputs(
+        mf.Empirical(ROWS, weights=WEIGHTS, symmetrise=True),
+        _rows(np.concatenate([ROWS, -ROWS]), np.tile(WEIGHTS, 2) / 2),
+        "`Empirical`, weighted and symmetrised",
     ),
 }
 

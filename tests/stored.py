@@ -91,6 +91,7 @@ def _targets() -> dict[str, Any]:
 _INPUTS = {
     "sphere": lambda: mf.Sphere(3, 2.0),
     "data": lambda: mf.Empirical(np.arange(6.0).reshape(2, 3)),
+    "weighted data": lambda: mf.Empirical(np.eye(3), weights=[0.5, 0.25, 0.25]),
     "blocks": lambda: mf.GaussianBlocks((1, 2), (1.0, 0.5)),
     "covariance": lambda: mf.GaussianCovariance(np.diag([1.0, 2.0, 3.0])),
 }
@@ -118,6 +119,7 @@ def problems() -> dict[str, mf.Problem]:
     found |= {name: mf.Problem(mf.Gaussian(3), linear, start=start()) for name, start in _STARTS.items()}
     biased = mf.BiasedStart(mf.GaussianStart(), 0.5, 0.25)
     found |= {"biases": mf.Problem(mf.Gaussian(3), linear, mf.Neuron(jnp.tanh), start=biased)}
+    found |= {"labels": mf.Problem(mf.Empirical(np.eye(3), [1.0, 0.0, -1.0]))}
     index = mf.SingleIndex(jnp.tanh)
     return found | {name: mf.Problem(mf.Gaussian(3), index, loss=loss()) for name, loss in _LOSSES.items()}
 

@@ -190,7 +190,10 @@ TABLE = {
     ),
     "Empirical": Entry(
         lambda: {"x": np.eye(2)},
-        {"x": [*VECTORS, np.zeros((0, 2)), np.zeros((2, 0)), np.zeros((1, 2, 3))], "symmetrise": FLAG},
+        {"x": [*VECTORS, np.zeros((0, 2)), np.zeros((2, 0)), np.zeros((1, 2, 3))],
+         "y": ["ab", 3.0, np.ones(3), [1.0, np.nan], np.ones(2) * 1j, later(lambda: np.ones(2, bool))],
+         "weights": ["x", 3.0, [1j], [[np.nan]], np.ones(2), [-1.0, 2.0], np.ones(3) / 3, np.ones((2, 1)) / 2, [0.5, 0.6]],
+         "symmetrise": [*FLAG, given(True, y=np.ones(2))]},
     ),
     "SubspaceNorm": Entry(
         lambda: {"dim_h": 2}, {"dim_h": INTEGER, "scale": NO_NUMBER}

@@ -5,23 +5,26 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from ..errors import Words, argument_error, check_instance
+from ..errors import Words, argument_error, check_instance, is_traced
 from .block_targets import MultiIndex
+from .empirical import Empirical
 from .functions import check_finite_function, values_on_host
 from .inputs import AbstractInputs
 from .losses import AbstractLoss, SquareLoss, allowed_values
 from .rotated import unrotated
 from .start import AbstractStart, BiasedStart, SphereStart
-from .targets import AbstractTarget, SingleIndex, SubspaceNorm
+from .targets import AbstractTarget, Labels, SingleIndex, SubspaceNorm
 from .units import AbstractUnit, ReLU, has_bias
 
 
 class Problem(eqx.Module):
     """Learn f* by a wide two-layer network: minimise F(μ) = E_{x~ρ} ℓ(f(x; μ), f*(x)), f = ∫ σ*(x; z) dμ(z).
 
-    Arguments: `inputs` the law ρ; `target` f*; `unit` σ* (default a·ReLU(b·x)); `loss` ℓ (default ½(f−f*)²);
-    `start` the law of the neurons at time 0 (default |a| = ‖b‖ = 1, uniform directions, equal signs).
-    Raises ArgumentError if the target does not fit the dimension of the inputs, or is NaN or infinite where they come.
+    Arguments: `inputs` the law ρ; `target` f*, left out where the inputs are data with labels; `unit` σ* (default
+    a·ReLU(b·x)); `loss` ℓ (default ½(f−f*)²); `start` the law of the neurons at time 0 (default |a| = ‖b‖ = 1, uniform
+    directions, equal signs).
+    Raises ArgumentError if the target does not fit the dimension of the inputs, or is NaN or infinite where they come, and
+    for labels or values that the loss cannot be taken of.
     (Hajjar & Chizat 2022, arXiv:2211.08771.)
     """
 
@@ -34,7 +37,7 @@ class Problem(eqx.Module):
     def __init__(
         self,
         inputs: AbstractInputs,
-        target: AbstractTarget,
+        target: AbstractTarget | None = None,
         unit: AbstractUnit | None = None,
         loss: AbstractLoss | None = None,
         start: AbstractStart | None = None,
@@ -43,6 +46,7 @@ class Problem(eqx.Module):
         loss = SquareLoss() if loss is None else loss
         start = SphereStart() if start is None else start
         self.inputs = check_instance("inputs", inputs, AbstractInputs, "Use mf.Gaussian, mf.Sphere or mf.Empirical.")
+        target = _target_or_labels(target, inputs)
         self.target = check_instance("target", target, AbstractTarget, "Wrap a function in mf.FunctionTarget(fn).")
         self.unit = check_instance(
             "unit",
@@ -68,6 +72,11 @@ class Problem(eqx.Module):
         """f*(x) for every row, [n], in the dtype of x."""
         return jax.vmap(self.target)(x).astype(x.dtype)
 
+    @property
+    def labels(self) -> Float[Array, "n *out"] | None:
+        """y [n, *out] where the inputs are data with labels, and None elsewhere."""
+        return _labels_of(self.inputs)
+
     def subspace(self) -> Float[Array, "dim_h d"] | None:
         """Orthonormal basis [d_H, d] of the declared subspace H, or None."""
         return self.target.subspace(self.dim)
@@ -77,13 +86,31 @@ class Problem(eqx.Module):
         return isinstance(unrotated(self.target), SubspaceNorm)
 
     def sample(self, key: PRNGKeyArray, count: int, dtype=None) -> tuple[Float[Array, "count d"], Float[Array, " count"]]:
-        """Independent pairs (x, f*(x)): [count, d] and [count]."""
+        """Independent pairs (x, f*(x)), or rows with their labels: [count, d] and [count, *out]."""
+        if isinstance(self.inputs, Empirical) and self.inputs.y is not None:
+            rows = self.inputs.draw(key, count)
+            x, y = self.inputs.x[rows], self.inputs.y[rows]
+            return (x, y) if dtype is None else (x.astype(dtype), y.astype(dtype))
         x = self.inputs.sample(key, count, dtype)
         return x, self.values(x)
 
 
 _SEEN = 256  # inputs at which values are looked at
 _FAR = 8.0  # standard deviations, where inputs still come
+
+
+def _labels_of(inputs: AbstractInputs) -> Float[Array, "n *out"] | None:
+    return inputs.y if isinstance(inputs, Empirical) else None
+
+
+def _target_or_labels(target: AbstractTarget | None, inputs: AbstractInputs) -> AbstractTarget | None:
+    """The target, or what stands for one where the inputs are data with labels."""
+    if _labels_of(inputs) is None:
+        return target
+    if target is not None:
+        got = Words(f"a {type(target).__name__} beside the labels of the data")
+        raise argument_error("target", "left out where the data have labels", got, "Leave out one of the two.")
+    return Labels()
 
 
 def _check_values(target: AbstractTarget, inputs: AbstractInputs) -> None:
@@ -116,11 +143,22 @@ def _check_allowed(problem: Problem) -> None:
     if allowed is None:
         return
     low, high = allowed
+    if problem.labels is not None:
+        return _check_labels(problem.labels, allowed, type(problem.loss).__name__)
     values = values_on_host(lambda _: problem.sample(jax.random.key(0), _SEEN)[1], np.zeros(1))
     if values is not None and not np.all((values >= low) & (values <= high)):
         got = Words(f"one with values from {values.min():.4g} to {values.max():.4g}")
         expected = f"a target with values in [{low:g}, {high:g}], as {type(problem.loss).__name__} needs"
         raise argument_error("target", expected, got, "Take for example the sign, or tanh, of what you have.")
+
+
+def _check_labels(labels: Float[Array, "n *out"], allowed: tuple[float, float], loss: str) -> None:
+    """Labels of data are one or the other of the two extreme values: 0 would be a fair coin, and is a mistake."""
+    wrong = () if is_traced(labels) else np.setdiff1d(np.asarray(labels, dtype=float), allowed)
+    if len(wrong):
+        expected = f"an array of labels {allowed[0]:g} and {allowed[1]:g}, as {loss} needs"
+        remedy = "Of labels 0 and 1 take 2 y − 1; one that is uncertain is two rows with their `weights`."
+        raise argument_error("y", expected, Words(f"one with the label {wrong[0]:g}"), remedy)
 
 
 def check_cloud_dimension(problem: Problem, dim: int) -> None:

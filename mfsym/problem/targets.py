@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ..errors import argument_error, check_instance, check_integer, check_sequence, float_array, is_traced
+from ..errors import Words, argument_error, check_instance, check_integer, check_sequence, float_array, is_traced
 from ..neurons import Particles
 from ..types import RealArrayLike, RealFunction, RealLike
 from .functions import Function, check_scalar_function
@@ -186,6 +186,31 @@ class Teacher(AbstractTarget):
         """The teacher's neurons live in the space of the inputs."""
         if self.cloud.dim != dim:
             raise argument_error("target.cloud", f"of dimension {dim}, that of the inputs", self.cloud.dim, "Match them.")
+
+
+class Labels(AbstractTarget):
+    """f* known at the rows of a data set only: the target of a problem of `Empirical(x, y)`, which takes none itself."""
+
+    def __call__(self, x):
+        """Refused: there is no formula."""
+        got = Words("known by the labels of the data set alone")
+        raise argument_error("target", "a function of any input here", got, "Pass mf.Empirical(x) and a target.")
+
+    @property
+    def parity(self):
+        """None: labels declare nothing."""
+        return None
+
+    def subspace(self, dim):
+        """None: labels declare no subspace."""
+        return None
+
+    def linear_weights(self):
+        """None: not declared to be linear."""
+        return None
+
+    def check(self, dim):
+        """Labels fit any dimension."""
 
 
 class FunctionTarget(AbstractTarget):

@@ -19,9 +19,9 @@ from .outputs import cloud_outputs
 
 
 class EmpiricalRisk(AbstractPredictorRisk):
-    """F = (1/n) Σ_i ℓ(f(x_i), y_i) on a data set x [n, d] with y_i = f*(x_i).
+    """F = Σ_i w_i ℓ(f(x_i), y_i) on a data set x [n, d], by default with labels y_i = f*(x_i) and weights w_i = 1/n.
 
-    z_j' = (1/n) Σ_i R_i ∂_z σ*(x_i; z_j), R_i the residual of sample i; for a 1-homogeneous unit the derivative is
+    z_j' = Σ_i w_i R_i ∂_z σ*(x_i; z_j), R_i the residual of sample i; for a 1-homogeneous unit the derivative is
     hand-written (`field`), for any other it is the unit's own. A residual needs only its sample, so that blocks of samples
     repeat no work. `block_size` samples make a block; by default the shapes decide. Memory O(m).
     """
@@ -31,12 +31,13 @@ class EmpiricalRisk(AbstractPredictorRisk):
     loss: AbstractLoss
     x: Float[Array, "n d"]
     y: Float[Array, " n"] | None = None
+    weights: Float[Array, " n"] | None = None
     block_size: int | None = eqx.field(static=True, default=None)
 
     def prepare(self):
         """The risk with the values of its target."""
         y = jax.vmap(self.target)(self.x).astype(self.x.dtype) if self.y is None else self.y
-        return EmpiricalRisk(self.target, self.unit, self.loss, self.x, y, self.block_size)
+        return EmpiricalRisk(self.target, self.unit, self.loss, self.x, y, self.weights, self.block_size)
 
     def at_time(self, t):
         """The same data at every time."""
@@ -78,7 +79,8 @@ class EmpiricalRisk(AbstractPredictorRisk):
     def _rows(self, cloud: PyTree) -> tuple["EmpiricalRisk", tuple[Array, Array, Array]]:
         risk = cast_floats(self, _dtype(cloud)).prepare()
         count = risk.x.shape[0]
-        return risk, (risk.x, risk.y, jnp.full((count,), 1 / count, risk.x.dtype))
+        weights = jnp.full((count,), 1 / count, risk.x.dtype) if risk.weights is None else risk.weights
+        return risk, (risk.x, risk.y, weights)
 
 
 def _dtype(cloud: PyTree) -> jnp.dtype:
