@@ -38,6 +38,7 @@ from .problem.block_inputs import GaussianBlocks as GaussianBlocks
 from .problem.block_targets import BlockNorms as BlockNorms
 from .problem.block_targets import MultiIndex as MultiIndex
 from .problem.covariance import GaussianCovariance as GaussianCovariance
+from .problem.cubature import cubature as cubature
 from .problem.empirical import Empirical as Empirical
 from .problem.inputs import Gaussian as Gaussian
 from .problem.inputs import Sphere as Sphere

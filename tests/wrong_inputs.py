@@ -193,7 +193,15 @@ TABLE = {
         {"x": [*VECTORS, np.zeros((0, 2)), np.zeros((2, 0)), np.zeros((1, 2, 3))],
          "y": ["ab", 3.0, np.ones(3), [1.0, np.nan], np.ones(2) * 1j, later(lambda: np.ones(2, bool))],
          "weights": ["x", 3.0, [1j], [[np.nan]], np.ones(2), [-1.0, 2.0], np.ones(3) / 3, np.ones((2, 1)) / 2, [0.5, 0.6]],
-         "symmetrise": [*FLAG, given(True, y=np.ones(2))]},
+         "symmetrise": [*FLAG, given(True, y=np.ones(2))],
+         "degree": [v for v in INTEGER if v not in (None, 0)], "replicates": [*INTEGER, 3]},
+    ),
+    "cubature": Entry(
+        lambda: {"inputs": mf.Gaussian(2)},
+        {"inputs": [None, 2, mf.Gaussian, later(lambda: mf.Empirical(np.eye(2)))],
+         "nodes": [v for v in INTEGER if v is not None] + [10**6, given(4, inputs=mf.Gaussian(10))],
+         "frames": [v for v in INTEGER if v is not None] + [12, given(8, "key")],
+         "key": [3, "key", given(later(lambda: jax.random.key(0)), "key")]},
     ),
     "SubspaceNorm": Entry(
         lambda: {"dim_h": 2}, {"dim_h": INTEGER, "scale": NO_NUMBER}
@@ -722,6 +730,7 @@ QUICK = (
     "GaussianBlocks",
     "GaussianCovariance",
     "Empirical",
+    "cubature",
     "SubspaceNorm",
     "SingleIndex",
     "MultiIndex",

@@ -23,7 +23,7 @@ from ..errors import (
 )
 from ..neurons import BiasedParticles, Particles
 from ..problem.problem import Problem
-from ..problem.quasi_random import to_normal, unit_points
+from ..problem.quasi_random import host_generator, to_normal, unit_points
 from ..problem.start import AbstractSignedStart, AbstractStart, BiasedStart, GaussianStart
 from ..problem.units import ReLU, has_bias
 from ..types import Checked, DTypeLike, IntLike, KeyLike
@@ -187,8 +187,7 @@ def _unit_vectors(problem: Problem, normals: Float[Array, "m d"], uniforms: Floa
 
 def _sobol(count: int, dim: int, key: Array) -> np.ndarray:
     """Scrambled Sobol points [count, dim]: the first column uniform, the others mapped to the normal law."""
-    data = key if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else jax.random.key_data(key)
-    points = unit_points(count, dim, np.random.default_rng(np.asarray(data).tolist()))
+    points = unit_points(count, dim, host_generator(key))
     return np.concatenate([points[:, :1], to_normal(points[:, 1:])], axis=1)
 
 
