@@ -3,9 +3,10 @@
 import functools
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from ...errors import no_reduction
 from ...problem.block_inputs import GaussianBlocks
@@ -52,24 +53,50 @@ class OrbitBlocks(eqx.Module):
     @property
     def of_target(self) -> np.ndarray:
         """Which blocks the target looks at."""
-        return np.cumsum([0, *self.dims])[:-1] < len(self.basis)
+        return self.starts < len(self.basis)
+
+    @property
+    def starts(self) -> np.ndarray:
+        """Where every block begins."""
+        return np.cumsum([0, *self.dims])[:-1]
+
+    def components(self, x: Float[Array, "n d"]) -> list[Float[Array, "n d"]]:
+        """The orthogonal projections of every row to the blocks."""
+        basis = self.basis.astype(x.dtype)
+        inside = jnp.matmul(x, basis.T, precision="highest")
+        rest = x - jnp.matmul(inside, basis, precision="highest")
+        several = np.sum(~self.of_target) > 1  # what is left is cut only where the basis is made of the first axes
+        found = []
+        for dim, start, of_target in zip(self.dims, self.starts, self.of_target, strict=True):
+            own = slice(start, start + dim)
+            if of_target:
+                found.append(jnp.matmul(inside[:, own], basis[own], precision="highest"))
+            else:
+                found.append(jnp.zeros_like(rest).at[:, own].set(rest[:, own]) if several else rest)
+        return found
 
     def coordinates(self, x: Float[Array, "n d"]) -> Float[Array, "n K"]:
         """What is left of every row, [n, K]."""
-        inside = jnp.matmul(x, self.basis.T.astype(x.dtype), precision="highest")
-        rest = x - jnp.matmul(inside, self.basis.astype(x.dtype), precision="highest")
-        columns, start = [], 0
-        for dim, kept in zip(self.dims, self.kept, strict=True):
-            part = inside[:, start : start + dim] if start < inside.shape[1] else rest
-            columns.append(part[:, 0] if kept else safe_norm(part))
-            start += dim
+        columns = []
+        for part, start, kept in zip(self.components(x), self.starts, self.kept, strict=True):
+            columns.append(
+                jnp.matmul(part, self.basis[start].astype(x.dtype), precision="highest") if kept else safe_norm(part)
+            )
         return jnp.stack(columns, axis=1)
+
+    def lift(self, points: Float[Array, "n K"], key: PRNGKeyArray) -> Float[Array, "n d"]:
+        """Vectors with these coordinates, whose directions in the blocks that rotate are uniform and independent."""
+        parts = self.components(jax.random.normal(key, (len(points), self.dim), points.dtype))
+        parts = [
+            self.basis[start][None] if kept else part / safe_norm(part)[:, None]
+            for part, start, kept in zip(parts, self.starts, self.kept, strict=True)
+        ]
+        return sum(points[:, i : i + 1] * part.astype(points.dtype) for i, part in enumerate(parts))
 
     def representatives(self, points: Float[Array, "n K"]) -> Float[Array, "n d"]:
         """Inputs with these coordinates, along the first axis of every block of the target; 0 in what it leaves."""
-        starts = np.cumsum([0, *self.dims])[:-1]
-        inside = [i for i, start in enumerate(starts) if start < len(self.basis)]
-        return jnp.matmul(points[:, inside], self.basis[starts[inside]].astype(points.dtype), precision="highest")
+        inside = np.flatnonzero(self.of_target)
+        return jnp.matmul(points[:, inside], self.basis[self.starts[inside]].astype(points.dtype), precision="highest")
 
 
 @functools.singledispatch
