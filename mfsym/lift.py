@@ -82,7 +82,7 @@ def _(reduction: AbstractAngularReduction, state, width, key):
 def _(reduction: OrbitReduction, state, width, key):
     """One label from every m-th of the weights: as many of each sign as there are, and no more scatter than needed."""
     labels_key, directions_key = jax.random.split(key)
-    cumulative = jnp.cumsum(reduction.weight)
+    cumulative = jnp.cumsum(reduction.labels.weight)
     uniform = jax.random.uniform(labels_key, (width,), cumulative.dtype)
     places = (jnp.arange(width, dtype=cumulative.dtype) + uniform) / width * cumulative[-1]
     drawn = jax.tree.map(lambda leaf: leaf[jnp.searchsorted(cumulative, places)], state)
