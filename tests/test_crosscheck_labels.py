@@ -65,9 +65,12 @@ def verdict(report, reduced):
 FEW = [("softplus", ("single index", "square"))]
 
 
-@pytest.mark.parametrize(
-    ("name", "kind"), [pytest.param(*case, marks=pytest.mark.slow if case in FEW else pytest.mark.study) for case in CASES]
-)
+def case_of(name, kind):
+    marks = pytest.mark.slow if (name, kind) in FEW else pytest.mark.study
+    return pytest.param(name, kind, marks=marks, id=f"{name}, {', '.join(kind)}")
+
+
+@pytest.mark.parametrize(("name", "kind"), [case_of(*case) for case in CASES])
 def test_networks_agree_with_labels(name, kind):
     report, _ = checked(name, kind)
     assert report.verdict == "agree" and list(report.judgements) == ["characteristics"]

@@ -357,8 +357,9 @@ TABLE = {
             "cells": [*OPTIONAL, 7, (8, 8)],
             "nodes": [*OPTIONAL, 5, 8, (7, 7)],
             "modes": OPTIONAL,
-            "structure": ["even", 3, True],
+            "structure": ["even", 3, True, given("odd", dim=jnp.inf)],
             "dtype": DTYPE,
+            "dim": [3, 4.0, -np.inf, np.nan, "inf", True, TRACED],
         },
     ),
     "stack": Entry(

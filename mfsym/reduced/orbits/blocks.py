@@ -1,6 +1,7 @@
 """The coordinates that a symmetry leaves of x and of b: signed ones that are kept, and norms of blocks that rotate."""
 
 import functools
+import math
 
 import equinox as eqx
 import jax
@@ -8,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from ...errors import no_reduction
+from ...errors import Words, argument_error, no_reduction
 from ...problem.block_inputs import GaussianBlocks
 from ...problem.block_targets import BlockNorms, MultiIndex
 from ...problem.functions import values_on_host
@@ -28,16 +29,17 @@ class OrbitBlocks(eqx.Module):
     """R^d as orthogonal blocks. `basis` [n, d]: orthonormal rows that span the first blocks, those of the target, in their
     order; the last blocks are what it leaves, in their own coordinates.
 
-    `kept` says which blocks are single coordinates with a sign; of every other block the norm is left.
+    `kept` says which blocks are single coordinates with a sign; of every other block the norm is left. In the limit
+    d → ∞ the dimension of what the target leaves is ∞, and ‖x‖ = √d ξ there.
     """
 
-    dims: tuple[int, ...] = eqx.field(static=True)
+    dims: tuple[int | float, ...] = eqx.field(static=True)
     kept: tuple[bool, ...] = eqx.field(static=True)
     basis: Float[Array, "n d"]
 
     @property
-    def dim(self) -> int:
-        """Dimension d."""
+    def dim(self) -> int | float:
+        """Dimension d, or ∞."""
         return sum(self.dims)
 
     @property
@@ -58,7 +60,7 @@ class OrbitBlocks(eqx.Module):
     @property
     def starts(self) -> np.ndarray:
         """Where every block begins."""
-        return np.cumsum([0, *self.dims])[:-1]
+        return np.cumsum([0, *self.dims[:-1]])
 
     def components(self, x: Float[Array, "n d"]) -> list[Float[Array, "n d"]]:
         """The orthogonal projections of every row to the blocks."""
@@ -76,7 +78,8 @@ class OrbitBlocks(eqx.Module):
         return found
 
     def coordinates(self, x: Float[Array, "n d"]) -> Float[Array, "n K"]:
-        """What is left of every row, [n, K]."""
+        """What is left of every row, [n, K]. Raises ArgumentError in the limit d → ∞."""
+        self._check_finite()
         columns = []
         for part, start, kept in zip(self.components(x), self.starts, self.kept, strict=True):
             columns.append(
@@ -86,12 +89,19 @@ class OrbitBlocks(eqx.Module):
 
     def lift(self, points: Float[Array, "n K"], key: PRNGKeyArray) -> Float[Array, "n d"]:
         """Vectors with these coordinates, whose directions in the blocks that rotate are uniform and independent."""
+        self._check_finite()
         parts = self.components(jax.random.normal(key, (len(points), self.dim), points.dtype))
         parts = [
             self.basis[start][None] if kept else part / safe_norm(part)[:, None]
             for part, start, kept in zip(parts, self.starts, self.kept, strict=True)
         ]
         return sum(points[:, i : i + 1] * part.astype(points.dtype) for i, part in enumerate(parts))
+
+    def _check_finite(self) -> None:
+        """Raise ArgumentError in the limit d → ∞."""
+        if self.dim == np.inf:
+            got = Words("the limit d → ∞, in which vectors have no coordinates")
+            raise argument_error("solution", "a run of finite dimension", got, "Reduce without dim=.")
 
     def representatives(self, points: Float[Array, "n K"]) -> Float[Array, "n d"]:
         """Inputs with these coordinates, along the first axis of every block of the target; 0 in what it leaves."""
@@ -135,8 +145,9 @@ def _(target: Rotated):
     return rotating_blocks(target.target)
 
 
-def orbit_blocks(problem: Problem) -> OrbitBlocks:
-    """The blocks of the target, single coordinates with their signs, and what it leaves, cut as the inputs are.
+def orbit_blocks(problem: Problem, limit: bool = False) -> OrbitBlocks:
+    """The blocks of the target, single coordinates with their signs, and what it leaves, cut as the inputs are; in the
+    `limit` d → ∞ what it leaves has the dimension ∞.
 
     Raises NoReductionError, saying why, where the target declares no blocks or the inputs do not rotate in them.
     """
@@ -145,12 +156,21 @@ def orbit_blocks(problem: Problem) -> OrbitBlocks:
         raise no_reduction(f"the target {type(problem.target).__name__} declares no structure", _DECLARE)
     rest = problem.dim - sum(own)
     dims = _along(problem.inputs, problem, (*own, rest) if rest else own)
+    dims = (*own, _infinity(problem.inputs)) if limit else dims
     kept = tuple(dim == 1 and index < len(own) for index, dim in enumerate(dims))
     if len(dims) > MOST_BLOCKS or sum(kept) > MOST_KEPT:
         most = f"{MOST_BLOCKS} blocks, {MOST_KEPT} of them coordinates, are here"
         reason = f"rules for {len(dims)} blocks {dims} would need too many nodes; {most}"
         raise no_reduction(reason, _PARTICLES)
     return OrbitBlocks(dims, kept, basis)
+
+
+def _infinity(inputs: AbstractInputs) -> float:
+    """The dimension of what a target leaves, in the limit."""
+    if not isinstance(inputs, Gaussian):
+        reason = f"only Gaussian inputs have coordinates whose law does not depend on d, {type(inputs).__name__} does"
+        raise no_reduction(reason, "Use mf.Gaussian, or leave dim= out.")
+    return math.inf
 
 
 @functools.singledispatch

@@ -16,9 +16,9 @@ from ...problem.functions import values_on_host
 from ...problem.problem import Problem
 from ...problem.rotated import unrotated
 from ...problem.targets import SingleIndex
-from ...problem.units import AbstractHomogeneousUnit, AbstractRidgeUnit
+from ...problem.units import AbstractRidgeUnit
 from ...types import DTypeLike, IntLike
-from .average import AbstractAverage, PiecewiseLinearAverage, RuleAverage
+from .average import AbstractAverage, RuleAverage, closed_average
 from .blocks import OrbitBlocks, orbit_blocks
 from .gauss import direction_rule
 from .laws import Counts, Splits, input_points, product, start_points
@@ -40,20 +40,26 @@ class RuleSizes(NamedTuple):
     omega: int
 
 
-def check_orbits(problem: Problem) -> OrbitBlocks:
-    """The blocks of a problem; raises NoReductionError, saying why, if it has no reduced equation of this kind."""
+def check_orbits(problem: Problem, limit: bool = False) -> OrbitBlocks:
+    """The blocks of a problem, or of its limit d → ∞.
+
+    Raises NoReductionError, saying why, if it has no reduced equation of this kind.
+    """
     if not isinstance(problem.unit, AbstractRidgeUnit):
         reason = f"the unit {type(problem.unit).__name__} is no function of b·x + β, so that its orbits are not known"
         raise no_reduction(reason, _PARTICLES)
-    blocks = orbit_blocks(problem)
+    blocks = orbit_blocks(problem, limit)
     sizes = rule_sizes(blocks, _DEFAULT[len(blocks.dims)])
     jax.eval_shape(lambda: start_points(problem.start, blocks, sizes.inputs, 2)[2])
+    closed_average(problem.unit, max(blocks.dims, default=1) if len(blocks.radial) else 1)
     return blocks
 
 
-def build_orbits(problem: Problem, cells: IntLike | None, nodes: IntLike | None, modes: IntLike | None) -> OrbitReduction:
-    """The equation on orbits; raises NoReductionError, saying why, if there is none."""
-    blocks = check_orbits(problem)
+def build_orbits(
+    problem: Problem, cells: IntLike | None, nodes: IntLike | None, modes: IntLike | None, limit: bool = False
+) -> OrbitReduction:
+    """The equation on orbits, or its limit d → ∞; raises NoReductionError, saying why, if there is none."""
+    blocks = check_orbits(problem, limit)
     for name, given in (("cells", cells), ("modes", modes)):
         if given is not None:
             raise argument_error(name, "left out for labels of neurons", given, "Pass `nodes`, with which all rules grow.")
@@ -125,14 +131,15 @@ def _labels(problem: Problem, blocks: OrbitBlocks, count: int, scalars: int, dty
 
 
 def _average(unit: AbstractRidgeUnit, blocks: OrbitBlocks, count: int, dtype: DTypeLike) -> AbstractAverage:
-    """In closed form over the largest block for piecewise linear units, by a rule otherwise."""
+    """In closed form over the largest block where there is one, by a rule otherwise."""
     dims = [blocks.dims[i] for i in blocks.radial]
-    if isinstance(unit, AbstractHomogeneousUnit) and dims and dims[-1] > 1:
-        return PiecewiseLinearAverage(unit, *_directions(dims[:-1], count, dtype), dims[-1])
+    closed = closed_average(unit, dims[-1] if dims else 1)
+    if closed is not None:
+        return closed(unit, *_directions(dims[:-1], count, dtype), dims[-1])
     return RuleAverage(unit, *_directions(dims, count, dtype))
 
 
-def _directions(dims: list[int], count: int, dtype: DTypeLike) -> tuple[Float[Array, "q r"], Float[Array, " q"]]:
+def _directions(dims: list[int | float], count: int, dtype: DTypeLike) -> tuple[Float[Array, "q r"], Float[Array, " q"]]:
     """Nodes and probabilities of the product of rules for ω in several blocks."""
     omega, probability = product([direction_rule(dim, count) for dim in dims])
     return jnp.asarray(omega, dtype), jnp.asarray(probability, dtype)

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from ...chunks import map_blocks
@@ -137,9 +138,9 @@ class OrbitReduction(AbstractReduction):
     def angles(self) -> None:
         """The law of the angles says nothing about neurons whose sizes matter."""
 
-    def known_dim(self) -> int:
-        """Dimension d."""
-        return self.blocks.dim
+    def known_dim(self) -> int | None:
+        """Dimension d; None in the limit d → ∞."""
+        return None if self.blocks.dim == np.inf else int(self.blocks.dim)
 
     @property
     def methods(self) -> tuple[str, ...]:
