@@ -1,15 +1,17 @@
 """`mf.reduce`: from a problem to the smallest equation that its declared structure leaves."""
 
+import math
+
 import equinox as eqx
 
-from .errors import check_choice, check_floating, check_instance, no_reduction
+from .errors import argument_error, check_choice, check_floating, check_instance, no_reduction
 from .problem.problem import Problem
 from .problem.rotated import unrotated
 from .problem.targets import FunctionTarget
 from .reduced.base import AbstractReduction
 from .reduced.build import build_reduction, prefers_moments
 from .symmetry.detect import detect
-from .types import DTypeLike
+from .types import DTypeLike, RealLike
 
 
 def reduce(
@@ -20,6 +22,7 @@ def reduce(
     modes: int | None = None,
     structure: str | None = None,
     dtype: DTypeLike | None = None,
+    dim: RealLike | None = None,
 ) -> AbstractReduction:
     """The reduced equation of a problem with a declared symmetry.
 
@@ -51,14 +54,33 @@ def reduce(
         where there is one, and the moments for `FunctionTarget(fn, parity="odd")`, full covariances, data sets and Gaussian
         starts.
       dtype: floating type of the reduction.
+      dim: jnp.inf for the limit d → ∞ of Gaussian inputs, by labels: coordinates and blocks of the target stay as they are,
+        and of all others a Gaussian is left, b_⊥·x_⊥ → ‖b_⊥‖ g. A direction that is uniform at time 0 has no part in H then.
+        Differences to finite d are O(1/d). Such a run has no inputs to predict at, and no clouds.
 
     Returns a reduction whose arrays are leaves: `reduce` and `solve_reduced` are one function of the problem's arrays,
     to be differentiated, vmapped and stacked. Raises NoReductionError, saying why, if there is no reduced equation.
     """
     check_instance("problem", problem, Problem, "Build it with mf.Problem(inputs, target).")
     structure = None if structure is None else check_choice("structure", structure, ("odd", "angle", "orbits"))
+    limit = _check_limit(dim, structure)
+    if limit:
+        return build_reduction(_stated(problem), cells, nodes, modes, "orbits", check_floating(dtype), limit)
     problem = problem if structure == "odd" or prefers_moments(problem) else _stated(problem)
-    return build_reduction(problem, cells, nodes, modes, structure, check_floating(dtype))
+    return build_reduction(problem, cells, nodes, modes, structure, check_floating(dtype), limit)
+
+
+def _check_limit(dim: RealLike | None, structure: str | None) -> bool:
+    """Whether the limit d → ∞ is asked for."""
+    if dim is None:
+        return False
+    if not isinstance(dim, float) or dim != math.inf:
+        raise argument_error("dim", "jnp.inf, or left out", dim, "A finite dimension is that of the inputs.")
+    if structure not in (None, "orbits"):
+        raise argument_error(
+            "structure", 'left out or "orbits" where dim=jnp.inf', structure, "Labels alone have this limit."
+        )
+    return True
 
 
 def _stated(problem: Problem) -> Problem:

@@ -224,9 +224,10 @@ def test_steps_are_those_of_every_neuron(loss):
     reduced = mf.reduce(problem, nodes=12)
     run = mf.solve_reduced(reduced, [0.0, 1.0], training=training, **FLOW)
 
-    x, y = halves(np.asarray(reduced.points)), np.tile(reduced.values, 2)
-    p, w = np.tile(reduced.probability, 2) / 2, np.tile(reduced.weight, 2) / 2
-    a, b, bias = np.tile(reduced.labels.a, 2), halves(np.asarray(reduced.labels.q)), np.tile(reduced.labels.bias, 2)
+    x, y = halves(np.asarray(reduced.inputs.points)), np.tile(reduced.inputs.values, 2)
+    p, w = np.tile(reduced.inputs.probability, 2) / 2, np.tile(reduced.labels.weight, 2) / 2
+    start = reduced.labels.state
+    a, b, bias = np.tile(start.a, 2), halves(np.asarray(start.q)), np.tile(start.bias, 2)
     pace = [0.0, 0.0, 0.0]
     for _ in range(5):
         z = x @ b.T + bias

@@ -89,8 +89,14 @@ def build_reduction(
     modes: IntLike | None,
     structure: str | None,
     dtype: DTypeLike,
+    limit: bool,
 ) -> AbstractReduction:
-    """The reduced equation of a problem with a declared structure; raises NoReductionError, saying why, if there is none."""
+    """The reduced equation of a problem with a declared structure, or in the `limit` d → ∞ that of the labels.
+
+    Raises NoReductionError, saying why, if there is none.
+    """
+    if limit:
+        return cast_floats(build_orbits(problem, cells, nodes, modes, limit=True), dtype)
     equation = equation_of(problem, structure)
     if equation is Equation.MOMENTS:
         _check_no_grid(cells=cells, nodes=nodes, modes=modes)
