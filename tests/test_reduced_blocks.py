@@ -65,7 +65,8 @@ def test_coordinates():
     ids=str,
 )
 def test_harmonics_are_orthonormal(blocks):
-    angles, log_weight = blocks.nodes((41,) * blocks.angles)
+    counts = (41,) * blocks.angles
+    angles, log_weight = blocks.nodes(counts), blocks.log_rule(counts) + blocks.log_law(counts)
     tables = nested_tables(blocks, 6, scaled=False)
     reduction = FeaturesOnly(blocks, tables)
     values = np.asarray(reduction.features(jnp.asarray(angles))).reshape(len(angles), -1)

@@ -65,7 +65,7 @@ class PointReduction(AbstractUnresolvedReduction):
 
     def choose_method(self, method: str | None, training: Training | None, initial: PyTree) -> str:
         """Any: there is one solution."""
-        return check_angular_method(method)
+        return check_angular_method("grid" if method is None else method)
 
     def floor_uncertainty(self) -> float:
         """None."""

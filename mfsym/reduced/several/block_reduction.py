@@ -49,6 +49,7 @@ class BlockReduction(AbstractAngularReduction):
     - `check`: the three numbers of the target by another rule; their difference is the error of the quadrature.
     - `resolved_count`: how many of the stored degrees the dynamics uses; the risk uses all.
     - `remainder`: whether the last block is what the target ignores, rather than one of its own blocks.
+    - `usual_method`: the method where none is given (static).
     """
 
     blocks: Blocks = eqx.field(static=True)
@@ -67,6 +68,7 @@ class BlockReduction(AbstractAngularReduction):
     node_counts: tuple[int, ...] = eqx.field(static=True)
     resolved_count: int = eqx.field(static=True)
     remainder: bool = eqx.field(static=True)
+    usual_method: str = eqx.field(static=True)
 
     @property
     def cells(self) -> tuple[int, ...]:
@@ -132,8 +134,8 @@ class BlockReduction(AbstractAngularReduction):
         return ("grid", "characteristics") if self.stretch is None else ("characteristics",)
 
     def choose_method(self, method: str | None, training: Training | None, initial: PyTree) -> str:
-        """ "grid" by default where there is one; "upwind" is a yardstick of one angle."""
-        method = check_angular_method(self.methods[0] if method is None else method)
+        """The usual one by default; "upwind" is a yardstick of one angle."""
+        method = check_angular_method(self.usual_method if method is None else method)
         if method == "upwind":
             expected = "'grid' or 'characteristics' in several angles"
             raise argument_error("method", expected, method, "Choose one of these.")
@@ -168,6 +170,7 @@ class BlockReduction(AbstractAngularReduction):
             "blocks": self.blocks,
             "cells": self.cells,
             "nodes": self.node_counts,
+            "method": self.usual_method,
             "modes": (self.resolved_count, self.count),
             "axes": None if self.basis is None else self.basis.shape,
             "remainder": self.remainder,
@@ -182,7 +185,7 @@ class BlockReduction(AbstractAngularReduction):
 
     def node_points(self) -> Float[Array, "N K"]:
         """Tensor product of the nodes of every angle."""
-        return to_point(jnp.asarray(self.blocks.nodes(self.node_counts)[0], self.dtype))
+        return to_point(jnp.asarray(self.blocks.nodes(self.node_counts), self.dtype))
 
     def log_rule(self) -> Float[Array, " N"]:
         """Of the tensor product of the rules."""

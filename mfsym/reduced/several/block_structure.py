@@ -12,6 +12,7 @@ from ...problem.problem import Problem
 from ...problem.rotated import rotation_of, unrotated
 from ...problem.start import GaussianStart, SphereStart, UnbalancedStart
 from ...types import IntLike, Sizes
+from ..angles.angular import usual_method
 from ..angles.coordinates import MOST_ANGLES, Blocks
 from ..angles.label_law import label_law
 from ..angles.target_parts import representable
@@ -21,7 +22,7 @@ from .declared import declared_blocks, in_stretched_coordinates
 from .nested_tables import nested_tables, reachable_degrees
 
 _CELLS = {1: (200,), 2: (48, 64), 3: (20, 24, 24)}
-_NODES = {1: 127, 2: 47, 3: 17}
+_NODES = {1: 127, 2: 31, 3: 15}
 _MODES = {1: 32, 2: 16, 3: 8}
 _FEWEST = 8
 _PARTICLES = "Use `solve_particles`, whose cost does not depend on the number of angles."
@@ -41,13 +42,16 @@ def build_block_reduction(
 ) -> BlockReduction:
     """The equation in up to three angles of a problem that `check_blocks` lets through."""
     blocks, remainder = _blocks(problem)
+    widest = max(blocks.end(axis) / n for axis, n in enumerate(_CELLS[blocks.angles]))
+    method = usual_method(widest, problem.dim) if cells is None else "grid"
     cells = _sizes("cells", cells, _CELLS[blocks.angles], blocks.angles)
     nodes = _sizes("nodes", nodes, (_NODES[blocks.angles],) * blocks.angles, blocks.angles)
     if any(n % 2 == 0 for n in nodes):
         raise argument_error("nodes", "odd", nodes, "The rule is nested, so that its error can be estimated.")
     modes = check_integer("modes", _MODES[blocks.angles] if modes is None else modes, 2, "Number of even degrees.")
     problem, stretch = _isotropic(problem, blocks)
-    return _build(problem, stretch, blocks, remainder, cells, nodes, modes)
+    method = method if stretch is None else "characteristics"  # the only one
+    return _build(problem, stretch, blocks, remainder, cells, nodes, modes, method)
 
 
 def _isotropic(problem: Problem, blocks: Blocks) -> tuple[Problem, Float[Array, " K"] | None]:
@@ -97,7 +101,7 @@ def _sizes(name: str, value: Sizes | None, default: tuple[int, ...], angles: int
 
 
 @eqx.filter_jit
-def _build(problem, stretch, blocks, remainder, cells, nodes, modes) -> BlockReduction:
+def _build(problem, stretch, blocks, remainder, cells, nodes, modes, method) -> BlockReduction:
     inputs, unit = problem.inputs, problem.unit
     count = (2 * (2 * modes - 1)) // blocks.stride + 1  # twice the modes are stored
     tables = nested_tables(blocks, count)
@@ -125,4 +129,5 @@ def _build(problem, stretch, blocks, remainder, cells, nodes, modes) -> BlockRed
         node_counts=nodes,
         resolved_count=(2 * (modes - 1)) // blocks.stride + 1,
         remainder=remainder,
+        usual_method=method,
     )
