@@ -47,7 +47,7 @@ def test_labels_crowd_where_the_law_is(dim_h, dim_perp, signed):
     assert weight.sum() == pytest.approx(1, abs=1e-9)
     third = np.prod((dim_h + 2 * np.arange(3)) / (dim + 2 * np.arange(3)))  # E cos⁶θ, cos²θ ~ Beta(d_H/2, d_⊥/2)
     assert [weight @ squares, weight @ squares**3] == pytest.approx([dim_h / dim, third], rel=1e-7)
-    assert np.all(np.diff(theta) > 0) and 0 < theta[0] and theta[-1] < end
+    assert np.all(np.diff(theta) > 0) and theta[0] > 0 and theta[-1] < end
     np.testing.assert_allclose(theta[1::2], label_angles(63, dim_h, dim_perp, signed)[0], rtol=1e-9)
 
 

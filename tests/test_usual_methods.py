@@ -63,7 +63,6 @@ def time_of_escape(dim, level):
     """
     c = 1 / np.sqrt(48 * np.pi)
     y_0 = np.linspace(-np.log(dim) - 30, 12, 4001)
-    s_0 = scipy.special.expit(y_0)
     log_law = -0.5 * np.logaddexp(0, -y_0) - (dim - 1) / 2 * np.logaddexp(0, y_0) - scipy.special.betaln(0.5, (dim - 1) / 2)
     weight = np.exp(log_law) * (y_0[1] - y_0[0])
 

@@ -8,12 +8,13 @@ import numpy as np
 from jaxtyping import Array, Float
 from scipy.special import betainc, betaincc, betaln
 
+from ...errors import argument_error, is_traced
 from ...integrate import cast_floats
 from ...problem.start import AbstractBalancedStart, AbstractStart, SphereStart
 from ..rules.quadrature import composite_rule, crowded, grid, interval_end, node_rule
 from .label_law import LabelLaw, label_law
 
-_SPREAD = 1.0  # times 1/√d, the standard deviation of the angle or nearly so: how far labels are equally close
+_SPREAD = 2.0  # times 1/√d, the standard deviation of the angle or nearly so: how far labels are equally close
 
 
 def log_density(theta: np.ndarray, dim_h: int, dim_perp: int, signed: bool) -> np.ndarray:
@@ -64,6 +65,13 @@ def _(start: AbstractBalancedStart):
 @tilt_of.register
 def _(start: SphereStart):
     return None
+
+
+def check_tilt(tilt: Tilt, end: float) -> None:
+    """A density of the angle on [0, end] must be positive somewhere; raises where it is negative or not finite, too."""
+    values = tilt(jnp.linspace(0.0, end, 257))
+    if not is_traced(values) and not bool(jnp.any(values > 0)):
+        raise argument_error("density_of_angle", "positive somewhere", values, "A start without neurons learns nothing.")
 
 
 def initial_measures(

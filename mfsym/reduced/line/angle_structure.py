@@ -18,7 +18,7 @@ from ...problem.rotated import rotation_of, unrotated
 from ...problem.units import AbstractHomogeneousUnit
 from ...types import IntLike
 from ..angles.angular import SMALLEST_GRID, usual_method
-from ..angles.law import Tilt, initial_measures, label_angles, tilt_of
+from ..angles.law import check_tilt, initial_measures, label_angles, tilt_of
 from ..rules.harmonics import even_features, truncated_share
 from ..rules.panels import quadrature_of
 from ..rules.quadrature import Quadrature, interval_end
@@ -94,15 +94,9 @@ def build_angle_reduction(
     modes = check_integer("modes", default_modes(dim, dim_h) if modes is None else modes, 1, _MODES)
     tilt = tilt_of(problem.start)
     if tilt is not None:
-        _check_tilt(tilt, signed)
+        check_tilt(tilt, interval_end(signed))
     rules = quadrature_of(unrotated(problem.target), isotropic_inputs(problem.inputs)[0])
     return _angle_reduction(problem, cells, nodes, modes, method, rules)
-
-
-def _check_tilt(tilt: Tilt, signed: bool) -> None:
-    values = tilt(jnp.linspace(0.0, interval_end(signed), 257))  # raises where it is negative or not finite
-    if not is_traced(values) and not bool(jnp.any(values > 0)):
-        raise argument_error("density_of_angle", "positive somewhere", values, "A start without neurons learns nothing.")
 
 
 def default_modes(dim: int, dim_h: int) -> int:
@@ -140,9 +134,7 @@ def default_nodes(signed: bool) -> int:
 
 
 @eqx.filter_jit
-def _angle_reduction(
-    problem: Problem, cells: int, nodes: int, modes: int, method: str, rules: Quadrature
-) -> AngleReduction:
+def _angle_reduction(problem: Problem, cells: int, nodes: int, modes: int, method: str, rules: Quadrature) -> AngleReduction:
     (inputs, stretch), dim, (dim_h, signed, first_axes) = isotropic_inputs(problem.inputs), problem.dim, angle_of(problem)
     unit = check_reducible(problem.unit, AbstractHomogeneousUnit, "its unit is not 1-homogeneous")
     dtype = jnp.result_type(float)

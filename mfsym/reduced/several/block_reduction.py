@@ -40,7 +40,8 @@ class BlockReduction(AbstractAngularReduction):
 
     - `blocks`: how R^d is split (static); `tables`: the harmonics, one table per angle.
     - `coefficients` η [L, J, …] of the target, `factors` f [L] of the unit; the first axis runs over reachable degrees.
-    - `uniform` [n_1, …, n_k]: probability of every cell for a uniform unit vector; `masses` [2]: of τ⁺ and τ⁻ at time 0.
+    - `uniform`, `probability` [n_1, …, n_k]: of every cell, for a uniform unit vector and for a direction at time 0.
+    - `masses` [2]: of τ⁺ and τ⁻ at time 0.
     - `labels`: the law of (|a|, ‖b‖) at time 0, and of the directions at a tensor product of `node_counts` nodes.
     - `stretch` [k + 1]: how large the inputs are in every block, or None for isotropic inputs: then b acts as S b does for
       isotropic inputs, ψ(b) = ‖S b‖ ψ(S b/‖S b‖).
@@ -57,6 +58,7 @@ class BlockReduction(AbstractAngularReduction):
     coefficients: Float[Array, "..."]
     factors: Float[Array, " L"]
     uniform: Float[Array, "..."]
+    probability: Float[Array, "..."]
     masses: Float[Array, " 2"]
     labels: LabelLaw
     stretch: Float[Array, " K"] | None
@@ -149,8 +151,11 @@ class BlockReduction(AbstractAngularReduction):
         """Half the cells (exact sums of pairs) and half the labels (the nested rule) in every angle."""
         counts = tuple((n - 1) // 2 for n in self.node_counts)
         nested = self.labels.log_probability.reshape(self.node_counts)[(slice(1, None, 2),) * self.angles]
-        new = (halved_cells(self.uniform, 0), self.labels.coarsened(nested.ravel()))
-        return dataclasses.replace(eqx.tree_at(lambda r: (r.uniform, r.labels), self, new), node_counts=counts)
+        halves = [halved_cells(cells, 0) for cells in (self.uniform, self.probability)]
+        new = (*halves, self.labels.coarsened(nested.ravel()))
+        return dataclasses.replace(
+            eqx.tree_at(lambda r: (r.uniform, r.probability, r.labels), self, new), node_counts=counts
+        )
 
     def can_be_halved(self, method: str) -> bool:
         """Whether the numbers of cells and labels are even and odd, and large enough."""
