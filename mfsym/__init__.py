@@ -55,6 +55,7 @@ from .problem.start import SphereStart as SphereStart
 from .problem.start import UnbalancedStart as UnbalancedStart
 from .problem.targets import FunctionTarget as FunctionTarget
 from .problem.targets import LinearTarget as LinearTarget
+from .problem.targets import RadialIndex as RadialIndex
 from .problem.targets import SingleIndex as SingleIndex
 from .problem.targets import SubspaceNorm as SubspaceNorm
 from .problem.targets import Teacher as Teacher

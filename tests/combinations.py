@@ -73,7 +73,7 @@ def _tilted(generator, count, target):
     while len(kept) < count:
         b = _directions(generator, 4 * count)
         along = b @ target.axes.T
-        cosine = np.linalg.norm(along, axis=1) if target.radial else along[:, 0]
+        cosine = np.linalg.norm(along, axis=1) if target.radial or len(target.axes) > 1 else along[:, 0]
         kept = np.concatenate([kept, b[generator.uniform(size=len(b)) < np.exp(cosine - 1)]])
     a = _signed_sizes(count, 0.6, 0.9)
     return a, np.abs(a)[:, None] * generator.permutation(kept)[:count]
@@ -147,6 +147,20 @@ _PLAIN = {
         "`SubspaceNorm(2)`: ‖x_H‖",
         True,
     ),
+    "RadialIndex": Target(
+        mf.RadialIndex(lambda r: r**2 / 2 - jnp.tanh(2 * r), 2),
+        lambda x: np.sum(x[:, :2] ** 2, axis=1) / 2 - np.tanh(2 * np.linalg.norm(x[:, :2], axis=1)),
+        _AXES[:2],
+        "`RadialIndex(g, 2)`: g(‖x_H‖)",
+        True,
+    ),
+    "RadialIndex of everything": Target(
+        mf.RadialIndex(jnp.tanh, DIM),
+        lambda x: np.tanh(np.linalg.norm(x, axis=1)),
+        _AXES,
+        "`RadialIndex(g, d)`: g(‖x‖)",
+        True,
+    ),
     "SubspaceNorm of everything": Target(
         mf.SubspaceNorm(DIM), lambda x: np.linalg.norm(x, axis=1), _AXES, "`SubspaceNorm(d)`: ‖x‖", True
     ),
@@ -168,6 +182,13 @@ _PLAIN = {
         lambda x: np.abs(x[:, 0]) + 0.7 * np.linalg.norm(x[:, 1:3], axis=1),
         _AXES[:3],
         "`BlockNorms((1, 2))`: Σ β_i‖x_i‖",
+    ),
+    "BlockNorms of everything": Target(
+        mf.BlockNorms((1, 3), (1.0, 0.7)),
+        lambda x: np.abs(x[:, 0]) + 0.7 * np.linalg.norm(x[:, 1:], axis=1),
+        _AXES,
+        "`BlockNorms((1, d − 1))`: blocks that fill R^d",
+        True,
     ),
     "odd FunctionTarget": Target(
         mf.FunctionTarget(lambda x: x[0] ** 3 / 4 - 0.4 * x[1] * x[2] ** 2 + x[3], parity="odd"),

@@ -192,15 +192,12 @@ def _sobol(count: int, dim: int, key: Array) -> np.ndarray:
 
 
 def _place(problem: Problem, normals: Float[Array, "m d"], uniforms: Float[Array, " m"]) -> Float[Array, "m d"]:
-    """cos θ·h + sin θ·p with θ from the law of the start, h uniform in H (or its first axis), p uniform in H^⊥."""
+    """cos θ·h + sin θ·p with θ from the law of the start, h uniform in H (or its only axis), p uniform in H^⊥."""
     basis = jnp.asarray(problem.subspace(), normals.dtype)
     along, across = split_by_subspace(normals, basis)
-    radial = problem.radial_subspace()
+    radial = not problem.signed_angle()
     theta = _angles(problem.start, uniforms, basis.shape[0], problem.dim - basis.shape[0], radial)
-    if radial:
-        along = safe_direction(along)
-    else:
-        along = jnp.ones_like(along[:, :1]) * jnp.eye(1, basis.shape[0], dtype=normals.dtype)
+    along = safe_direction(along) if radial else jnp.ones_like(along)
     within = jnp.matmul(along, basis, precision=jax.lax.Precision.HIGHEST)
     return jnp.cos(theta)[:, None] * within + jnp.sin(theta)[:, None] * safe_direction(across)
 

@@ -6,14 +6,14 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from ..errors import Words, argument_error, check_instance, is_traced
-from .block_targets import MultiIndex
+from .block_targets import BlockNorms, MultiIndex
 from .empirical import Empirical
 from .functions import check_finite_function, values_on_host
 from .inputs import AbstractInputs
 from .losses import AbstractLoss, SquareLoss, allowed_values
 from .rotated import unrotated
 from .start import AbstractStart, BiasedStart, SphereStart
-from .targets import AbstractTarget, Labels, SingleIndex, SubspaceNorm
+from .targets import AbstractTarget, Labels, RadialIndex, SingleIndex, SubspaceNorm
 from .units import AbstractUnit, ReLU, has_bias
 
 
@@ -83,7 +83,12 @@ class Problem(eqx.Module):
 
     def radial_subspace(self) -> bool:
         """Whether f* is a function of ‖x_H‖ alone, so that angles to H lie in [0, π/2]."""
-        return isinstance(unrotated(self.target), SubspaceNorm)
+        return isinstance(unrotated(self.target), SubspaceNorm | RadialIndex)
+
+    def signed_angle(self) -> bool:
+        """Whether f* is a function of one coordinate with its sign, so that angles to its axis lie in [0, π]."""
+        basis, norms = self.subspace(), SubspaceNorm | RadialIndex | BlockNorms
+        return basis is not None and basis.shape[0] == 1 and not isinstance(unrotated(self.target), norms)
 
     def sample(self, key: PRNGKeyArray, count: int, dtype=None) -> tuple[Float[Array, "count d"], Float[Array, " count"]]:
         """Independent pairs (x, f*(x)), or rows with their labels: [count, d] and [count, *out]."""
@@ -115,15 +120,15 @@ def _target_or_labels(target: AbstractTarget | None, inputs: AbstractInputs) -> 
 
 def _check_values(target: AbstractTarget, inputs: AbstractInputs) -> None:
     """f* = g(x_H) of rotation-invariant inputs must be a number at 0, on the axes and between them."""
-    if not isinstance(target, SingleIndex | MultiIndex) or not inputs.rotation_invariant:
+    if not isinstance(target, SingleIndex | RadialIndex | MultiIndex) or not inputs.rotation_invariant:
         return
     moment = values_on_host(lambda _: inputs.second_moment, np.zeros(1))
     if moment is None:
         return
     far = float(np.sqrt(moment[0])) * (1.0 if inputs.spherical else _FAR / np.sqrt(inputs.dim))
     line = far * np.linspace(-1, 1, 129)
-    if isinstance(target, SingleIndex):
-        check_finite_function(target.g, line)
+    if not isinstance(target, MultiIndex):
+        check_finite_function(target.g, line if isinstance(target, SingleIndex) else np.abs(line))
         return
     axes = line[:, None, None] * np.eye(target.dim_h)
     between = far / np.sqrt(target.dim_h) * np.random.default_rng(0).uniform(-1, 1, (128, target.dim_h))

@@ -94,8 +94,9 @@ class SphereStart(AbstractBalancedStart):
 class AngularStart(AbstractBalancedStart):
     """Directions whose angle to H has a given density relative to the uniform law, |a| = ‖b‖ as in `SphereStart`.
 
-    `density_of_angle` takes the angle θ (cos θ = ‖b_H‖/‖b‖, or cos θ = b_1/‖b‖ for a single index) and returns a
-    non-negative scalar; it is normalised by the library. Its arrays can be differentiated.
+    `density_of_angle` takes the angle θ (cos θ = ‖b_H‖/‖b‖, or cos θ = b_1/‖b‖ where H is one coordinate that the target
+    sees with its sign) and returns a non-negative scalar; it is normalised by the library. H is all that the target depends
+    on, and directions inside H and H^⊥ are uniform. Its arrays can be differentiated.
     """
 
     density_of_angle: Function

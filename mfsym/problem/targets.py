@@ -120,6 +120,47 @@ class SingleIndex(AbstractTarget):
         """Every dimension has a first coordinate."""
 
 
+class RadialIndex(AbstractTarget):
+    """f*(x) = g(‖x_H‖) with H spanned by the first dim_h coordinates. `g` takes and returns a scalar.
+
+    `kinks` are the points where g is not smooth, as in `SingleIndex`. A multiple of the norm is `SubspaceNorm`, which has
+    closed forms. Arrays inside `g`, where it is an `eqx.Module`, can be differentiated.
+    """
+
+    g: Function
+    dim_h: int = eqx.field(static=True)
+    kinks: tuple[float, ...] = eqx.field(static=True)
+
+    def __init__(self, g: RealFunction, dim_h: int, kinks: tuple[float, ...] = ()):
+        self.dim_h = check_integer("dim_h", dim_h, 1, "It is the dimension of the subspace H.")
+        self.g = Function("g", g)
+        check_scalar_function("g", self.g, jax.ShapeDtypeStruct((), jnp.result_type(float)))
+        kinks = check_sequence("kinks", kinks, "a tuple of numbers", "Pass for example (1.0,), or () for a smooth g.")
+        self.kinks = tuple(_static_number("kinks", kink) for kink in kinks)
+
+    def __call__(self, x):
+        """g(‖x_H‖)."""
+        return self.g(jnp.linalg.norm(x[: self.dim_h]))
+
+    @property
+    def parity(self):
+        """ "even": norms do not see signs."""
+        return "even"
+
+    def subspace(self, dim):
+        """The first dim_h axes."""
+        return first_axes(self.dim_h, dim)
+
+    def linear_weights(self):
+        """None: not declared to be linear."""
+        return None
+
+    def check(self, dim):
+        """dim_h ≤ dim."""
+        if self.dim_h > dim:
+            raise argument_error("target.dim_h", f"at most {dim}, the dimension of the inputs", self.dim_h, "H lies in R^d.")
+
+
 class LinearTarget(AbstractTarget):
     """f*(x) = w·x."""
 

@@ -130,8 +130,8 @@ def _check_problem(problem: Problem) -> None:
     if declared_angle(target) is None and declared_blocks(target) is None:
         raise no_reduction(
             f"the target {type(target).__name__} declares no structure",
-            "Declare it (SubspaceNorm, SingleIndex, LinearTarget, MultiIndex, BlockNorms), or use `solve_particles`, which "
-            "needs none.",
+            "Declare it (SubspaceNorm, RadialIndex, SingleIndex, LinearTarget, MultiIndex, BlockNorms), or use "
+            "`solve_particles`, which needs none.",
         )
     check_reducible(problem.loss, SquareLoss, f"the spectral form needs the square loss, not {type(problem.loss).__name__}")
     unfollowed = f"the unit {type(unit).__name__} is not 1-homogeneous, so no angle alone follows it"

@@ -65,7 +65,7 @@ class PointReduction(AbstractUnresolvedReduction):
 
     def choose_method(self, method: str | None, training: Training | None, initial: PyTree) -> str:
         """Any: there is one solution."""
-        return check_angular_method(method)
+        return check_angular_method("grid" if method is None else method)
 
     def floor_uncertainty(self) -> float:
         """None."""
@@ -133,7 +133,10 @@ class PointForm(AbstractClosedForm):
 
 
 def check_point(problem: Problem) -> None:
-    """Raise NoReductionError for a start without a closed solution."""
+    """Raise NoReductionError for a target, or a start, without a closed solution."""
+    target = unrotated(problem.target)
+    other = f"of targets of ‖x‖ only multiples have a closed solution, not a {type(target).__name__}"
+    check_reducible(target, SubspaceNorm, other, 'Use structure="orbits", which follows labels.')
     unbalanced = f"the start {type(problem.start).__name__} is not balanced (|a| = ‖b‖), and with H the whole space only"
     reason = f"{unbalanced} the closed solution of balanced starts is here"
     check_reducible(problem.start, AbstractBalancedStart, reason, "Use mf.SphereStart, or `solve_particles`.")
