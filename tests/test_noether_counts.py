@@ -1,5 +1,8 @@
 """How many laws a network has, which, and whether those are all: against published counts, and on ordinary modules."""
 
+import re
+from pathlib import Path
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -195,6 +198,18 @@ MODULES = {
     "the same with transposed kernels": (lambda: block(4, 2, 6, transposed=True), 26),
     "Llama block, d = 6": (lambda: block(6, 2, 8), 44),
 }
+
+
+@pytest.mark.slow
+def test_the_page_runs_as_it_stands(capsys):
+    """The two lines in a loop: momentum breaks what was found."""
+    page = (Path(__file__).parents[1] / "docs" / "rooms" / "noether.md").read_text(encoding="utf-8")
+    names: dict = {}
+    for code in re.findall(r"```python\n(.*?)```", page, re.S):
+        exec(compile(code, "noether.md", "exec"), names)
+    assert names["found"].complete and len(names["found"].laws) == 3
+    assert noether.drift(names["state"]).kept == (False,) * 3
+    assert "broken by the optimiser" in capsys.readouterr().out
 
 
 @pytest.mark.slow
