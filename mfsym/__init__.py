@@ -86,3 +86,16 @@ from .symmetry.detect import detect as detect
 from .symmetry.projection import project_cloud as project_cloud
 from .symmetry.report import DetectionReport as DetectionReport
 from .version import __version__ as __version__
+
+
+def __getattr__(name: str):
+    """`mf.noether`, imported when it is first used: neither route needs it."""
+    if name != "noether":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import mfsym.noether
+
+    return mfsym.noether
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), "noether"])
