@@ -180,6 +180,7 @@ def relu_run():
     return problem, reduced, mf.solve_reduced(reduced, [0.0, 1.0, 10.0], rtol=1e-9, atol=1e-10, **FLOW)
 
 
+@pytest.mark.slow
 def test_relu_agrees_with_the_route_of_the_kernel():
     problem, _, labels = relu_run()
     kernel = mf.solve_reduced(mf.reduce(problem), labels.ts, method="characteristics", **FLOW)
