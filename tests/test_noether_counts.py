@@ -130,7 +130,7 @@ def test_a_law_of_another_network_is_refuted():
 
 # ordinary modules, in the ways of equinox and of dictionaries with transposed kernels
 def rms_norm(gain, x):
-    return gain * x / jnp.sqrt(jnp.mean(x**2, axis=-1, keepdims=True) + 1e-6)
+    return gain[None] * x / jnp.sqrt(jnp.mean(x**2, axis=-1, keepdims=True) + 1e-6)
 
 
 def block(dim, heads, hidden, transposed=False):

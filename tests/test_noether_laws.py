@@ -209,6 +209,32 @@ def test_a_law_without_a_degree():
     )
 
 
+def observed(training=None):
+    """q along a run of 6 neurons with ‖b‖ > |a|, and the law."""
+    problem = mf.Problem(mf.Gaussian(3), mf.LinearTarget([1.0, 0.0, -1.0]))
+    keys = jax.random.split(jax.random.key(2))
+    cloud = mf.Particles(0.3 * jax.random.normal(keys[0], (6,)), jax.random.normal(keys[1], (6, 3)))
+    law = noether.cloud_law(problem.unit, training)
+    ts = jnp.linspace(0.0, 2.0, 5)
+    observe = {"q": law, "plain": lambda cloud: jnp.sum(cloud.b**2, axis=1) - cloud.a**2, "a": lambda cloud: cloud.a}
+    run = mf.solve_particles(problem, cloud, ts, training=training, observe=observe, rtol=1e-9, atol=1e-9)
+    assert np.max(np.abs(run.a[-1] - run.a[0])) > 0.1
+    return run, np.asarray(ts)
+
+
+@pytest.mark.parametrize(
+    ("training", "rate"),
+    [(None, 0.0), (mf.Training(2.0, 0.5), 0.0), (mf.Training(2.0, 2.0, weight_decay=0.1), 0.4)],
+    ids=["rates of 1", "unequal rates", "decay"],
+)
+def test_the_law_of_a_cloud_along_the_flow(training, rate):
+    """Constant, or exp(−2ρλt) of its start."""
+    run, ts = observed(training)
+    np.testing.assert_allclose(run.q, run.q[:1] * np.exp(-rate * ts)[:, None], rtol=0, atol=2e-8)
+    if training is not None and not rate:
+        assert np.max(np.abs(run.plain - run.plain[:1])) > 0.1
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
@@ -226,6 +252,10 @@ def test_a_law_without_a_degree():
         (lambda: noether.track(UNITS).update(RELU[0], noether.track(UNITS).init(RELU[0])), "params"),
         (lambda: noether.drift(optax.sgd(0.1).init(RELU[0])), "tracker"),
         (lambda: mf.nothing, "no attribute"),
+        (lambda: noether.cloud_law(mf.GELU()), "unit"),
+        (lambda: noether.cloud_law(mf.ReLU(), mf.Training(step=0.1, momentum=0.5)), "momentum"),
+        (lambda: noether.cloud_law(mf.ReLU(), mf.Training(1.0, 2.0, weight_decay=0.1)), "unequal"),
+        (lambda: noether.cloud_law(mf.ReLU(), mf.Training(1.0, 0.0)), "at rest"),
     ],
 )
 def test_refusals(call, words):

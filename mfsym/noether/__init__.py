@@ -1,5 +1,6 @@
 """What training cannot change: conserved quantities of any parametrisation, counted, found and followed."""
 
+from .clouds import cloud_law as cloud_law
 from .counting import LawCount as LawCount
 from .counting import count_fields as count_fields
 from .counting import count_laws as count_laws
