@@ -42,6 +42,7 @@ from .problem.cubature import cubature as cubature
 from .problem.empirical import Empirical as Empirical
 from .problem.inputs import Gaussian as Gaussian
 from .problem.inputs import Sphere as Sphere
+from .problem.losses import CrossEntropy as CrossEntropy
 from .problem.losses import FunctionLoss as FunctionLoss
 from .problem.losses import Huber as Huber
 from .problem.losses import Logistic as Logistic
@@ -51,6 +52,7 @@ from .problem.rotated import Rotated as Rotated
 from .problem.start import AngularStart as AngularStart
 from .problem.start import BiasedStart as BiasedStart
 from .problem.start import GaussianStart as GaussianStart
+from .problem.start import NormalStart as NormalStart
 from .problem.start import SphereStart as SphereStart
 from .problem.start import UnbalancedStart as UnbalancedStart
 from .problem.targets import FunctionTarget as FunctionTarget
@@ -60,6 +62,8 @@ from .problem.targets import SingleIndex as SingleIndex
 from .problem.targets import SubspaceNorm as SubspaceNorm
 from .problem.targets import Teacher as Teacher
 from .problem.training import Training as Training
+from .problem.tree_units import FunctionUnit as FunctionUnit
+from .problem.tree_units import ModuleUnit as ModuleUnit
 from .problem.units import GELU as GELU
 from .problem.units import Identity as Identity
 from .problem.units import LeakyReLU as LeakyReLU

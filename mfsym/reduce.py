@@ -9,7 +9,7 @@ from .problem.problem import Problem
 from .problem.rotated import unrotated
 from .problem.targets import FunctionTarget
 from .reduced.base import AbstractReduction
-from .reduced.build import build_reduction, prefers_moments
+from .reduced.build import build_reduction, check_one_output, prefers_moments
 from .symmetry.detect import detect
 from .types import DTypeLike, RealLike
 
@@ -65,6 +65,7 @@ def reduce(
     """
     check_instance("problem", problem, Problem, "Build it with mf.Problem(inputs, target).")
     structure = None if structure is None else check_choice("structure", structure, ("odd", "angle", "orbits"))
+    check_one_output(problem)
     limit = _check_limit(dim, structure)
     if limit:
         return build_reduction(_stated(problem), cells, nodes, modes, "orbits", check_floating(dtype), limit)

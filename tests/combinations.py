@@ -241,6 +241,9 @@ UNITS = {
         lambda z: scipy.special.expit(z) * (1 + z * (1 - scipy.special.expit(z))),
     ),
     "tanh": Unit(mf.Neuron(jnp.tanh, bias=False), np.tanh, lambda z: 1 - np.tanh(z) ** 2),
+    "FunctionUnit": Unit(
+        mf.FunctionUnit(lambda z, x: z.a * jnp.tanh(jnp.sum(z.b * x))), np.tanh, lambda z: 1 - np.tanh(z) ** 2
+    ),
 }
 
 TRAININGS = {

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -244,8 +245,20 @@ TABLE = {
     "Neuron": Entry(lambda: {"activation": jnp.tanh}, {"activation": SCALAR_FUNCTION, "bias": FLAG}),
     "Huber": Entry(dict, {"width": POSITIVE}),
     "FunctionLoss": Entry(
-        lambda: {"fn": jnp.subtract}, {"fn": [*NO_FUNCTION, jnp.tanh, lambda f, y: jnp.stack([f, y]), lambda f, y: f > y]}
+        lambda: {"fn": jnp.subtract},
+        {"fn": [*NO_FUNCTION, jnp.tanh, lambda f, y: jnp.stack([f, y]), lambda f, y: f > y,
+                given(jnp.subtract, "fn", shape=(3,))],
+         "shape": [3, None, "12", (0,), (2.0,), (True,)]},
     ),
+    "FunctionUnit": Entry(
+        lambda: {"function": lambda z, x: z},
+        {"function": NO_FUNCTION, "neuron": ["x", 3.0, later(dict), later(lambda: {"a": "word"})]},
+    ),
+    "ModuleUnit": Entry(
+        lambda: {"module": eqx.nn.MLP(2, 2, 2, 1, key=jax.random.key(0))},
+        {"module": [*NO_FUNCTION, jnp.tanh, eqx.nn.MLP, later(mf.SquareLoss), later(eqx.nn.Identity)]},
+    ),
+    "NormalStart": Entry(dict, {"scale": POSITIVE}),
     "BiasedStart": Entry(
         lambda: {"start": mf.SphereStart()},
         {"start": ["sphere", mf.SphereStart, None, later(lambda: mf.BiasedStart(mf.SphereStart()))],
@@ -284,7 +297,7 @@ TABLE = {
                 later(lambda: mf.LinearTarget([1.0]), "target.w"),
                 later(lambda: mf.Teacher(cloud(3)), "target.cloud"),
                 later(lambda: mf.Rotated(mf.SubspaceNorm(1), np.eye(3)), "target.rotation"),
-                later(lambda: mf.FunctionTarget(lambda x: x), "fn"),
+                later(lambda: mf.FunctionTarget(lambda x: x), "unit"),
                 later(lambda: mf.FunctionTarget(lambda x: x[9] if len(x) > 9 else 1 / 0), "fn"),
             ],
             "unit": ["relu", mf.ReLU, jnp.tanh],
@@ -750,6 +763,9 @@ QUICK = (
     "Neuron",
     "Huber",
     "FunctionLoss",
+    "FunctionUnit",
+    "ModuleUnit",
+    "NormalStart",
     "BiasedStart",
     "SphereStart",
     "AngularStart",

@@ -2,6 +2,7 @@
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
@@ -10,11 +11,15 @@ from .block_targets import BlockNorms, MultiIndex
 from .empirical import Empirical
 from .functions import check_finite_function, values_on_host
 from .inputs import AbstractInputs
-from .losses import AbstractLoss, SquareLoss, allowed_values
+from .losses import AbstractLoss, SquareLoss, check_loss, takes_all_values, wrong_values
 from .rotated import unrotated
-from .start import AbstractStart, BiasedStart, SphereStart
-from .targets import AbstractTarget, Labels, RadialIndex, SingleIndex, SubspaceNorm
-from .units import AbstractUnit, ReLU, has_bias
+from .start import AbstractStart, BiasedStart, NormalStart, SphereStart
+from .targets import AbstractTarget, Labels, LinearTarget, RadialIndex, SingleIndex, SubspaceNorm
+from .tree_units import example_neuron, output_shape
+from .units import AbstractRidgeUnit, AbstractUnit, ReLU, has_bias
+
+# Targets whose values are numbers.
+_OF_NUMBERS = (SubspaceNorm, RadialIndex, SingleIndex, LinearTarget, MultiIndex, BlockNorms)
 
 
 class Problem(eqx.Module):
@@ -52,15 +57,18 @@ class Problem(eqx.Module):
             "unit",
             unit,
             AbstractUnit,
-            "Use mf.ReLU(), mf.LeakyReLU(s), mf.Identity(), mf.GELU(), mf.SiLU() or mf.Neuron(activation).",
+            "Use mf.ReLU(), mf.GELU() or another of these, mf.Neuron(activation), mf.FunctionUnit or mf.ModuleUnit.",
         )
         self.loss = check_instance(
-            "loss", loss, AbstractLoss, "Use mf.SquareLoss(), mf.Logistic(), mf.Huber() or mf.FunctionLoss(fn)."
+            "loss", loss, AbstractLoss, "Use mf.SquareLoss(), mf.Logistic(), mf.CrossEntropy() or mf.FunctionLoss(fn)."
         )
         self.start = check_instance("start", start, AbstractStart, "Use mf.SphereStart().")
-        target.check(inputs.dim)
-        _check_bias(self.start, self.unit)
-        _check_values(unrotated(target), inputs)
+        self.target.check(inputs.dim)
+        _check_start(self.start, self.unit)
+        shape = self.target_shape
+        _check_outputs(self.unit, shape, inputs.dim)
+        check_loss(self.loss, shape)
+        _check_values(unrotated(self.target), inputs)
         _check_allowed(self)
 
     @property
@@ -68,8 +76,19 @@ class Problem(eqx.Module):
         """Dimension d of the inputs."""
         return self.inputs.dim
 
-    def values(self, x: Float[Array, "n d"]) -> Float[Array, " n"]:
-        """f*(x) for every row, [n], in the dtype of x."""
+    @property
+    def target_shape(self) -> tuple[int, ...]:
+        """[*out] of one value of the target: () for numbers."""
+        if self.labels is not None:
+            return self.labels.shape[1:]
+        target = self.target
+        if isinstance(unrotated(target), _OF_NUMBERS):
+            return ()
+        example = jax.ShapeDtypeStruct((self.dim,), jnp.result_type(float))
+        return jax.eval_shape(lambda x: target(x), example).shape  # a module with traced leaves cannot be compared
+
+    def values(self, x: Float[Array, "n d"]) -> Float[Array, "n *out"]:
+        """f*(x) for every row, [n, *out], in the dtype of x."""
         return jax.vmap(self.target)(x).astype(x.dtype)
 
     @property
@@ -90,7 +109,9 @@ class Problem(eqx.Module):
         basis, norms = self.subspace(), SubspaceNorm | RadialIndex | BlockNorms
         return basis is not None and basis.shape[0] == 1 and not isinstance(unrotated(self.target), norms)
 
-    def sample(self, key: PRNGKeyArray, count: int, dtype=None) -> tuple[Float[Array, "count d"], Float[Array, " count"]]:
+    def sample(
+        self, key: PRNGKeyArray, count: int, dtype=None
+    ) -> tuple[Float[Array, "count d"], Float[Array, "count *out"]]:
         """Independent pairs (x, f*(x)), or rows with their labels: [count, d] and [count, *out]."""
         if isinstance(self.inputs, Empirical) and self.inputs.y is not None:
             rows = self.inputs.draw(key, count)
@@ -135,35 +156,46 @@ def _check_values(target: AbstractTarget, inputs: AbstractInputs) -> None:
     check_finite_function(target.g, np.concatenate([axes.reshape(-1, target.dim_h), between]))
 
 
-def _check_bias(start: AbstractStart, unit: AbstractUnit) -> None:
-    """A law of biases is for units that have them."""
+def _check_start(start: AbstractStart, unit: AbstractUnit) -> None:
+    """A law of biases is for units that have them, one of any leaves for units without layers of a name."""
+    if isinstance(start, NormalStart) and isinstance(unit, AbstractRidgeUnit):
+        got, remedy = Words(f"a NormalStart of a {type(unit).__name__}"), "Use mf.GaussianStart(scale, scale * d**0.5)."
+        raise argument_error("start", "a law of (a, b) for neurons a σ(b·x)", got, remedy)
     if isinstance(start, BiasedStart) and not has_bias(unit):
         remedy = "Use mf.Neuron(activation), which has one, or the start without biases."
         raise argument_error("unit", "one with a bias, as the start is a BiasedStart", type(unit).__name__, remedy)
 
 
+def _check_outputs(unit: AbstractUnit, wanted: tuple[int, ...], dim: int) -> None:
+    """A unit that is known to put out arrays of another shape than the target's values."""
+    neuron = example_neuron(unit)
+    if neuron is None and not isinstance(unit, AbstractRidgeUnit):
+        return  # seen with the first cloud
+    dtype = jnp.result_type(*jax.tree.leaves(neuron), jnp.result_type(float))
+    check_shape_of_outputs(output_shape(unit, neuron, dim, dtype), wanted)
+
+
+def check_shape_of_outputs(found: tuple[int, ...], wanted: tuple[int, ...]) -> None:
+    """Raise ArgumentError if neurons put out something of another shape than the target's values."""
+    if found != wanted:
+        expected = f"one whose outputs have the shape {list(wanted)} of the target's values"
+        remedy = "Units a σ(b·x) have one number; for several use mf.FunctionUnit or mf.ModuleUnit."
+        raise argument_error("unit", expected, Words(f"one with outputs of shape {list(found)}"), remedy)
+
+
 def _check_allowed(problem: Problem) -> None:
-    """Values of the target, on a few inputs, must be some that the loss can be taken of."""
-    allowed = allowed_values(problem.loss)
-    if allowed is None:
+    """Labels, or values of the target on a few inputs, must be some that the loss can be taken of."""
+    labels = problem.labels
+    if takes_all_values(problem.loss):
         return
-    low, high = allowed
-    if problem.labels is not None:
-        return _check_labels(problem.labels, allowed, type(problem.loss).__name__)
-    values = values_on_host(lambda _: problem.sample(jax.random.key(0), _SEEN)[1], np.zeros(1))
-    if values is not None and not np.all((values >= low) & (values <= high)):
-        got = Words(f"one with values from {values.min():.4g} to {values.max():.4g}")
-        expected = f"a target with values in [{low:g}, {high:g}], as {type(problem.loss).__name__} needs"
-        raise argument_error("target", expected, got, "Take for example the sign, or tanh, of what you have.")
-
-
-def _check_labels(labels: Float[Array, "n *out"], allowed: tuple[float, float], loss: str) -> None:
-    """Labels of data are one or the other of the two extreme values: 0 would be a fair coin, and is a mistake."""
-    wrong = () if is_traced(labels) else np.setdiff1d(np.asarray(labels, dtype=float), allowed)
-    if len(wrong):
-        expected = f"an array of labels {allowed[0]:g} and {allowed[1]:g}, as {loss} needs"
-        remedy = "Of labels 0 and 1 take 2 y − 1; one that is uncertain is two rows with their `weights`."
-        raise argument_error("y", expected, Words(f"one with the label {wrong[0]:g}"), remedy)
+    if labels is not None:
+        values = None if is_traced(labels) else np.asarray(labels)
+    else:
+        values = values_on_host(lambda _: problem.sample(jax.random.key(0), _SEEN)[1], np.zeros(1))
+        values = None if values is None else values[0]
+    refusal = None if values is None else wrong_values(problem.loss, values, labels is not None)
+    if refusal is not None:
+        raise argument_error("target" if labels is None else "y", *refusal)
 
 
 def check_cloud_dimension(problem: Problem, dim: int) -> None:

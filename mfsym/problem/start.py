@@ -181,6 +181,26 @@ class GaussianStart(AbstractStart):
         return jnp.ones_like(theta)
 
 
+class NormalStart(AbstractStart):
+    """Every entry of a neuron ~ N(0, scale²), independent, for units whose neurons are any pytree (`FunctionUnit`,
+    `ModuleUnit`); for units a σ(b·x) it is `GaussianStart(scale, scale √d)`.
+    """
+
+    scale: Float[Array, ""]
+
+    def __init__(self, scale: RealLike = 1.0):
+        self.scale = positive_number("scale", scale, "It is the standard deviation of every entry of a neuron.")
+
+    @property
+    def uniform(self):
+        """True, of every vector in a neuron."""
+        return True
+
+    def density(self, theta):
+        """1: uniform."""
+        return jnp.ones_like(theta)
+
+
 class BiasedStart(AbstractStart):
     """(a, b) as in another start, and biases β ~ N(mean, scale²) independent of them; all equal to the mean for scale 0.
 

@@ -11,18 +11,21 @@ from jaxtyping import Array, Float
 from ..errors import Words, argument_error, check_instance, check_integer, check_sequence, float_array, is_traced
 from ..neurons import Particles
 from ..types import RealArrayLike, RealFunction, RealLike
-from .functions import Function, check_scalar_function
+from .functions import Function, check_real_function, check_scalar_function
 from .units import AbstractHomogeneousUnit, ReLU
 
 
 class AbstractTarget(eqx.Module):
-    """A target f*: R^d → R, written for one input. `parity` is what it declares: "even", "odd", or None for nothing."""
+    """A target f* of one input in R^d, with values that are numbers, or arrays [*out].
+
+    `parity` is what it declares: "even", "odd", or None for nothing.
+    """
 
     parity: eqx.AbstractVar[str | None]
 
     @abc.abstractmethod
-    def __call__(self, x: Float[Array, " d"]) -> Float[Array, ""]:
-        """f*(x) for one input [d]."""
+    def __call__(self, x: Float[Array, " d"]) -> Float[Array, "*out"]:
+        """f*(x) for one input [d]: a number, or an array [*out]."""
 
     @abc.abstractmethod
     def subspace(self, dim: int) -> Float[Array, "dim_h d"] | None:
@@ -255,7 +258,10 @@ class Labels(AbstractTarget):
 
 
 class FunctionTarget(AbstractTarget):
-    """f*(x) = fn(x) for any function of one input [d]; `parity` may declare it "even" or "odd"."""
+    """f*(x) = fn(x) for any function of one input [d], with values that are numbers, or arrays of one shape [*out].
+
+    `parity` may declare it "even" or "odd".
+    """
 
     fn: Function
     parity: str | None = eqx.field(static=True)
@@ -279,5 +285,5 @@ class FunctionTarget(AbstractTarget):
         return None
 
     def check(self, dim):
-        """fn maps one input [dim] to a scalar."""
-        check_scalar_function("fn", self.fn, jax.ShapeDtypeStruct((dim,), jnp.result_type(float)))
+        """fn maps one input [dim] to a real array."""
+        check_real_function("fn", self.fn, jax.ShapeDtypeStruct((dim,), jnp.result_type(float)))

@@ -41,6 +41,7 @@ def equation_of(problem: Problem, structure: str | None = None) -> Equation:
 
     Nothing is computed but what a check needs: the values of a target that is said to be odd.
     """
+    check_one_output(problem)
     if structure == "odd" or (structure is None and prefers_moments(problem)):
         check_odd(problem)
         return Equation.MOMENTS
@@ -61,6 +62,13 @@ def equation_of(problem: Problem, structure: str | None = None) -> Equation:
     if problem.dim == 1:
         raise no_reduction("with d = 1 there is no angle to an axis", "Use `solve_particles` with a few neurons.")
     return Equation.SIGNED_ANGLE
+
+
+def check_one_output(problem: Problem) -> None:
+    """Raise NoReductionError for a target whose values are arrays."""
+    if problem.target_shape:
+        reason = f"the values of the target are arrays of shape {list(problem.target_shape)}, not numbers"
+        raise no_reduction(reason, "Reduce one output at a time, or use `solve_particles`.")
 
 
 def prefers_moments(problem: Problem) -> bool:

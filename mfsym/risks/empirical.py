@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, PyTree
 from ..chunks import rows_per_block, step_blocks, sum_blocks
 from ..integrate import cast_floats
 from ..neurons import Particles
-from ..problem.losses import AbstractLoss
+from ..problem.losses import AbstractLoss, losses, residuals
 from ..problem.targets import AbstractTarget
 from ..problem.units import AbstractUnit, homogeneous_neurons
 from .base import AbstractPredictorRisk
@@ -30,7 +30,7 @@ class EmpiricalRisk(AbstractPredictorRisk):
     unit: AbstractUnit
     loss: AbstractLoss
     x: Float[Array, "n d"]
-    y: Float[Array, " n"] | None = None
+    y: Float[Array, "n *out"] | None = None
     weights: Float[Array, " n"] | None = None
     block_size: int | None = eqx.field(static=True, default=None)
 
@@ -46,12 +46,12 @@ class EmpiricalRisk(AbstractPredictorRisk):
     @eqx.filter_jit
     def value(self, cloud):
         """Mean loss over the data."""
-        return self._mean(cloud, lambda risk, outputs, y: risk.loss(outputs, y))
+        return self._mean(cloud, lambda risk, outputs, y: losses(risk.loss, outputs, y))
 
     @eqx.filter_jit
     def energy(self, cloud):
-        """Mean of f² over the data."""
-        return self._mean(cloud, lambda risk, outputs, y: outputs**2)
+        """Mean of |f|² over the data."""
+        return self._mean(cloud, lambda risk, outputs, y: jax.vmap(lambda f: jnp.sum(f**2))(outputs))
 
     @eqx.filter_jit
     def velocity(self, cloud):
@@ -95,5 +95,5 @@ def _general_velocity(risk: EmpiricalRisk, cloud: PyTree, rows: PyTree) -> PyTre
     """Σ_i w_i R_i ∂_z σ*(x_i; z_j) over a block of samples, like the cloud."""
     x, y, weights = rows
     outputs, pull_back = jax.vjp(lambda cloud: cloud_outputs(cloud, risk.unit, x), cloud)
-    forces = weights * risk.loss.residual(outputs, y)
+    forces = jax.vmap(jnp.multiply)(weights, residuals(risk.loss, outputs, y))
     return pull_back(forces * _width(cloud))[0]

@@ -126,14 +126,14 @@ class _Network(eqx.Module):
     cloud: PyTree
     unit: AbstractUnit
 
-    def __call__(self, x: Float[Array, " d"]) -> Float[Array, ""]:
-        return jnp.mean(jax.vmap(self.unit, in_axes=(0, None))(self.cloud, x))
+    def __call__(self, x: Float[Array, " d"]) -> Float[Array, "*out"]:
+        return jnp.mean(jax.vmap(self.unit, in_axes=(0, None))(self.cloud, x), axis=0)
 
 
 def _sampled_defect(function: Callable[[Array], Array], points: Empirical, symmetry: Symmetry) -> Float[Array, ""]:
     here, there = jax.vmap(function)(points.x), jax.vmap(function)(act(symmetry, points.x))
-    square = points.mean(here**2)
-    gap = points.mean((there - symmetry.sign.astype(here.dtype) * here) ** 2)
+    square = jnp.sum(points.mean(here**2))
+    gap = jnp.sum(points.mean((there - symmetry.sign.astype(here.dtype) * here) ** 2))
     return jnp.where(square > 0, gap / jnp.where(square > 0, square, 1), 0)
 
 
