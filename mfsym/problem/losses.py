@@ -107,6 +107,22 @@ class FunctionLoss(AbstractLoss):
 
 
 @functools.singledispatch
+def has_margin(loss: AbstractLoss) -> bool:
+    """Whether values are means of labels ±1, and Y f says how surely a label is met."""
+    return False
+
+
+@has_margin.register
+def _(loss: Logistic):
+    return True
+
+
+def smallest_margin(prediction: Float[Array, " n"], value: Float[Array, " n"]) -> Float[Array, ""]:
+    """min Y f over all inputs and the labels Y = ±1 that they have: both, where their mean is between."""
+    return jnp.min(jnp.where(jnp.abs(value) < 1, -jnp.abs(prediction), value * prediction))
+
+
+@functools.singledispatch
 def allowed_values(loss: AbstractLoss) -> tuple[float, float] | None:
     """The interval of the values y for which ℓ(·, y) is a loss; None for all."""
     return None

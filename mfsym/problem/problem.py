@@ -5,10 +5,11 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from ..errors import Words, argument_error, check_instance
+from ..errors import Words, argument_error, check_instance, is_traced, positive_number
+from ..types import RealLike
 from .block_targets import MultiIndex
 from .functions import check_finite_function, values_on_host
-from .inputs import AbstractInputs
+from .inputs import AbstractInputs, Empirical
 from .losses import AbstractLoss, SquareLoss, allowed_values
 from .rotated import unrotated
 from .start import AbstractStart, BiasedStart, SphereStart
@@ -20,7 +21,8 @@ class Problem(eqx.Module):
     """Learn f* by a wide two-layer network: minimise F(μ) = E_{x~ρ} ℓ(f(x; μ), f*(x)), f = ∫ σ*(x; z) dμ(z).
 
     Arguments: `inputs` the law ρ; `target` f*; `unit` σ* (default a·ReLU(b·x)); `loss` ℓ (default ½(f−f*)²);
-    `start` the law of the neurons at time 0 (default |a| = ‖b‖ = 1, uniform directions, equal signs).
+    `start` the law of the neurons at time 0 (default |a| = ‖b‖ = 1, uniform directions, equal signs); `noise` σ of labels
+    y = f* + σ·N(0, 1) of the square loss, which adds σ²/2 to F, and noise to what is sampled.
     Raises ArgumentError if the target does not fit the dimension of the inputs, or is NaN or infinite where they come.
     (Hajjar & Chizat 2022, arXiv:2211.08771.)
     """
@@ -30,6 +32,8 @@ class Problem(eqx.Module):
     unit: AbstractUnit
     loss: AbstractLoss
     start: AbstractStart
+    noise: Float[Array, ""]
+    noisy: bool = eqx.field(static=True)
 
     def __init__(
         self,
@@ -38,6 +42,7 @@ class Problem(eqx.Module):
         unit: AbstractUnit | None = None,
         loss: AbstractLoss | None = None,
         start: AbstractStart | None = None,
+        noise: RealLike = 0.0,
     ):
         unit = ReLU() if unit is None else unit
         loss = SquareLoss() if loss is None else loss
@@ -54,7 +59,10 @@ class Problem(eqx.Module):
             "loss", loss, AbstractLoss, "Use mf.SquareLoss(), mf.Logistic(), mf.Huber() or mf.FunctionLoss(fn)."
         )
         self.start = check_instance("start", start, AbstractStart, "Use mf.SphereStart().")
+        self.noise = positive_number("noise", noise, "It is the standard deviation of the labels.", strict=False)
+        self.noisy = is_traced(self.noise) or float(self.noise) > 0
         target.check(inputs.dim)
+        _check_noise(self)
         _check_bias(self.start, self.unit)
         _check_values(unrotated(target), inputs)
         _check_allowed(self)
@@ -77,9 +85,13 @@ class Problem(eqx.Module):
         return isinstance(unrotated(self.target), SubspaceNorm)
 
     def sample(self, key: PRNGKeyArray, count: int, dtype=None) -> tuple[Float[Array, "count d"], Float[Array, " count"]]:
-        """Independent pairs (x, f*(x)): [count, d] and [count]."""
-        x = self.inputs.sample(key, count, dtype)
-        return x, self.values(x)
+        """Independent pairs (x, y), y = f*(x) + noise: [count, d] and [count]."""
+        if not self.noisy:
+            x = self.inputs.sample(key, count, dtype)
+            return x, self.values(x)
+        input_key, noise_key = jax.random.split(key)
+        x = self.inputs.sample(input_key, count, dtype)
+        return x, self.values(x) + self.noise.astype(x.dtype) * jax.random.normal(noise_key, (count,), x.dtype)
 
 
 _SEEN = 256  # inputs at which values are looked at
@@ -101,6 +113,17 @@ def _check_values(target: AbstractTarget, inputs: AbstractInputs) -> None:
     axes = line[:, None, None] * np.eye(target.dim_h)
     between = far / np.sqrt(target.dim_h) * np.random.default_rng(0).uniform(-1, 1, (128, target.dim_h))
     check_finite_function(target.g, np.concatenate([axes.reshape(-1, target.dim_h), between]))
+
+
+def _check_noise(problem: Problem) -> None:
+    """Only the mean of the square loss over noise is that loss and a constant; data have the labels that they have."""
+    if not problem.noisy:
+        return
+    if not isinstance(problem.loss, SquareLoss):
+        remedy = "Noisy labels ±1 of mf.Logistic are values of the target between −1 and 1."
+        raise argument_error("noise", "0 for losses other than the square", problem.noise, remedy)
+    if isinstance(problem.inputs, Empirical):
+        raise argument_error("noise", "0 for a data set", problem.noise, "Add the noise to its labels.")
 
 
 def _check_bias(start: AbstractStart, unit: AbstractUnit) -> None:
