@@ -29,7 +29,7 @@ START = mf.BiasedStart(mf.UnbalancedStart(1.0, 1.5), 0.3)
 SQUARE, LOGISTIC = mf.SquareLoss(), mf.Logistic()
 GAUSS, SPHERE = mf.Gaussian(6), mf.Sphere(6, 2.0)  # on the sphere ‖x_H‖ is bounded, as probabilities are
 TARGETS = {
-    ("radial", "square"): (GAUSS, mf.SubspaceNorm(3), SQUARE, 16),
+    ("radial", "square"): (GAUSS, mf.SubspaceNorm(3, 0.6), SQUARE, 16),
     ("radial", "logistic"): (SPHERE, mf.SubspaceNorm(3, 0.45), LOGISTIC, 16),
     ("single index", "square"): (GAUSS, mf.SingleIndex(lambda z: 1 + jnp.cos(z)), SQUARE, 16),
     ("single index", "logistic"): (GAUSS, mf.SingleIndex(lambda z: jnp.tanh(1 + 2 * z)), LOGISTIC, 16),

@@ -180,6 +180,22 @@ class Refusal(NamedTuple):
 
 
 @functools.singledispatch
+def has_margin(loss: AbstractLoss) -> bool:
+    """Whether values are means of labels ±1, and Y f says how surely a label is met."""
+    return False
+
+
+@has_margin.register
+def _(loss: Logistic):
+    return True
+
+
+def smallest_margin(prediction: Float[Array, " n"], value: Float[Array, " n"]) -> Float[Array, ""]:
+    """min Y f over all inputs and the labels Y = ±1 that they have: both, where their mean is between."""
+    return jnp.min(jnp.where(jnp.abs(value) < 1, -jnp.abs(prediction), value * prediction))
+
+
+@functools.singledispatch
 def wrong_values(loss: AbstractLoss, values: Float[np.ndarray, "n *out"], labels: bool) -> Refusal | None:
     """Why ℓ(·, y) cannot be taken of some values y, which are labels of data or come from a function; None if it can."""
     return None

@@ -6,7 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from ..errors import Words, argument_error, check_instance, is_traced
+from ..errors import Words, argument_error, check_instance, is_traced, positive_number
+from ..types import RealLike
 from .block_targets import BlockNorms, MultiIndex
 from .empirical import Empirical
 from .functions import check_finite_function, values_on_host
@@ -27,7 +28,8 @@ class Problem(eqx.Module):
 
     Arguments: `inputs` the law ρ; `target` f*, left out where the inputs are data with labels; `unit` σ* (default
     a·ReLU(b·x)); `loss` ℓ (default ½(f−f*)²); `start` the law of the neurons at time 0 (default |a| = ‖b‖ = 1, uniform
-    directions, equal signs).
+    directions, equal signs); `noise` σ of labels y = f* + σ·N(0, 1) of the square loss, which adds σ²/2 to F, and noise to
+    what is sampled.
     Raises ArgumentError if the target does not fit the dimension of the inputs, or is NaN or infinite where they come, and
     for labels or values that the loss cannot be taken of.
     (Hajjar & Chizat 2022, arXiv:2211.08771.)
@@ -38,6 +40,8 @@ class Problem(eqx.Module):
     unit: AbstractUnit
     loss: AbstractLoss
     start: AbstractStart
+    noise: Float[Array, ""]
+    noisy: bool = eqx.field(static=True)
 
     def __init__(
         self,
@@ -46,6 +50,7 @@ class Problem(eqx.Module):
         unit: AbstractUnit | None = None,
         loss: AbstractLoss | None = None,
         start: AbstractStart | None = None,
+        noise: RealLike = 0.0,
     ):
         unit = ReLU() if unit is None else unit
         loss = SquareLoss() if loss is None else loss
@@ -63,11 +68,14 @@ class Problem(eqx.Module):
             "loss", loss, AbstractLoss, "Use mf.SquareLoss(), mf.Logistic(), mf.CrossEntropy() or mf.FunctionLoss(fn)."
         )
         self.start = check_instance("start", start, AbstractStart, "Use mf.SphereStart().")
+        self.noise = positive_number("noise", noise, "It is the standard deviation of the labels.", strict=False)
+        self.noisy = is_traced(self.noise) or float(self.noise) > 0
         self.target.check(inputs.dim)
         _check_start(self.start, self.unit)
         shape = self.target_shape
         _check_outputs(self.unit, shape, inputs.dim)
         check_loss(self.loss, shape)
+        _check_noise(self)
         _check_values(unrotated(self.target), inputs)
         _check_allowed(self)
 
@@ -112,13 +120,18 @@ class Problem(eqx.Module):
     def sample(
         self, key: PRNGKeyArray, count: int, dtype=None
     ) -> tuple[Float[Array, "count d"], Float[Array, "count *out"]]:
-        """Independent pairs (x, f*(x)), or rows with their labels: [count, d] and [count, *out]."""
+        """Independent pairs (x, y), y = f*(x) + noise, or rows with their labels: [count, d] and [count, *out]."""
         if isinstance(self.inputs, Empirical) and self.inputs.y is not None:
             rows = self.inputs.draw(key, count)
             x, y = self.inputs.x[rows], self.inputs.y[rows]
             return (x, y) if dtype is None else (x.astype(dtype), y.astype(dtype))
-        x = self.inputs.sample(key, count, dtype)
-        return x, self.values(x)
+        if not self.noisy:
+            x = self.inputs.sample(key, count, dtype)
+            return x, self.values(x)
+        input_key, noise_key = jax.random.split(key)
+        x = self.inputs.sample(input_key, count, dtype)
+        y = self.values(x)
+        return x, y + self.noise.astype(y.dtype) * jax.random.normal(noise_key, y.shape, y.dtype)
 
 
 _SEEN = 256  # inputs at which values are looked at
@@ -154,6 +167,17 @@ def _check_values(target: AbstractTarget, inputs: AbstractInputs) -> None:
     axes = line[:, None, None] * np.eye(target.dim_h)
     between = far / np.sqrt(target.dim_h) * np.random.default_rng(0).uniform(-1, 1, (128, target.dim_h))
     check_finite_function(target.g, np.concatenate([axes.reshape(-1, target.dim_h), between]))
+
+
+def _check_noise(problem: Problem) -> None:
+    """Only the mean of the square loss over noise is that loss and a constant; data have the labels that they have."""
+    if not problem.noisy:
+        return
+    if not isinstance(problem.loss, SquareLoss):
+        remedy = "Noisy labels ±1 of mf.Logistic are values of the target between −1 and 1."
+        raise argument_error("noise", "0 for losses other than the square", problem.noise, remedy)
+    if isinstance(problem.inputs, Empirical):
+        raise argument_error("noise", "0 for a data set", problem.noise, "Add the noise to its labels.")
 
 
 def _check_start(start: AbstractStart, unit: AbstractUnit) -> None:

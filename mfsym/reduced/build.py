@@ -42,12 +42,16 @@ def equation_of(problem: Problem, structure: str | None = None) -> Equation:
     Nothing is computed but what a check needs: the values of a target that is said to be odd.
     """
     check_one_output(problem)
+    orbits = structure == "orbits" or (structure is None and not prefers_moments(problem) and not _has_kernel(problem))
+    if orbits:
+        check_orbits(problem)
+        return Equation.ORBITS
+    if problem.noisy:
+        reason = "noise of the labels adds σ²/2 to the risk, which only labels of neurons add"
+        raise no_reduction(reason, 'Pass structure="orbits", or leave the noise out: it moves nothing.')
     if structure == "odd" or (structure is None and prefers_moments(problem)):
         check_odd(problem)
         return Equation.MOMENTS
-    if structure == "orbits" or (structure is None and not _has_kernel(problem)):
-        check_orbits(problem)
-        return Equation.ORBITS
     _check_problem(problem)
     angle = declared_angle(problem.target)
     if angle is None:

@@ -47,6 +47,8 @@ def risk_of(
     if isinstance(problem.inputs, Empirical):
         data = problem.inputs
         return EmpiricalRisk(problem.target, problem.unit, problem.loss, data.x, data.y, data.weights, block_size)
+    if problem.noisy:
+        raise argument_error("samples", "given where labels have noise", None, USE_SAMPLES)
     laws = (AbstractIsotropicInputs, GaussianBlocks)
     _check_exact("problem.inputs", problem.inputs, laws, "Gaussian, Sphere or GaussianBlocks")
     _check_exact("problem.loss", problem.loss, SquareLoss, "SquareLoss")

@@ -19,8 +19,9 @@ from jaxtyping import Array, Float, PyTree
 
 from ...chunks import map_blocks
 from ...errors import check_choice
-from ...problem.losses import AbstractLoss, losses, residuals
+from ...problem.losses import AbstractLoss, has_margin, losses, residuals, smallest_margin
 from ...problem.training import Training
+from ...safe import safe_ratio, safe_root
 from ..base import AbstractReduction
 from .average import AbstractAverage, Averages
 from .blocks import OrbitBlocks
@@ -66,6 +67,7 @@ class Variants(NamedTuple):
 class OrbitReduction(AbstractReduction):
     """A problem on orbits, as array leaves.
 
+    - `floor`: half the variance of the noise of the labels, which adds to the risk and moves nothing.
     - `inputs`: a cubature of the coordinates ξ of the inputs; `labels`: one of the neurons at time 0.
     - `average`: how the unit is averaged over directions.
     - `variants`: what may stand in place of these three, for the error estimate.
@@ -115,11 +117,15 @@ class OrbitReduction(AbstractReduction):
         return self.outputs(state, self.features(state, points).value)
 
     def observe(self, state: OrbitState) -> dict[str, Array]:
-        """`risk`; the means of a², ‖b_H‖², ‖b_⊥‖² and, with a bias, of β and β², as they are measured on clouds."""
+        """`risk`; the means of a², ‖b_H‖², ‖b_⊥‖² and, with a bias, of β and β², as they are measured on clouds.
+
+        With a logistic loss also `variation_norm` = ∫|a| ‖(b, β)‖ dν and `margin`, the smallest Y f over the points of the
+        cubature over this norm; where inputs come near to those of the other label it falls as points are added.
+        """
         outputs = self.predict(state, self.inputs.points)
         squares, inside = jnp.matmul(self.labels.weight, state.q**2), self.blocks.of_target
         record = {
-            "risk": jnp.sum(self.inputs.probability * losses(self.loss, outputs, self.inputs.values)),
+            "risk": self.floor + jnp.sum(self.inputs.probability * losses(self.loss, outputs, self.inputs.values)),
             "a_squared": jnp.sum(self.labels.weight * state.a**2),
             "b_h_squared": jnp.sum(jnp.where(inside, squares, 0)),
             "b_perp_squared": jnp.sum(jnp.where(inside, 0, squares)),
@@ -127,6 +133,11 @@ class OrbitReduction(AbstractReduction):
         if self.biased:
             record["bias_mean"] = jnp.sum(self.labels.weight * state.bias)
             record["bias_squared"] = jnp.sum(self.labels.weight * state.bias**2)
+        if has_margin(self.loss):
+            length = safe_root(jnp.sum(state.q**2, axis=1) + (state.bias**2 if self.biased else 0))
+            norm = jnp.sum(self.labels.weight * jnp.abs(state.a) * length)
+            margin = safe_ratio(smallest_margin(outputs, self.inputs.values), norm, jnp.nan)
+            record |= {"variation_norm": norm, "margin": margin}
         return record
 
     @property
@@ -174,7 +185,7 @@ class OrbitReduction(AbstractReduction):
         return self
 
     def floor_uncertainty(self) -> float:
-        """No floor is known."""
+        """None: the noise of the labels is given."""
         return 0.0
 
     def displaced(self) -> "tuple[OrbitReduction, ...]":
