@@ -27,7 +27,7 @@ def reduce(
     """The reduced equation of a problem with a declared symmetry.
 
     A target scale·‖x_H‖ or g(‖x_H‖) leaves one angle θ ∈ [0, π/2], cos θ = ‖b_H‖/‖b‖; a target g(x_1) or w·x leaves the
-    signed angle θ ∈ [0, π] to its axis; for scale·‖x‖ no angle is left. Norms of several blocks (BlockNorms) and
+    signed angle θ ∈ [0, π] to its axis; with H the whole space no angle is left. Norms of several blocks (BlockNorms) and
     functions of several coordinates (MultiIndex) leave up to three angles. For an odd target and symmetric inputs the
     network is linear, f(x) = w·x, and an ODE for the second moments of the neurons is left; for a two-layer linear
     network this needs no symmetry. (Hajjar & Chizat 2022.) Gaussian inputs may have one scale for every block of the target

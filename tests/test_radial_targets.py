@@ -99,9 +99,17 @@ def test_detection_states_it():
     np.testing.assert_allclose(basis.T @ basis, rotation[:2].T @ rotation[:2], atol=1e-9)
 
 
-def test_functions_of_all_of_x_are_refused_with_a_way_out():
-    with pytest.raises(mf.NoReductionError, match=r"only multiples have a closed solution.*structure=\"orbits\""):
-        mf.reduce(mf.Problem(mf.Gaussian(4), mf.RadialIndex(jnp.tanh, 4)))
+def test_functions_of_all_of_x_have_the_closed_solution():
+    """‖x‖² in R³: the multiple E R³/E R² of ‖x‖ is learnt, E R³ = 8 √(2/π), and ½(E R⁴ − (E R³)²/E R²) stays."""
+    square, norm = (
+        mf.solve_reduced(mf.reduce(mf.Problem(mf.Gaussian(3), target)), jnp.array([0.0, 1.0, 200.0]), error=True)
+        for target in (mf.RadialIndex(lambda r: r**2, 3), mf.SubspaceNorm(3, 8 * np.sqrt(2 / np.pi) / 3))
+    )
+    np.testing.assert_allclose(square.mass_plus, norm.mass_plus, rtol=1e-12)
+    assert float(square.risk[0]) == pytest.approx(7.5, rel=1e-12)
+    floor = 0.5 * (15 - 128 / np.pi / 3)
+    np.testing.assert_allclose(square.risk - norm.risk, floor, rtol=1e-11)
+    assert float(jnp.max(square.error["risk"])) < 1e-10 and float(square.risk[-1]) == pytest.approx(floor, rel=1e-9)
 
 
 def test_wrong_arguments():

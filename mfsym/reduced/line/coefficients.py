@@ -92,6 +92,25 @@ def _(target: RadialIndex, inputs: AbstractInputs, features: EvenFeatures, rule:
     return TargetCoefficients(jnp.append(even, zero), energy, zero, 0.5 * jnp.sum(weight * squares) - energy)
 
 
+@functools.singledispatch
+def multiple_of_norm(
+    target: AbstractTarget, inputs: AbstractInputs, rule: Quadrature
+) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """c of the multiple c‖x‖ nearest to f* = g(‖x‖), E[R g(R)]/E R² with R = ‖x‖, and ½E f*²."""
+    raise no_reduction(f"the target {type(target).__name__} is not declared to be a function of ‖x‖")
+
+
+@multiple_of_norm.register
+def _(target: SubspaceNorm, inputs: AbstractInputs, rule: Quadrature):
+    return target.scale, 0.5 * target.scale**2 * inputs.second_moment
+
+
+@multiple_of_norm.register
+def _(target: RadialIndex, inputs: AbstractInputs, rule: Quadrature):
+    mean, square = _radial_average(target, inputs, jnp.ones_like(inputs.second_moment), rule)
+    return mean / inputs.second_moment, square / 2
+
+
 def _even_part(values, inputs: AbstractInputs, dim_h: int, count: int, theta, weight):
     """η on the even features and the energy ½E of the part, from h at the nodes of the angle."""
     orthonormal = _orthonormal_harmonics(count, dim_h, inputs.dim, theta, weight)  # times the root of the weight: bounded
