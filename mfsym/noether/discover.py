@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
-from ..errors import check_integer, check_key
+from ..errors import Words, argument_error, check_integer, check_key
 from ..types import Checked, IntLike, KeyLike
 from .counting import LawCount, count_laws
 from .families import FAMILIES
@@ -47,7 +47,8 @@ class Discovery(NamedTuple):
             which = "the listed charges of linear symmetries are all of them" if listed else "there is nothing to list"
             return f"{head}: {which} {tail}.{self._special()}"
         more = count.generic - listed
-        there = f"{more} more exist{'s' if more == 1 else ''} that {'is' if more == 1 else 'are'} of no degree up to 2"
+        where = "has no degree up to 2" if self.symmetries.family == "full" else "no matrices on axes and slices show"
+        there = f"there {'is 1 more, which' if more == 1 else f'are {more} more, which'} {where}"
         return f"{head}, of which {listed} are listed; {there} {tail}.{self._special()}"
 
     def _special(self) -> str:
@@ -62,33 +63,34 @@ class Discovery(NamedTuple):
 def discover(apply: Apply, params: PyTree, inputs: PyTree, *, points: IntLike = 2, key: KeyLike | None = None) -> Discovery:
     """Find the laws of a network, count how many there are, and say whether those found are all.
 
-    Rescalings are looked for first, then matrices on axes, then, for 40 parameters at most, any linear field; the count
-    stops where the laws that were found exhaust it. Arguments as in `count_laws`. Float64 only; D of some hundreds takes
-    seconds.
+    Rescalings are looked for first, then matrices on axes, and on slices of stacked arrays, then, for 40 parameters at most,
+    any linear field; the count stops where the laws that were found exhaust it. Arguments as in `count_laws`. Float64 only.
+    Hundreds of parameters take seconds, those with stacked arrays minutes.
     """
     space = space_of(params)
     check_precision(space.point.dtype, None)
     check_apply(apply, params, inputs)
     number = check_integer("points", points, 1)
     key = check_key(jax.random.key(0) if key is None else key)
-    found = symmetries(apply, params, inputs, family="diagonal", key=key)
-    count = count_laws(apply, params, inputs, known=found.independent_laws, points=number, max_level=1, key=key)
-    for family in ("axes", "full"):
-        if _complete(found, count):
+    stacked = any(len(leaf.shape) > 2 for leaf in leaves_of(params))
+    families = ["diagonal", "axes", *(["slices"] if stacked else []), *(["full"] if space.dim <= _FULL else [])]
+    families = [name for name in families if FAMILIES[name](leaves_of(params), True).unknowns <= _MOST]
+    found, count = None, None
+    for family in families:
+        more = symmetries(apply, params, inputs, family=family, key=key)
+        if found is not None and more.independent_laws == found.independent_laws and family != families[-1]:
+            continue
+        found = more if found is None or family == "full" or more.independent_laws > found.independent_laws else found
+        deepest = 6 if family == families[-1] else 1  # deep brackets are dear: first look for what would spare them
+        known = found.independent_laws
+        count = count_laws(apply, params, inputs, known=known, points=number, max_level=deepest, key=key)
+        if count.decided and count.generic == known:
             break
-        if family == "full" and space.dim > _FULL:
-            break
-        if FAMILIES[family](leaves_of(params), True).unknowns <= _MOST:
-            more = symmetries(apply, params, inputs, family=family, key=key)
-            found = more if more.independent_laws > found.independent_laws else found
-    if not _complete(found, count):
-        count = count_laws(apply, params, inputs, known=found.independent_laws, points=number, key=key)
+    if found is None or count is None:
+        remedy = "Use a smaller copy of the architecture: symmetries and laws do not depend on widths."
+        raise argument_error("params", f"at most {_MOST // 2} parameters", Words(f"{space.dim}"), remedy)
     complete = None if not count.decided else count.generic == found.independent_laws
     return Discovery(found.laws, count, complete, found)
-
-
-def _complete(found: LinearSymmetries, count: LawCount) -> bool:
-    return count.decided and count.generic == found.independent_laws
 
 
 class LawCheck(NamedTuple):

@@ -9,6 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from .ranks import null_space
+
 Flat = Float[np.ndarray, " _"]  # coefficients, or entries of θ
 
 
@@ -30,11 +32,25 @@ class Leaf(NamedTuple):
 
 
 class Term(NamedTuple):
-    """One part of a quadratic form on a leaf: a matrix on one axis, or for axis None one weight for each entry."""
+    """One part of a quadratic form on a leaf: a matrix on one axis, or for axis None one weight for each entry.
+
+    With a `slice` (axis, index), of that slice of the leaf alone; `axis` is still counted in the leaf.
+    """
 
     leaf: int
     axis: int | None
     matrix: np.ndarray
+    slice: tuple[int, int] | None = None
+
+
+class Block(NamedTuple):
+    """A matrix of coefficients: on an axis of a leaf, or of one slice of it, its length, and where it begins."""
+
+    leaf: int
+    axis: int
+    slice: tuple[int, int] | None
+    length: int
+    start: int
 
 
 class AbstractFamily(abc.ABC):
@@ -117,69 +133,93 @@ class Axes(AbstractFamily):
 
     def __init__(self, leaves, translations):
         AbstractFamily.__init__(self, leaves, translations)
-        self.blocks: list[tuple[int, int, int, int]] = []  # leaf, axis, its length, where its coefficients begin
-        start = 0
+        self.blocks: list[Block] = []
         for index, leaf in enumerate(leaves):
             for axis, length in enumerate(leaf.shape or (1,)):
-                self.blocks.append((index, axis, length, start))
-                start += length**2
-        self._linear = start
+                for part in self.parts(leaf, axis):
+                    self.blocks.append(Block(index, axis, part, length, self.linear))
+
+    def parts(self, leaf: Leaf, axis: int) -> list[tuple[int, int] | None]:
+        """What has a matrix of its own on this axis: the whole leaf."""
+        return [None]
 
     @property
     def linear(self):
-        return self._linear
-
-    def _unfolded(self, theta, index, axis):
-        leaf = self.leaves[index]
-        values = leaf.of(theta)
-        values = values if leaf.shape else values[..., None]
-        return np.moveaxis(values, 1 + axis, 1).reshape(len(theta), values.shape[1 + axis], -1)
+        return self.blocks[-1].start + self.blocks[-1].length ** 2 if self.blocks else 0
 
     def contract(self, g, theta):
-        return np.concatenate(
-            [
-                np.matmul(self._unfolded(g, index, axis), self._unfolded(theta, index, axis).transpose(0, 2, 1)).reshape(
-                    len(g), length**2
-                )
-                for index, axis, length, _ in self.blocks
-            ],
-            axis=1,
-        )
+        parts = [
+            _unfolded(self.leaves, g, block) @ _unfolded(self.leaves, theta, block).transpose(0, 2, 1)
+            for block in self.blocks
+        ]
+        return np.concatenate([part.reshape(len(g), -1) for part in parts], axis=1)
 
     def apply(self, alpha, theta):
         out = np.zeros_like(theta)
-        for index, axis, length, start in self.blocks:
-            leaf = self.leaves[index]
-            shape = leaf.shape or (1,)
-            matrix = alpha[start : start + length**2].reshape(length, length)
-            moved = np.moveaxis(leaf.of(theta).reshape(len(theta), *shape), 1 + axis, -1) @ matrix.T
-            out[:, leaf.start : leaf.start + leaf.size] += np.moveaxis(moved, -1, 1 + axis).reshape(len(theta), leaf.size)
+        for block in self.blocks:
+            leaf = self.leaves[block.leaf]
+            target = leaf.of(out).reshape(len(theta), *(leaf.shape or (1,)))  # a view
+            moved = np.moveaxis(_slice(leaf, theta, block), _axis(block), -1) @ self._matrix(alpha, block).T
+            _slice(leaf, target, block)[...] += np.moveaxis(moved, -1, _axis(block))
         return out
 
     def transposed(self, alpha):
-        return np.concatenate(
-            [alpha[start : start + n**2].reshape(n, n).T.ravel() for _, _, n, start in self.blocks] or [np.zeros(0)]
-        )
+        return np.concatenate([self._matrix(alpha, block).T.ravel() for block in self.blocks] or [np.zeros(0)])
 
     def gauge(self):
-        """The identity on one axis of a leaf minus that on another: q − 1 of them for q axes."""
-        rows = []
-        for index in range(len(self.leaves)):
-            own = [block for block in self.blocks if block[0] == index]
-            for one in own[1:]:
-                row = np.zeros(self.linear)
-                for sign, (_, _, length, start) in ((1, own[0]), (-1, one)):
-                    row[start : start + length**2] += sign * np.eye(length).ravel()
-                rows.append(row)
-        return np.linalg.qr(np.array(rows).T)[0].T if rows else np.zeros((0, self.linear))
+        """The identity on one axis minus that on another, and the like: what A = 0 is, leaf by leaf, by probing."""
+        rows = [np.zeros((0, self.linear))]
+        rng = np.random.default_rng(0)
+        for index, leaf in enumerate(self.leaves):
+            own = [block for block in self.blocks if block.leaf == index]
+            if len(own) < 2:
+                continue
+            begin, end = own[0].start, own[-1].start + own[-1].length ** 2
+            alone = type(self)((Leaf(leaf.name, leaf.shape, 0),), False)
+            probes = rng.normal(size=(2, end - begin + 8, leaf.size))
+            zero = null_space(alone.contract(*probes), 1e-9).basis
+            rows.append(np.pad(zero, [(0, 0), (begin, self.linear - end)]))
+        return np.concatenate(rows)
 
     def terms(self, alpha):
         found = []
-        for index, axis, length, start in self.blocks:
-            matrix = alpha[start : start + length**2].reshape(length, length)
+        for block in self.blocks:
+            matrix = self._matrix(alpha, block)
             if np.any(matrix):
-                found.append(Term(index, axis, (matrix + matrix.T) / 2))
+                found.append(Term(block.leaf, block.axis, (matrix + matrix.T) / 2, block.slice))
         return found
+
+    def _matrix(self, alpha: Flat, block: Block) -> Float[np.ndarray, "n n"]:
+        return alpha[block.start : block.start + block.length**2].reshape(block.length, block.length)
+
+
+class Slices(Axes):
+    """The same, and matrices for slices of leaves with three axes or more: for stacked heads and experts, each by itself."""
+
+    def parts(self, leaf, axis):
+        if len(leaf.shape) < 3:
+            return [None]
+        return [None, *((other, i) for other in range(len(leaf.shape)) if other != axis for i in range(leaf.shape[other]))]
+
+
+def _slice(leaf: Leaf, theta: np.ndarray, block: Block) -> np.ndarray:
+    """The leaf, or the slice of it, in every θ; a view. θ may be the leaf itself, [S, *shape]."""
+    shape = leaf.shape or (1,)
+    values = theta if theta.shape[1:] == shape else leaf.of(theta).reshape(len(theta), *shape)
+    if block.slice is None:
+        return values
+    axis, index = block.slice
+    return np.moveaxis(values, 1 + axis, 0)[index]
+
+
+def _axis(block: Block) -> int:
+    """Where the axis of a block is in `_slice`."""
+    return 1 + block.axis - (block.slice is not None and block.slice[0] < block.axis)
+
+
+def _unfolded(leaves: tuple[Leaf, ...], theta: np.ndarray, block: Block) -> Float[np.ndarray, "S n k"]:
+    values = np.moveaxis(_slice(leaves[block.leaf], theta, block), _axis(block), 1)
+    return values.reshape(len(theta), block.length, -1)
 
 
 class Full(AbstractFamily):
@@ -206,7 +246,7 @@ class Full(AbstractFamily):
         return [Term(-1, 0, (matrix + matrix.T) / 2)]
 
 
-FAMILIES: dict[str, type[AbstractFamily]] = {"diagonal": Diagonal, "axes": Axes, "full": Full}
+FAMILIES: dict[str, type[AbstractFamily]] = {"diagonal": Diagonal, "axes": Axes, "slices": Slices, "full": Full}
 
 
 def _along_one_axis(index: int, weights: np.ndarray) -> Term:

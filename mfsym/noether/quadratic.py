@@ -22,28 +22,28 @@ class QuadraticForm(eqx.Module):
 
     matrices: tuple[Array, ...]
     shifts: tuple[Array, ...]
-    places: tuple[tuple[int, int | None], ...] = eqx.field(static=True)  # leaf and axis of every matrix; leaf −1 is all of θ
+    places: tuple[tuple[int, int | None, tuple[int, int] | None], ...] = eqx.field(static=True)  # leaf, axis, slice; −1 is θ
     shifted: tuple[int, ...] = eqx.field(static=True)
 
     def __call__(self, params: PyTree) -> Float[Array, ""]:
         """The value."""
         leaves = jax.tree.leaves(params)
         total = jnp.zeros((), jnp.result_type(*leaves))
-        for matrix, (index, axis) in zip(self.matrices, self.places, strict=True):
+        for matrix, (index, axis, part) in zip(self.matrices, self.places, strict=True):
             array = ravel_pytree(params)[0] if index < 0 else leaves[index]
-            total = total + _form(matrix.astype(array.dtype), array, axis)
+            total = total + _form(matrix.astype(array.dtype), array, axis, part)
         for shift, index in zip(self.shifts, self.shifted, strict=True):
             total = total + jnp.sum(shift.astype(leaves[index].dtype) * leaves[index])
         return total
 
 
-def _form(matrix: Array, array: Array, axis: int | None) -> Float[Array, ""]:
+def _form(matrix: Array, array: Array, axis: int | None, part: tuple[int, int] | None) -> Float[Array, ""]:
     if axis is None:
         return jnp.sum(matrix * array**2)
+    if part is not None:
+        array = jnp.take(array, part[1], axis=part[0])
+        axis -= part[0] < axis
     rows = jnp.moveaxis(jnp.atleast_1d(array), axis, 0).reshape(matrix.shape[0], -1)
-    diagonal = np.asarray(matrix)[~np.eye(len(matrix), dtype=bool)]
-    if not np.any(diagonal):
-        return jnp.sum(jnp.diag(matrix) * jnp.sum(rows**2, axis=1))
     return jnp.sum(rows * jnp.matmul(matrix, rows, precision=_EXACT))
 
 
@@ -54,7 +54,7 @@ def quadratic_law(terms: Sequence[Term], b: np.ndarray, leaves: Sequence[Leaf]) 
     form = QuadraticForm(
         tuple(jnp.asarray(term.matrix) for term in terms),
         tuple(jnp.asarray(shift) for _, shift in shifts),
-        tuple((term.leaf, term.axis) for term in terms),
+        tuple((term.leaf, term.axis, term.slice) for term in terms),
         tuple(index for index, _ in shifts),
     )
     name = _name(terms, shifts, leaves)
@@ -98,10 +98,11 @@ def _words(term: Term, leaves: Sequence[Leaf]) -> list[tuple[float, str]]:
         names = [f"{leaf.name}{_index((i,)) if leaf.shape else ''}" for i in range(len(term.matrix))]
         return _pairs(term.matrix, lambda i: f"{names[i]}²", lambda i, j: f"{names[i]}·{names[j]}")
     diagonal = np.diag(term.matrix)
-    if np.array_equal(term.matrix, diagonal[0] * np.eye(len(diagonal))):
+    if term.slice is None and np.array_equal(term.matrix, diagonal[0] * np.eye(len(diagonal))):
         return [(float(diagonal[0]), f"‖{leaf.name}‖²")]
-    before, after = ":, " * term.axis, ", :" * (len(leaf.shape) - 1 - term.axis)
-    names = [f"{leaf.name}[{before}{i}{after}]" for i in range(len(diagonal))]
+    fixed = dict([term.slice] if term.slice else [])
+    places = [{**fixed, term.axis: i} for i in range(len(diagonal))]
+    names = [f"{leaf.name}[{', '.join(str(p.get(axis, ':')) for axis in range(len(leaf.shape)))}]" for p in places]
     return _pairs(term.matrix, lambda i: f"‖{names[i]}‖²", lambda i, j: f"⟨{names[i]}, {names[j]}⟩")
 
 

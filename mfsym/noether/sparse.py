@@ -10,8 +10,8 @@ _DENOMINATOR = 12
 def sparse_basis(space: Float[np.ndarray, "k p"], free: Float[np.ndarray, "q p"]) -> Float[np.ndarray, "k p"]:
     """k vectors that span `space` beside `free`, with few entries each; what is free may be added to any of them.
 
-    For the entry where most of the space is left, the vector with a 1 there and the least sum of |v|, by least squares with
-    weights 1/√(v² + ε²) and ε falling to rounding (iteratively reweighted; derived).
+    Of what is left of the space a direction d is taken that no free vector sees, and the vector with d·v = 1 and the least
+    sum of |v|, by least squares with weights 1/√(v² + ε²) and ε falling to rounding (iteratively reweighted).
     """
     together = np.concatenate([space, free])
     found: list[np.ndarray] = []
@@ -19,21 +19,23 @@ def sparse_basis(space: Float[np.ndarray, "k p"], free: Float[np.ndarray, "q p"]
     left = np.linalg.svd(left, full_matrices=False)[2] if len(left) else left
     while len(left):
         place = int(np.argmax(np.linalg.norm(left, axis=0)))
-        vector = _rational(_sparsest(together, place))
+        vector = _rational(_sparsest(together, left[:, place] @ left))
         found.append(vector)
         explained = left @ vector
         left = np.linalg.svd(explained[None])[2][1:] @ left
     return np.array(found).reshape(len(found), space.shape[1])
 
 
-def _sparsest(rows: Float[np.ndarray, "k p"], place: int) -> Float[np.ndarray, " p"]:
-    target = rows[:, place]
+def _sparsest(rows: Float[np.ndarray, "k p"], direction: Float[np.ndarray, " p"]) -> Float[np.ndarray, " p"]:
+    """The combination of rows with the least sum of |v| and a part along a direction, its largest entry 1."""
+    target = rows @ direction
     vector = rows.T @ target / (target @ target)
     for step in range(_STEPS):
-        epsilon = max(10.0 ** (-step / 4), 1e-10)
+        epsilon = max(10.0 ** (-step / 4), 1e-10) * np.max(np.abs(vector))
         weighted = (rows / np.sqrt(vector**2 + epsilon**2)) @ rows.T
         y = np.linalg.solve(weighted + 1e-14 * np.trace(weighted) * np.eye(len(rows)), target)
         vector = rows.T @ (y / (target @ y))
+    vector /= np.max(np.abs(vector))
     return np.where(np.abs(vector) < 1e-7, 0.0, vector)
 
 

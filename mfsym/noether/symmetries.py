@@ -70,7 +70,8 @@ def symmetries(
     """The symmetries θ' = Aθ + b of a network, for every θ and input, and the laws that they give.
 
     Arguments: `apply`, `params` and `inputs` as in `count_laws`; `family` of A: "diagonal" (one number for each parameter),
-    "axes" (a matrix on every axis of every leaf, which finds heads and hidden dimensions too), "full" (any, for about 60
+    "axes" (a matrix on every axis of every leaf, which finds heads and hidden dimensions too), "slices" (one
+    for every slice of leaves with three axes or more as well, as of heads that are stacked), "full" (any, for about 60
     parameters at most); `translations`, whether b is looked for; `batch` inputs for each equation. Parameters are drawn at
     random with the sizes of the leaves of `params`: symmetries hold everywhere. At most 4000 unknowns.
     Raises ArgumentError above that, and in float32 without `tol`.
