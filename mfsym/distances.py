@@ -28,10 +28,9 @@ def squared_distances(reference: Solution, theta: list[Array], weight: list[Arra
     """
     reduction, steps = reference.model, len(reference.ts)
     moments = np.asarray(_networks_of_states(reduction, reference.states))
+    angles, masses = map(np.asarray, _atoms_of_states(reduction, reference.states))
     laws = _of_the_angle if reduction.angles == 1 else _of_points
-    distances, sizes, errors = laws(
-        reduction, *map(np.asarray, _atoms_of_states(reduction, reference.states)), theta, weight
-    )
+    distances, sizes, errors = laws(reduction, angles, masses, theta, weight)
     norm = np.sum(moments**2, axis=1)
     products = [
         np.einsum("tk,stk->st", moments, np.asarray(_networks(reduction, x, w))) for x, w in zip(theta, weight, strict=True)
@@ -52,7 +51,8 @@ def _of_the_angle(reduction, angles, masses, theta: list[Array], weight: list[Ar
         distances[name] = [_table(wasserstein_squared, np.asarray(x), p, angles[:, i, :, 0], masses[:, i]) for x, p in rows]
     # Atoms of the reference are a cell apart.
     cell, steps = reduction.end / reduction.cells, len(angles)
-    return distances, dict.fromkeys(distances, reduction.end**2), dict.fromkeys(distances, np.full(steps, cell**2))
+    sizes = {name: reduction.end**2 for name in distances}
+    return distances, sizes, {name: np.full(steps, cell**2) for name in distances}
 
 
 def _of_points(reduction, angles, masses, theta: list[Array], weight: list[Array]) -> _Distances:
@@ -63,7 +63,7 @@ def _of_points(reduction, angles, masses, theta: list[Array], weight: list[Array
         rows = zip(clouds, _shares(weight, i), strict=True)
         distances[name] = [_table(sliced_wasserstein_squared, x, p, points[:, i], masses[:, i]) for x, p in rows]
     cell, steps = max(reduction.end_of(axis) / n for axis, n in enumerate(reduction.cells)), len(points)
-    return distances, dict.fromkeys(distances, 4.0), dict.fromkeys(distances, np.full(steps, cell**2))
+    return distances, {name: 4.0 for name in distances}, {name: np.full(steps, cell**2) for name in distances}
 
 
 def _shares(weight: list[Array], sign: int) -> _Laws:

@@ -11,7 +11,7 @@ from combinations import Combination
 import mfsym as mf
 
 SIZES = {"cells": 32, "nodes": 31, "modes": 16}
-WAVE = mf.Problem(mf.Gaussian(5), mf.RadialIndex(lambda r: r**2 / 2 - jnp.tanh(2 * r), 2))
+MIXED = mf.Problem(mf.Gaussian(5), mf.RadialIndex(lambda r: r**2 - r, 2))
 TIMES = jnp.array([0.0, 0.5, 2.0])
 
 
@@ -56,17 +56,21 @@ def test_special_cases():
 
 @pytest.mark.slow
 def test_all_routes_agree():
-    """A grid, labels on the angle, and labels on orbits under a cubature, which shares no quadrature with them."""
-    reduced = mf.reduce(WAVE, **SIZES)
+    """A grid, labels on the angle, and labels on orbits under a cubature, which shares no quadrature with them.
+
+    The cubature is exact for this target, but not for its products with neurons: 1.5e-3 is missing of F(2) at 40 nodes.
+    """
+    reduced = mf.reduce(MIXED, **SIZES)
     runs = {
         name: mf.solve_reduced(reduced, TIMES, method=name, derivative="forward") for name in ("grid", "characteristics")
     }
-    orbits = mf.solve_reduced(mf.reduce(WAVE, nodes=32, structure="orbits"), TIMES, derivative="forward")
+    orbits = mf.solve_reduced(mf.reduce(MIXED, nodes=40, structure="orbits"), TIMES, derivative="forward")
     for name, run in runs.items():
         print(name, run.risk, orbits.risk)
-        np.testing.assert_allclose(run.risk, orbits.risk, rtol=2e-4)
+        assert float(run.risk[0]) == pytest.approx(float(orbits.risk[0]), rel=1e-10)
+        np.testing.assert_allclose(run.risk, orbits.risk, rtol=3e-3)
     np.testing.assert_allclose(runs["grid"].mass_plus, runs["characteristics"].mass_plus, rtol=1e-4)
-    assert float(orbits.risk[-1]) < 0.7 * float(orbits.risk[0])
+    assert float(orbits.risk[-1]) < 0.6 * float(orbits.risk[0])
 
 
 @pytest.mark.slow
