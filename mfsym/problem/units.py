@@ -82,6 +82,11 @@ def _neuron_output(unit: AbstractOddSlope, neuron: Particles, x: Float[Array, " 
     return neuron.a * unit.activation(jnp.sum(neuron.b * x))
 
 
+def is_erf(unit: AbstractUnit) -> bool:
+    """Whether a unit is a erf(b·x), known by the function itself: `Neuron(jax.scipy.special.erf, bias=False)`."""
+    return isinstance(unit, Neuron) and not unit.biased and unit.function.rest in (jax.scipy.special.erf, jax.lax.erf)
+
+
 class ReLU(AbstractHomogeneousUnit):
     """a max(b·x, 0): odd slope ½, even slope ½."""
 
