@@ -33,6 +33,8 @@ def risk_of(
     """The risk of a problem: exact where a closed form exists, the training risk on a data set, or sampled.
 
     Arguments: `samples` asks for n fresh inputs for every step of length `step` (flow time), drawn from `key`.
+    A data set, or a cubature of the inputs, serves any unit and loss; closed forms are those of 1-homogeneous units and of
+    a erf(b·x), for the square loss.
     `block_size` is how many samples (neurons, for the exact risk) are held against the whole cloud at a time; the default
     suits the shapes and the device. It changes time and memory, and the order of sums.
     Returns an object with `value(cloud)`, `velocity(cloud)` = −m∇F and `energy(cloud)` = E f²; for a sampled risk
