@@ -211,11 +211,11 @@ REFUSED = {
     ),
     "no probabilities": (
         lambda: mf.Problem(mf.Empirical(X, 2 * ONE_HOT), unit=UNIT, loss=mf.CrossEntropy()),
-        "`y` must be probabilities of classes",
+        "`y` must be made of probabilities of classes",
     ),
     "a function that is no law of classes": (
         lambda: mf.Problem(mf.Gaussian(3), pair_target(), UNIT, mf.CrossEntropy()),
-        "`target` must be probabilities of classes",
+        "`target` must be made of probabilities of classes",
     ),
     "reduce": (
         lambda: mf.reduce(mf.Problem(mf.Gaussian(3), pair_target(), UNIT)),

@@ -220,7 +220,7 @@ TABLE = {
     ),
     "LinearTarget": Entry(lambda: {"w": [1.0, 2.0]}, {"w": [*VECTORS, [0.0, 0.0], [], [[1.0, 2.0]]]}),
     "Teacher": Entry(
-        lambda: {"cloud": cloud()}, {"cloud": NO_PARTICLES, "unit": ["relu", mf.ReLU, later(mf.GELU), 3]}
+        lambda: {"cloud": cloud()}, {"cloud": NO_PARTICLES, "unit": ["relu", mf.ReLU, later(lambda: mf.Neuron(jnp.tanh)), 3]}
     ),
     "FunctionTarget": Entry(
         lambda: {"fn": jnp.sum}, {"fn": NO_FUNCTION, "parity": ["none", 1, True, ["odd"]]}

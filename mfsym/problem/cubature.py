@@ -58,7 +58,7 @@ def cubature(
         raise argument_error("key", "known when the rule is built", key, "Build it outside of jit and vmap.")
     generator = host_generator(key)
     replicates = [_turned_frames(inputs, frames // REPLICATES, generator) for _ in range(REPLICATES)]
-    x = _placed(inputs, jnp.asarray(np.concatenate(replicates)))
+    x = placed(inputs, jnp.asarray(np.concatenate(replicates)))
     return Empirical(x, degree=3 if inputs.spherical else 1, replicates=REPLICATES)
 
 
@@ -79,7 +79,7 @@ def _product_of_rules(inputs: AbstractInputs, nodes: IntLike | None, key: KeyLik
     points, weights = np.polynomial.hermite_e.hermegauss(count)
     x = np.stack(np.meshgrid(*[points] * dim, indexing="ij"), axis=-1).reshape(-1, dim)
     product = functools.reduce(np.multiply.outer, [weights / weights.sum()] * dim).ravel()
-    return Empirical(_placed(inputs, jnp.asarray(x)), weights=product / product.sum(), degree=2 * count - 1)
+    return Empirical(placed(inputs, jnp.asarray(x)), weights=product / product.sum(), degree=2 * count - 1)
 
 
 def _turned_frames(inputs: AbstractInputs, count: int, generator: np.random.Generator) -> Float[np.ndarray, "n d"]:
@@ -96,26 +96,26 @@ def _turned_frames(inputs: AbstractInputs, count: int, generator: np.random.Gene
 
 
 @functools.singledispatch
-def _placed(inputs: AbstractInputs, z: Float[Array, "n d"]) -> Float[Array, "n d"]:
+def placed(inputs: AbstractInputs, z: Float[Array, "n d"]) -> Float[Array, "n d"]:
     """Points of the law of which z are those with E z zᵀ = I."""
     raise TypeError(f"No standard points for {type(inputs).__name__}.")
 
 
-@_placed.register
+@placed.register
 def _(inputs: Gaussian, z):
     return inputs.scale * z.astype(inputs.scale.dtype)
 
 
-@_placed.register
+@placed.register
 def _(inputs: Sphere, z):
     return inputs.radius * z.astype(inputs.radius.dtype) / inputs.dim**0.5
 
 
-@_placed.register
+@placed.register
 def _(inputs: GaussianBlocks, z):
     return inputs.coordinate_scales[None] * z.astype(inputs.scales.dtype)
 
 
-@_placed.register
+@placed.register
 def _(inputs: GaussianCovariance, z):
     return jnp.matmul(z.astype(inputs.cov.dtype), inputs.root.T, precision=_EXACT)

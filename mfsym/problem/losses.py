@@ -211,9 +211,10 @@ def _(loss: Logistic, values, labels):
     """Labels are ±1, of which 0 would be a fair coin; values of functions may be means of such labels."""
     if labels:
         wrong = np.setdiff1d(values, (-1.0, 1.0))
+        if not len(wrong):
+            return None
         remedy = "Of labels 0 and 1 take 2 y − 1; one that is uncertain is two rows with their `weights`."
-        refusal = Refusal("labels -1 and 1, as Logistic needs", Words(f"some with the label {wrong[:1]}"), remedy)
-        return refusal if len(wrong) else None
+        return Refusal("an array of labels -1 and 1, as Logistic needs", Words(f"one with the label {wrong[0]:g}"), remedy)
     if np.all(np.abs(values) <= 1):
         return None
     got = Words(f"one with values from {values.min():.4g} to {values.max():.4g}")
@@ -227,6 +228,8 @@ def _(loss: CrossEntropy, values, labels):
     sums = values.sum(axis=-1)
     if np.all(values >= 0) and np.allclose(sums, 1, atol=_PROBABILITY):
         return None
-    got = Words(f"some from {values.min():.4g} to {values.max():.4g} with sums from {sums.min():.4g} to {sums.max():.4g}")
+    got = Words(
+        f"made of numbers from {values.min():.4g} to {values.max():.4g} with sums from {sums.min():.4g} to {sums.max():.4g}"
+    )
     remedy = "Of integer labels y take jax.nn.one_hot(y, k)."
-    return Refusal("probabilities of classes, numbers ≥ 0 that sum to 1, as CrossEntropy needs", got, remedy)
+    return Refusal("made of probabilities of classes, numbers ≥ 0 that sum to 1, as CrossEntropy needs", got, remedy)

@@ -69,7 +69,7 @@ class Problem(eqx.Module):
         )
         self.start = check_instance("start", start, AbstractStart, "Use mf.SphereStart().")
         self.noise = positive_number("noise", noise, "It is the standard deviation of the labels.", strict=False)
-        self.noisy = is_traced(self.noise) or float(self.noise) > 0
+        self.noisy = is_traced(noise) or float(noise) > 0  # of what was given: in jit constants become traced arrays
         self.target.check(inputs.dim)
         _check_start(self.start, self.unit)
         shape = self.target_shape

@@ -1,6 +1,7 @@
 """Targets f*: what is learnt. A target is one class that works on both routes."""
 
 import abc
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -12,7 +13,7 @@ from ..errors import Words, argument_error, check_instance, check_integer, check
 from ..neurons import Particles
 from ..types import RealArrayLike, RealFunction, RealLike
 from .functions import Function, check_real_function, check_scalar_function
-from .units import AbstractHomogeneousUnit, ReLU
+from .units import AbstractRidgeUnit, ReLU
 
 
 class AbstractTarget(eqx.Module):
@@ -198,15 +199,18 @@ class LinearTarget(AbstractTarget):
 
 
 class Teacher(AbstractTarget):
-    """f*(x) = (1/M) Σ_j a_j σ(b_j·x): another network of the same form."""
+    """f*(x) = (1/M) Σ_j a_j σ(b_j·x): another network, by default of ReLU neurons, of any unit without bias."""
 
     cloud: Particles
-    unit: AbstractHomogeneousUnit
+    unit: AbstractRidgeUnit
 
-    def __init__(self, cloud: Particles, unit: AbstractHomogeneousUnit | None = None):
+    def __init__(self, cloud: Particles, unit: AbstractRidgeUnit | None = None):
         self.cloud = check_instance("cloud", cloud, Particles, "Build one with mf.Particles(a, b).")
         unit = ReLU() if unit is None else unit
-        self.unit = check_instance("unit", unit, AbstractHomogeneousUnit, "Use ReLU(), LeakyReLU(s) or Identity().")
+        self.unit = check_instance("unit", unit, AbstractRidgeUnit, "Use ReLU(), or Neuron(activation, bias=False).")
+        if unit.biased:
+            remedy = "Use mf.Neuron(activation, bias=False)."
+            raise argument_error("unit", "one without a bias, as mf.Particles are", type(unit).__name__, remedy)
 
     def __call__(self, x):
         """Mean of the teacher's neurons at x."""
@@ -235,15 +239,12 @@ class Teacher(AbstractTarget):
 class Labels(AbstractTarget):
     """f* known at the rows of a data set only: the target of a problem of `Empirical(x, y)`, which takes none itself."""
 
+    parity: ClassVar[str | None] = None  # labels declare nothing
+
     def __call__(self, x):
         """Refused: there is no formula."""
         got = Words("known by the labels of the data set alone")
         raise argument_error("target", "a function of any input here", got, "Pass mf.Empirical(x) and a target.")
-
-    @property
-    def parity(self):
-        """None: labels declare nothing."""
-        return None
 
     def subspace(self, dim):
         """None: labels declare no subspace."""

@@ -14,6 +14,7 @@ from ..neurons import Particles
 from ..types import Cloud, RealFunction, RealLike
 from .functions import Function, check_scalar_function, values_on_host
 
+ERF = (jax.scipy.special.erf, jax.lax.erf)  # by which units with closed forms are known
 _ORDINARY = 8.0  # arguments at which an activation is looked at
 
 
@@ -80,6 +81,11 @@ def has_bias(unit: AbstractUnit | None) -> bool:
 
 def _neuron_output(unit: AbstractOddSlope, neuron: Particles, x: Float[Array, " d"]) -> Float[Array, ""]:
     return neuron.a * unit.activation(jnp.sum(neuron.b * x))
+
+
+def is_erf(unit: AbstractUnit) -> bool:
+    """Whether a unit is a erf(b·x), known by the function itself: `Neuron(jax.scipy.special.erf, bias=False)`."""
+    return isinstance(unit, Neuron) and not unit.biased and unit.function.rest in ERF
 
 
 class ReLU(AbstractHomogeneousUnit):

@@ -4,19 +4,22 @@ from typing import TypeVar
 
 from ...errors import argument_error, check_integer, check_is, check_key, positive_number
 from ...problem.block_inputs import GaussianBlocks
+from ...problem.covariance import GaussianCovariance
 from ...problem.empirical import Empirical
-from ...problem.inputs import AbstractIsotropicInputs
+from ...problem.inputs import AbstractIsotropicInputs, Gaussian
 from ...problem.losses import SquareLoss
 from ...problem.problem import Problem
-from ...problem.units import AbstractHomogeneousUnit
+from ...problem.units import AbstractHomogeneousUnit, is_erf
 from ...risks import AbstractPredictorRisk, AbstractRisk, EmpiricalRisk, SampledRisk, check_risk
 from ...types import Checked, Cloud, IntLike, KeyLike, RealLike
 from ..arguments import check_problem
+from .arcsine import ArcsineRisk, check_erf_target
 from .block_risk import block_risk
 from .exact import ExactRisk
 from .targets import USE_SAMPLES, check_closed_form
 
 _Kind = TypeVar("_Kind")
+_UNITS = "1-homogeneous, or a erf(b·x)"
 
 
 def risk_of(
@@ -30,6 +33,8 @@ def risk_of(
     """The risk of a problem: exact where a closed form exists, the training risk on a data set, or sampled.
 
     Arguments: `samples` asks for n fresh inputs for every step of length `step` (flow time), drawn from `key`.
+    A data set, or a cubature of the inputs, serves any unit and loss; closed forms are those of 1-homogeneous units and of
+    a erf(b·x), for the square loss.
     `block_size` is how many samples (neurons, for the exact risk) are held against the whole cloud at a time; the default
     suits the shapes and the device. It changes time and memory, and the order of sums.
     Returns an object with `value(cloud)`, `velocity(cloud)` = −m∇F and `energy(cloud)` = E f²; for a sampled risk
@@ -49,14 +54,25 @@ def risk_of(
         return EmpiricalRisk(problem.target, problem.unit, problem.loss, data.x, data.y, data.weights, block_size)
     if problem.noisy:
         raise argument_error("samples", "given where labels have noise", None, USE_SAMPLES)
+    if is_erf(problem.unit):
+        return _arcsine_risk(problem, block_size)
     laws = (AbstractIsotropicInputs, GaussianBlocks)
     _check_exact("problem.inputs", problem.inputs, laws, "Gaussian, Sphere or GaussianBlocks")
     _check_exact("problem.loss", problem.loss, SquareLoss, "SquareLoss")
-    unit = _check_exact("problem.unit", problem.unit, AbstractHomogeneousUnit, "1-homogeneous")
+    unit = _check_exact("problem.unit", problem.unit, AbstractHomogeneousUnit, _UNITS)
     check_closed_form(problem.target, problem.inputs)
     if isinstance(problem.inputs, GaussianBlocks):
         return block_risk(problem.inputs, problem.target, unit, block_size)
     return ExactRisk(problem.inputs, problem.target, unit, block_size)
+
+
+def _arcsine_risk(problem: Problem, block_size: int | None) -> ArcsineRisk:
+    """Neurons a erf(b·x) under any Gaussian law."""
+    laws = (Gaussian, GaussianBlocks, GaussianCovariance)
+    _check_exact("problem.inputs", problem.inputs, laws, "Gaussian")
+    _check_exact("problem.loss", problem.loss, SquareLoss, "SquareLoss")
+    check_erf_target(problem.target)
+    return ArcsineRisk(problem.inputs, problem.target, block_size)
 
 
 def _check_exact(argument: str, value: object, kind: type[_Kind] | tuple[type[_Kind], ...], expected: str) -> _Kind:

@@ -45,7 +45,7 @@ def single_index_table(
     """The table of one g, in the floating type of the length of the inputs."""
     length, dtype = inputs.length, inputs.length.dtype
     sines = jnp.asarray(np.append(np.sin(np.pi / 2 * (chebyshev_points(_TERMS) + 1)), 1.0), dtype)
-    rule = _sphere_rule if inputs.spherical else _gaussian_rule
+    rule = _sphere_rule if inputs.spherical else gaussian_rule
 
     def integrate(s):
         t, weights = rule(inputs.dim, jnp.asarray(sorted(kinks), dtype) / (length * s))
@@ -82,7 +82,7 @@ def _panel_rule(start: float, end: float, cuts: Float[Array, " k"]) -> tuple[Flo
     return nodes.reshape(-1), (half * jnp.asarray(weights, cuts.dtype)[None, :]).reshape(-1)
 
 
-def _gaussian_rule(dim: int, cuts: Float[Array, " k"]) -> tuple[Float[Array, " n"], Float[Array, "3 n"]]:
+def gaussian_rule(dim: int, cuts: Float[Array, " k"]) -> tuple[Float[Array, " n"], Float[Array, "3 n"]]:
     """Nodes t and weights for the law of one coordinate, for P(t) dt and for t² p(t) dt; N(0, 1)."""
     t, weights = _panel_rule(-10.0, 10.0, cuts)
     law = weights * jnp.exp(-(t**2) / 2) / math.sqrt(2 * math.pi)

@@ -74,7 +74,8 @@ def has_closed_form(target: AbstractTarget) -> bool:
 def check_closed_form(target: AbstractTarget, inputs: AbstractInputs) -> None:
     """Raise ArgumentError if the exact risk has no closed form for this target and this law."""
     target = unrotated(target)
-    if not has_closed_form(target):
+    foreign = isinstance(target, Teacher) and not isinstance(target.unit, AbstractHomogeneousUnit)
+    if foreign or not has_closed_form(target):
         raise _no_closed_form(target)
     if isinstance(target, SingleIndex) and inputs.spherical and inputs.dim < 3:
         expected = "of dimension at least 3 for the exact risk of a SingleIndex target on a sphere"
@@ -217,7 +218,9 @@ class TeacherTerm(AbstractTargetTerm):
 @target_term.register
 def _(target: Teacher, inputs, unit):
     dtype = target.cloud.dtype
-    odd, even = target.unit.odd_slope.astype(dtype), target.unit.even_slope.astype(dtype)
+    own = target.unit
+    assert isinstance(own, AbstractHomogeneousUnit)  # as `check_closed_form` has seen
+    odd, even = own.odd_slope.astype(dtype), own.even_slope.astype(dtype)
     square = mean_square(inputs, dtype)
     energy = square * pair_energy(target.cloud, target.cloud, odd**2, even**2)
     odd, even = odd * unit.odd_slope.astype(dtype), even * unit.even_slope.astype(dtype)

@@ -16,7 +16,7 @@ from jaxtyping import Array, Float
 from scipy.special import betaln
 
 from ...errors import no_reduction
-from ...problem.units import AbstractHomogeneousUnit, AbstractRidgeUnit, Neuron
+from ...problem.units import ERF, AbstractHomogeneousUnit, AbstractRidgeUnit, Neuron
 
 _HIGHEST = jax.lax.Precision.HIGHEST
 
@@ -147,7 +147,7 @@ class ErfAverage(AbstractClosedAverage):
         return erf(u / jnp.sqrt(square)), slope, -2 * u * v / square * slope
 
 
-_ERF, _STEP = (erf, jax.lax.erf), (jnp.sign,)
+_STEP = (jnp.sign,)
 
 
 def closed_average(unit: AbstractRidgeUnit, dim: int | float) -> type[AbstractClosedAverage] | None:
@@ -161,7 +161,7 @@ def closed_average(unit: AbstractRidgeUnit, dim: int | float) -> type[AbstractCl
             reason = f"the average of a step over directions of {dim} dimensions has no bounded slope"
             raise no_reduction(reason, "Use a steep sigmoid in place of the step, or more dimensions.")
         return StepAverage
-    return ErfAverage if function in _ERF and dim == np.inf else None
+    return ErfAverage if function in ERF and dim == np.inf else None
 
 
 def _share(dim: int | float, u: Float[Array, "*s"], v: Float[Array, "*#s"]) -> Float[Array, "*s"]:
