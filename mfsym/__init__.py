@@ -51,6 +51,7 @@ from .problem.rotated import Rotated as Rotated
 from .problem.start import AngularStart as AngularStart
 from .problem.start import BiasedStart as BiasedStart
 from .problem.start import GaussianStart as GaussianStart
+from .problem.start import IndependentStart as IndependentStart
 from .problem.start import SphereStart as SphereStart
 from .problem.start import UnbalancedStart as UnbalancedStart
 from .problem.targets import FunctionTarget as FunctionTarget

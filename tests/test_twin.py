@@ -8,6 +8,8 @@ import optax
 import pytest
 
 import mfsym as mf
+from mfsym.reduced.orbits.blocks import orbit_blocks
+from mfsym.reduced.orbits.laws import Counts, start_points
 from mfsym.twin.laws import Neurons, recognised
 from mfsym.twin.losses import read_loss
 from mfsym.twin.network import INNER, OUTER, read_network
@@ -49,7 +51,10 @@ OPTIMISERS = {
     "momentum": (optax.sgd(6.4, momentum=0.9), (6.4, 0, 0.9)),
     "ema": (optax.chain(optax.ema(0.5, debias=False), optax.scale(-6.4)), (3.2, 0, 0.5)),
     "coupled decay": (optax.chain(optax.add_decayed_weights(1e-3), optax.sgd(6.4, 0.5)), (6.4, 1e-3, 0.5)),
-    "decoupled decay": (optax.chain(optax.scale(6.4), optax.add_decayed_weights(0.01), optax.scale(-1)), (6.4, 0.01 / 6.4, 0)),
+    "decoupled decay": (
+        optax.chain(optax.scale(6.4), optax.add_decayed_weights(0.01), optax.scale(-1)),
+        (6.4, 0.01 / 6.4, 0),
+    ),
     "dictionary": ({"name": "sgd", "learning_rate": 6.4, "momentum": 0.9, "weight_decay": 1e-3}, (6.4, 1e-3, 0.9)),
     "constant schedule": (optax.sgd(optax.constant_schedule(6.4)), (6.4, 0, 0)),
 }
@@ -116,10 +121,12 @@ def test_the_law_of_weights_is_recognised_or_asked_for():
     assert type(start) is mf.BiasedStart and type(start.start) is mf.GaussianStart
     start = found(2 * signs, sphere, biases)
     assert type(start.start) is mf.UnbalancedStart and (float(start.mean), float(start.start.norm_a)) == (0.25, 2)
+    start = found(signs, normal((WIDTH, DIM)), np.random.default_rng(0).uniform(-1, 1, WIDTH))
+    assert type(start.start) is mf.IndependentStart and (start.start.outer, start.start.inner) == ("signs", "normal")
+    assert start.law == "uniform"
     box = np.random.default_rng(2).uniform(-1, 1, (WIDTH, DIM))
     refused = {
         "uniform in a box, which rotations do not keep": (signs, box),
-        "which no start here has together": (signs, normal((WIDTH, DIM))),
         "more output weights of one sign than of the other": (np.ones(WIDTH), sphere),
         "output weights of mean": (1 + normal(WIDTH), sphere),
         "do not vary equally in all directions": (signs, sphere * np.array([3.0, 1, 1, 1, 1, 1])),
@@ -128,6 +135,23 @@ def test_the_law_of_weights_is_recognised_or_asked_for():
     for words, neurons in refused.items():
         with pytest.raises(mf.ArgumentError, match=words):
             found(*neurons)
+
+
+@pytest.mark.parametrize("inner", ["sphere", "normal"])
+@pytest.mark.parametrize("outer", ["signs", "normal", "uniform"])
+def test_labels_of_independent_laws_have_the_moments_of_their_clouds(outer, inner):
+    start = mf.BiasedStart(mf.IndependentStart(outer, inner, 0.8, 1.5), 0.2, 0.5, "uniform")
+    problem = mf.Problem(INPUTS, TARGET, mf.Neuron(jnp.tanh), start=start)
+    labels = start_points(start, orbit_blocks(problem), Counts(12, 12), 6)
+    cloud = mf.initial_cloud(problem, width=40_000, key=jax.random.key(0))
+    along, across = cloud.b[:, 0], jnp.linalg.norm(cloud.b[:, 1:], axis=1)
+    theirs = {"a": cloud.a, "along": along, "across": across, "bias": cloud.bias}
+    ours = {"a": labels.a, "along": labels.q[:, 0], "across": labels.q[:, 1], "bias": labels.bias}
+    for name, values in theirs.items():
+        for power in (1, 2, 4):
+            sample = np.asarray(values) ** power
+            expected = np.sum(labels.weight * np.asarray(ours[name]) ** power)
+            assert abs(sample.mean() - expected) <= 4 * sample.std() / 200 + 1e-12, (name, power)
 
 
 def test_a_stated_start_is_compared_with_the_weights():
@@ -186,9 +210,10 @@ def test_a_network_without_twin_is_refused_with_its_reason():
     stated = mf.BiasedStart(mf.GaussianStart(16 * third, third), 0.0, third / np.sqrt(DIM))
     with pytest.raises(mf.NoTwinError, match="a random function, E f² = "):  # the default of equinox, and of PyTorch
         twin_of(mlp(), optax.sgd(0.01), scale=1, start=stated)
-    with pytest.raises(mf.NoTwinError, match="starts from a bias of 0.8"):
-        offset = eqx.tree_at(lambda net: net.layers[1].bias, mlp(), jnp.full(1, 0.8))
-        twin_of(eqx.tree_at(lambda net: net.layers[1].weight, offset, jnp.full((1, 256), 0.1)), scale=1)
+    net = eqx.tree_at(lambda net: net.layers[1].weight, mlp(), jnp.tile(jnp.array([[0.1, -0.1]]), 128))
+    with pytest.raises(mf.NoTwinError, match=r"starts from a bias of 0\.8"):
+        stated = mf.BiasedStart(mf.GaussianStart(0.1, third), 0.0, third / np.sqrt(DIM))
+        twin_of(eqx.tree_at(lambda net: net.layers[1].bias, net, jnp.full(1, 0.8 * 256)), optax.sgd(0.01), start=stated)
 
 
 # ---- a loop and its twin, number by number ----
@@ -242,5 +267,6 @@ def test_the_training_of_a_twin_is_the_loop(name):
     for one, other in zip((run.final.a, run.final.b, getattr(run.final, "bias", None)), found, strict=False):
         np.testing.assert_allclose(one, other, rtol=1e-11, atol=1e-12)
     with pytest.raises(AssertionError):  # half the clock is another loop
-        half = mf.solve_particles(problem, kind(*weights(len(start) == 3)), ts[:2] / 2, training=mf.Training(step=ts[1] / 16))
+        slower = mf.Training(step=ts[1] / 16)
+        half = mf.solve_particles(problem, kind(*weights(len(start) == 3)), ts / 2, training=slower)
         np.testing.assert_allclose(half.final.a, found[0], rtol=1e-3)

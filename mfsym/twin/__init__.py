@@ -1,4 +1,4 @@
-"""The infinite-width twin of a training loop: somebody's network, optimiser and loss as a `Problem`, a `Training` and a clock."""
+"""The twin of a training loop: the network, optimiser and loss of somebody as a `Problem`, a `Training` and a clock."""
 
 from .twin import Twin as Twin
 from .twin import twin as twin

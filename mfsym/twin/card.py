@@ -2,6 +2,7 @@
 
 import dataclasses
 import textwrap
+from typing import Any
 
 from ..problem.problem import Problem
 from ..problem.start import AbstractStart
@@ -15,12 +16,12 @@ _WIDTH = 118
 
 def card(loop: Loop, problem: Problem, training: Training, clock: Clock, assumed: tuple[str, ...]) -> str:
     """The card as text."""
-    network, scaling = loop.network, loop.scaling
+    network, unit = loop.network, type(problem.unit).__name__
     width = "any width" if network.width is None else f"width {network.width}"
     rows = {
         "network": f"{network.kind} of {width}: {_formula(loop)}",
         "here": "a = m s A, b = p B: f = (1/m) Σ a σ(b·x" + (" + β)" if BIAS in network.layers else ")"),
-        "unit": f"{type(problem.unit).__name__}, with hidden biases" if BIAS in network.layers else type(problem.unit).__name__,
+        "unit": f"{unit}, with hidden biases" if BIAS in network.layers else unit,
         "start": in_numbers(problem.start),
         "inputs": f"{type(problem.inputs).__name__}, d = {problem.dim}, E‖x‖² = {float(problem.inputs.second_moment):.6g}",
         "loss": f"{loop.loss.words}; risks are shown in it",
@@ -36,8 +37,14 @@ def card(loop: Loop, problem: Problem, training: Training, clock: Clock, assumed
 def in_numbers(start: AbstractStart) -> str:
     """A start with its numbers."""
     values = {field.name: getattr(start, field.name) for field in dataclasses.fields(start) if field.name != "random"}
-    words = {k: in_numbers(v) if isinstance(v, AbstractStart) else f"{float(v):.6g}" for k, v in values.items()}
+    words = {name: _in_words(value) for name, value in values.items()}
     return f"{type(start).__name__}({', '.join(f'{name}={word}' for name, word in words.items())})"
+
+
+def _in_words(value: Any) -> str:
+    if isinstance(value, AbstractStart):
+        return in_numbers(value)
+    return repr(value) if isinstance(value, str) else f"{float(value):.6g}"
 
 
 def _row(name: str, text: str) -> str:

@@ -53,7 +53,8 @@ class TwinCheck(NamedTuple):
         for width, mean, error in zip(self.widths, self.relative, self.errors / self.reference, strict=True):
             cells = [f"{100 * one:+.2f} ± {100 * two:.2f} %" for one, two in zip(mean, error, strict=True)]
             rows.append(f"m = {width:<9}" + "".join(f"{cell:>18}" for cell in cells))
-        rows.append(f"The difference falls like m^{self.exponent:.2f}; extrapolated to m = ∞ it says: {self.comparison.verdict}.")
+        verdict = f"extrapolated to m = ∞ it says: {self.comparison.verdict}"
+        rows.append(f"The difference falls like m^{self.exponent:.2f}; {verdict}.")
         return "\n".join(rows)
 
 

@@ -6,16 +6,16 @@ import numpy as np
 from jaxtyping import Float
 
 from ..errors import Words, argument_error
-from ..problem.start import AbstractStart, BiasedStart, GaussianStart, SphereStart, UnbalancedStart
+from ..problem.start import AbstractStart, BiasedStart, GaussianStart, IndependentStart, SphereStart, UnbalancedStart
 from .network import Network
 from .scaling import Scaling
 
 _SURE = 4.0  # standard errors
-_NORMAL, _UNIFORM = 3.0, 1.8  # fourth moments relative to the square of the second
+_FOURTH_MOMENTS = {"normal": 3.0, "uniform": 1.8}  # relative to the square of the second
 _EQUAL = 1e-5  # relative spread of numbers that are one
 _REMEDY = (
-    "Say what the weights were drawn from, in units of a = m s A and b = p B: start=mf.GaussianStart(scale_a, scale_b), "
-    "mf.UnbalancedStart(norm_a, norm_b), for biases inside of mf.BiasedStart(...)."
+    "Say what the weights were drawn from, in units of a = m s A and b = p B: start=mf.IndependentStart(outer, inner, "
+    "scale_a, scale_b), mf.GaussianStart(scale_a, scale_b), …, for biases inside of mf.BiasedStart(...)."
 )
 
 
@@ -50,17 +50,16 @@ def recognised(neurons: Neurons | None, kind: str) -> Law:
     outer, inner = _outer(neurons.a), _inner(neurons.b)
     size_a = float(np.sqrt(np.mean(neurons.a**2)))
     size_b = float(np.sqrt(np.mean(np.sum(neurons.b**2, axis=1))))
-    if (outer, inner) == ("signs", "sphere"):
-        start, assumed = UnbalancedStart(size_a, size_b), ("directions b/‖b‖ are independent and uniform",)
-    elif (outer, inner) == ("normal", "normal"):
-        start, error = GaussianStart(size_a, size_b), 100 / np.sqrt(2 * len(neurons.a))
-        assumed = (f"weights are Gaussian; their sizes are those of the weights, a to ± {error:.1g} %: start= has the exact ones",)
-    else:
-        raise _unknown(f"|a| that is {_WORDS[outer]} and b that is {_WORDS[inner]}, which no start here has together")
-    return Law(_with_bias(start, neurons.bias), assumed)
+    start, error = _start(outer, inner, size_a, size_b), 100 / np.sqrt(2 * len(neurons.a))
+    words = f"the weights of the model show the laws {outer!r} of a and {inner!r} of b"
+    exact = "" if outer == "signs" else f", and the sizes of them, those of a to ± {error:.1g} %: start= states exact ones"
+    return Law(_with_bias(start, neurons.bias), (words + exact,))
 
 
-_WORDS = {"signs": "constant", "sphere": "of constant length", "normal": "Gaussian"}
+def _start(outer: str, inner: str, size_a: float, size_b: float) -> AbstractStart:
+    """By the name that these laws have together, if they have one."""
+    named = {("signs", "sphere"): UnbalancedStart, ("normal", "normal"): GaussianStart}.get((outer, inner))
+    return IndependentStart(outer, inner, size_a, size_b) if named is None else named(size_a, size_b)
 
 
 def _outer(a: Float[np.ndarray, " m"]) -> str:
@@ -70,8 +69,7 @@ def _outer(a: Float[np.ndarray, " m"]) -> str:
         return "signs"
     if abs(np.mean(a)) > _SURE * np.std(a) / np.sqrt(len(a)):
         raise _unknown(f"output weights of mean {np.mean(a):.3g}, where the laws here have 0")
-    _check_normal("output weights", a)
-    return "normal"
+    return _shape("output weights", a)
 
 
 def _inner(b: Float[np.ndarray, "m d"]) -> str:
@@ -85,18 +83,21 @@ def _inner(b: Float[np.ndarray, "m d"]) -> str:
         raise _unknown("input weights that do not vary equally in all directions")
     if np.ptp(norms) <= _EQUAL * np.mean(norms):
         return "sphere"
-    _check_normal("input weights", b.ravel())
+    if _shape("input weights", b.ravel()) == "uniform":
+        raise _unknown(
+            "input weights uniform in a box, which rotations do not keep (Gaussians of the same variance are close)"
+        )
     return "normal"
 
 
-def _check_normal(name: str, values: Float[np.ndarray, " n"]) -> None:
-    """Raise ArgumentError, asking for the law, where fourth moments are not those of Gaussians."""
+def _shape(name: str, values: Float[np.ndarray, " n"]) -> str:
+    """The law that the fourth moment shows; raises ArgumentError, asking for it, where it is none of ours."""
     moment, error = np.mean(values**4) / np.mean(values**2) ** 2, np.sqrt(24 / len(values))
-    if abs(moment - _NORMAL) <= _SURE * error:
-        return
-    if abs(moment - _UNIFORM) <= _SURE * error:
-        raise _unknown(f"{name} uniform in a box, which rotations do not keep (Gaussians of the same variance are close)")
-    raise _unknown(f"{name} of no known law: E w⁴/(E w²)² = {moment:.3g}, and 3 for Gaussians")
+    distances = {law: abs(moment - own) for law, own in _FOURTH_MOMENTS.items()}
+    law = min(distances, key=lambda law: distances[law])
+    if distances[law] > _SURE * error:
+        raise _unknown(f"{name} of no known law: E w⁴/(E w²)² = {moment:.3g}, and 3 for Gaussians")
+    return law
 
 
 def _with_bias(start: AbstractStart, bias: Float[np.ndarray, " m"] | None) -> AbstractStart:
@@ -104,12 +105,13 @@ def _with_bias(start: AbstractStart, bias: Float[np.ndarray, " m"] | None) -> Ab
         return start
     if np.ptp(bias) <= _EQUAL * np.abs(np.mean(bias)):
         return BiasedStart(start, float(np.mean(bias)))
-    _check_normal("hidden biases", bias - np.mean(bias))
-    return BiasedStart(start, float(np.mean(bias)), float(np.std(bias)))
+    law = _shape("hidden biases", bias - np.mean(bias))
+    return BiasedStart(start, float(np.mean(bias)), float(np.std(bias)), law)
 
 
-def _unknown(got: str) -> Exception:
-    return argument_error("start", "stated where the weights do not show their law", Words(f"left out beside {got}"), _REMEDY)
+def _unknown(found: str) -> Exception:
+    expected, got = "stated where the weights do not show their law", Words(f"left out beside {found}")
+    return argument_error("start", expected, got, _REMEDY)
 
 
 def stated(start: AbstractStart, neurons: Neurons | None, drawn: Neurons) -> Law:

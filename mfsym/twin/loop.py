@@ -49,9 +49,10 @@ class Loop(NamedTuple):
             words.append("all inputs: the twin descends the population risk; a data set stands for it while it is large")
         else:
             words.append(
-                f"batches of {self.batch} fresh inputs: the twin follows the mean gradient. The noise of a batch is common to all "
-                "neurons and does not fall with m; it is of order step/batch in the risk"
+                f"batches of {self.batch} fresh inputs: the twin follows the mean gradient. The noise of a batch is "
+                "common to all neurons and does not fall with m; it is of order step/batch in the risk"
             )
         if OFFSET in self.network.layers:
-            words.append(f"the output bias, {self.offset:.2g} at the start, moves like one of m neurons: it is 0 in the limit")
+            first = f"the output bias, {self.offset:.2g} at the start"
+            words.append(f"{first}, moves like one of m neurons: it is 0 in the limit")
         return tuple(words)

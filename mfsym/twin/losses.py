@@ -46,7 +46,7 @@ def read_loss(loss: Any, batch: int | None) -> Loss:
     try:
         one, two = (np.asarray(loss(*(column[:n] for column in numbers)), float) for n in (1, 2))
     except Exception as error:
-        got = Words(f"a function that fails with {type(error).__name__}")
+        got = Words(f"a function that fails with {type(error).__name__}: {error}")
         raise argument_error("loss", "a function of predictions and values", got, _REMEDY) from error
     found = _square(loss) or Loss(FunctionLoss(loss), 1.0, f"the function {getattr(loss, '__name__', 'given')}")
     return found.summed(batch) if two.shape == () and np.allclose(two, 2 * one.sum()) else found

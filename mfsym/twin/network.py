@@ -24,8 +24,8 @@ _REMEDY = "Pass (a, b) or (a, b, bias) as arrays [m], [m, d] and [m], an eqx.nn.
 NAMED = {"mean field": "1/m", "mup": 1.0}  # laws by name, and their s
 _LAZY = {
     "ntk": (
-        "in this parametrisation the weights of a wide network hardly move (the lazy regime): its limit is regression with a "
-        "fixed kernel, from a random function",
+        "in this parametrisation the weights of a wide network hardly move (the lazy regime): its limit is regression "
+        "with a fixed kernel, from a random function",
         'the law "mean field", or mf.UnbalancedStart with a large norm_a, which is lazy at a finite scale',
     ),
     "pytorch default": (

@@ -8,8 +8,8 @@ COORDINATEWISE = (
     "`mf.descend(problem, cloud, steps, optimiser=...)` on a wide cloud, or gradient descent with momentum",
 )
 CLIPPING = (
-    "its optimiser clips gradients: their size is that of one finite network, and a clipped coordinate does not commute with "
-    "the rotations that reduce the problem",
+    "its optimiser clips gradients: their size is that of one finite network, and a clipped coordinate does not commute "
+    "with the rotations that reduce the problem",
     "the same loop without clipping, where its threshold is never met, or `mf.descend` on a wide cloud",
 )
 NESTEROV = (

@@ -88,8 +88,8 @@ def _(optimiser: optax.GradientTransformation, network, steps):
 
 def _number(key: str, value: Any) -> float:
     if is_traced(value):
-        raise argument_error(f"optimiser[{key!r}]", "a plain number", value, _REMEDY)
-    return float(positive_number(f"optimiser[{key!r}]", value, _REMEDY, strict=False))
+        raise argument_error(f"optimiser.{key}", "a plain number", value, _REMEDY)
+    return float(positive_number(f"optimiser.{key}", value, _REMEDY, strict=False))
 
 
 def _one_rule(rates: dict[str, float], decays: dict[str, float], momenta: dict[str, float]) -> Rule:

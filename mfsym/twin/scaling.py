@@ -1,4 +1,4 @@
-"""How a network of one width stands for those of all widths: a = m s A and b = p B are kept, and so are the steps of both."""
+"""How a network of one width stands for those of all widths: a = m s A, b = p B and the steps of both are kept."""
 
 from typing import NamedTuple
 
@@ -70,20 +70,23 @@ def pace_of(network: Network, rule: Rule, scaling: Scaling, factor: float) -> Pa
             "equal rates and preactivation=1: x can be scaled instead, mf.Gaussian(dim, scale)",
         )
     if OFFSET in steps and steps[OFFSET] > 10 * max(steps[OUTER], steps[INNER]) / width:
-        raise no_twin("its output bias learns faster than one neuron does", "the rate of the output weights for it, or no bias")
+        closest = "the rate of the output weights for it, or no output bias"
+        raise no_twin("its output bias learns faster than one neuron does", closest)
     shrinking = {layer: rule.rates[layer] * rule.decays[layer] / steps[layer] for layer in network.layers if steps[layer]}
     shrinking.pop(OFFSET, None)
     decays = list(shrinking.values())
     if max(decays) - min(decays) > _TOLERANCE * max(decays):
+        told = ", ".join(f"{decay:.3g} for the {layer}" for layer, decay in shrinking.items())
         raise no_twin(
-            f"relative to their forces its layers decay at different rates ({', '.join(f'{v:.3g} {k}' for k, v in shrinking.items())})"
-            ", and a `Training` has one weight_decay",
-            "a weight decay for each layer that is in proportion to 1/(m s²) for the output weights and m/p² for the others",
+            f"relative to their forces its layers decay at different rates ({told}), and a `Training` has one weight_decay",
+            "a weight decay for each layer, in proportion to m s² for the output weights and p²/m for the others",
         )
     return Pace(steps[OUTER], steps[INNER], decays[0])
 
 
-def rates_at(width: int, pace: Pace, scaling: Scaling, layers: tuple[str, ...], factor: float) -> dict[str, tuple[float, float]]:
+def rates_at(
+    width: int, pace: Pace, scaling: Scaling, layers: tuple[str, ...], factor: float
+) -> dict[str, tuple[float, float]]:
     """η and λ of every layer of a network of another width with the same twin."""
     speeds, table = scaling.speeds(width), {}
     for layer in layers:

@@ -1,13 +1,13 @@
 """`mf.twin`: a training loop as its limit of infinite width, or the sentence why it has none."""
 
 import dataclasses
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..errors import Words, argument_error, check_flags, check_integer
+from ..errors import Words, argument_error, check_flags, check_instance, check_integer
 from ..particles.initial import initial_cloud
 from ..problem.inputs import AbstractInputs
 from ..problem.problem import Problem
@@ -145,13 +145,14 @@ def twin(
     """
     steps = check_integer("steps", steps, 1, "It is how many steps the loop makes.")
     batch = None if batch is None else check_integer("batch", batch, 1, "It is the number of fresh inputs for a step.")
+    check_instance("inputs", inputs, AbstractInputs, "Use mf.Gaussian or mf.Sphere.")
     network = read_network(model, activation)
     scaling, rule = check_scaling(network, scale, preactivation), read_rule(optimiser, network, steps)
     found = read_loss(loss, batch)
     neurons = neurons_of(network, scaling)
-    if neurons is not None and neurons.b.shape[1] != getattr(inputs, "dim", None):
+    if neurons is not None and neurons.b.shape[1] != inputs.dim:
         got = Words(f"one of {neurons.b.shape[1]}")
-        raise argument_error("model", f"of {getattr(inputs, 'dim', 'the')} inputs", got, "Match it with `inputs`.")
+        raise argument_error("model", f"of {inputs.dim} coordinates of x", got, "Match it with `inputs`.")
     law = recognised(neurons, network.kind) if start is None else Law(start, ())
     problem = Problem(inputs, target, network.unit, found.loss, law.start)
     if start is not None and neurons is not None:
@@ -182,10 +183,9 @@ def _clock(loop: Loop, training: Training) -> Clock:
     why = loop.reason_of_step(training)
     momentum = loop.rule.momentum
     if momentum:
-        why += f"; with momentum {momentum:g} no flow time: for small steps the flow is there at t/(1 − β) = {1 / (1 - momentum):.4g} t"
+        ahead = 1 / (1 - momentum)
+        why += f"; with momentum {momentum:g} no flow time: for small steps the flow is there at t/(1 − β) = {ahead:.4g} t"
     return Clock(float(training.step), why)
-
-
 
 
 def _check_regime(loop: Loop, problem: Problem, neurons: Neurons | None) -> None:
@@ -198,12 +198,13 @@ def _check_regime(loop: Loop, problem: Problem, neurons: Neurons | None) -> None
     outputs = np.asarray(jax.jit(unit.activation)(jnp.asarray(before, x.dtype)), float) @ neurons.a / len(neurons.a)
     size, scale = float(np.mean(outputs**2)), float(np.mean(np.asarray(values, float) ** 2))
     if size > _LOUD * scale:
+        own = float(np.sqrt(np.mean(neurons.a**2)))
         raise no_twin(
-            f"at its start the network is a random function, E f² = {size:.3g} beside E f*² = {scale:.3g}: its output weights, "
-            f"{np.sqrt(np.mean(neurons.a**2)):.3g} in units in which f is a mean over neurons, are not of size 1, and its limit "
-            "is the lazy one of the NTK, not that of this library",
-            "output weights divided by √m (or scale= told, if the loop divides the output), with rates as in the law \"mup\", "
-            "or a wider network",
+            f"at its start the network is a random function, E f² = {size:.3g} beside E f*² = {scale:.3g}: its output "
+            f"weights are {own:.3g} in units in which f is a mean over neurons, and should be about 1. Its limit is the "
+            "lazy one of the NTK, not that of this library",
+            "output weights divided by √m (or scale= told, where the loop divides the output), with rates as in the law "
+            '"mup"; or a wider network',
         )
     shift = abs(loop.offset)
     if shift**2 > max(size, scale / len(neurons.a)):
