@@ -1,5 +1,7 @@
 """Training loops as people write them, and their twins."""
 
+import dataclasses
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -10,6 +12,7 @@ import pytest
 import mfsym as mf
 from mfsym.reduced.orbits.blocks import orbit_blocks
 from mfsym.reduced.orbits.laws import Counts, start_points
+from mfsym.twin.check import finite_loop, weights_of
 from mfsym.twin.laws import Neurons, recognised
 from mfsym.twin.losses import read_loss
 from mfsym.twin.network import INNER, OUTER, read_network
@@ -25,6 +28,10 @@ def weights(bias=False, width=WIDTH, scale=1.0):
     b = np.random.default_rng(0).standard_normal((width, DIM))
     b /= np.linalg.norm(b, axis=1, keepdims=True)
     return (scale * signs, b, np.full(width, 0.25)) if bias else (scale * signs, b)
+
+
+def slow_but(names, first):
+    return [name if name in first else pytest.param(name, marks=pytest.mark.slow) for name in names]
 
 
 def twin_of(model=None, optimiser=None, **options):
@@ -64,7 +71,7 @@ def rule_of(optimiser):
     return read_rule(optimiser, read_network(weights(), jax.nn.relu), 30)
 
 
-@pytest.mark.parametrize("name", OPTIMISERS)
+@pytest.mark.parametrize("name", slow_but(OPTIMISERS, ["momentum", "coupled decay", "decoupled decay", "dictionary"]))
 def test_an_optimiser_is_recognised_by_its_responses(name):
     optimiser, expected = OPTIMISERS[name]
     rule = rule_of(optimiser)
@@ -73,6 +80,7 @@ def test_an_optimiser_is_recognised_by_its_responses(name):
         np.testing.assert_allclose((rule.rates[layer], rule.decays[layer], rule.momentum), expected, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_the_same_loop_in_four_conventions_has_one_twin():
     a, b = weights()
     layers = {"a": optax.sgd(0.1 / WIDTH), "b": optax.sgd(0.1 * WIDTH)}
@@ -106,10 +114,10 @@ def test_a_loss_is_recognised_by_its_values(loss, kind, factor):
 
 
 def test_laws_by_name_have_any_width():
-    mean_field, mup = (twin_of(law, optax.sgd(0.1)) for law in ("mean field", "mup"))
-    for twin in (mean_field, mup):
-        assert numbers(twin.training) == (0.1, 1, 1, 0, 0) and "any width" in str(twin)
-    assert type(mean_field.problem.start) is mf.SphereStart and type(mup.problem.start) is mf.GaussianStart
+    twin = twin_of("mup", optax.sgd(0.1))
+    assert numbers(twin.training) == (0.1, 1, 1, 0, 0) and "any width" in str(twin)
+    assert type(twin.problem.start) is mf.GaussianStart
+    assert type(recognised(None, "the law 'mean field'").start) is mf.SphereStart
 
 
 def test_the_law_of_weights_is_recognised_or_asked_for():
@@ -137,8 +145,7 @@ def test_the_law_of_weights_is_recognised_or_asked_for():
             found(*neurons)
 
 
-@pytest.mark.parametrize("inner", ["sphere", "normal"])
-@pytest.mark.parametrize("outer", ["signs", "normal", "uniform"])
+@pytest.mark.parametrize(("outer", "inner"), [("signs", "normal"), ("normal", "sphere"), ("uniform", "normal")])
 def test_labels_of_independent_laws_have_the_moments_of_their_clouds(outer, inner):
     start = mf.BiasedStart(mf.IndependentStart(outer, inner, 0.8, 1.5), 0.2, 0.5, "uniform")
     problem = mf.Problem(INPUTS, TARGET, mf.Neuron(jnp.tanh), start=start)
@@ -188,7 +195,9 @@ NO_TWIN = {
 }
 
 
-@pytest.mark.parametrize("name", NO_TWIN)
+@pytest.mark.parametrize(
+    "name", slow_but(NO_TWIN, ["adam", "clipping", "nesterov", "one late change", "decay of one layer"])
+)
 def test_an_optimiser_without_twin_is_refused_with_its_reason(name, standard_promotion):
     optimiser, words = NO_TWIN[name]
     with pytest.raises(mf.NoTwinError, match=words) as raised:
@@ -252,14 +261,18 @@ CONVENTIONS = {
 }
 
 
-@pytest.mark.parametrize("name", CONVENTIONS)
+def twin_in(name, start):
+    scale, preactivation, loss, optimiser = CONVENTIONS[name]
+    options = {"loss": loss, "steps": 8, "scale": scale, "preactivation": preactivation, "activation": jnp.tanh}
+    return mf.twin(start, optimiser, INPUTS, TARGET, batch=16, **options)
+
+
+@pytest.mark.parametrize("name", slow_but(CONVENTIONS, ["mup"]))
 def test_the_training_of_a_twin_is_the_loop(name):
     """On a data set the cloud of (m s A, p B, β) moves by the training of the twin exactly as the loop moves it."""
-    scale, preactivation, loss, optimiser = CONVENTIONS[name]
     x = jax.random.normal(jax.random.key(1), (32, DIM))
     start, found = by_hand(CONVENTIONS[name], x, jnp.sin(x[:, 0]), 8)
-    options = {"loss": loss, "steps": 8, "scale": scale, "preactivation": preactivation, "activation": jnp.tanh}
-    twin = mf.twin(start, optimiser, INPUTS, TARGET, **options)
+    twin = twin_in(name, start)
     kind = mf.BiasedParticles if len(start) == 3 else mf.Particles
     problem = mf.Problem(mf.Empirical(x), TARGET, twin.problem.unit, twin.problem.loss)
     ts = float(twin.training.step) * np.arange(0, 9, 8)
@@ -270,3 +283,50 @@ def test_the_training_of_a_twin_is_the_loop(name):
         slower = mf.Training(step=ts[1] / 16)
         half = mf.solve_particles(problem, kind(*weights(len(start) == 3)), ts / 2, training=slower)
         np.testing.assert_allclose(half.final.a, found[0], rtol=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CONVENTIONS)
+def test_networks_of_other_widths_follow_the_training_of_the_twin(name):
+    """Those of `check`, in the convention of the loop, are clouds that follow the twin's training on the same inputs."""
+    start, _ = by_hand(CONVENTIONS[name], jnp.zeros((1, DIM)), jnp.zeros(1), 0)
+    twin, width, (key, data) = twin_in(name, start), 2 * WIDTH, jax.random.split(jax.random.key(3))
+    finite = finite_loop(twin.loop, twin.problem, width)
+    weights = weights_of(finite, twin.loop.network.layers, width, key)
+    memory = jax.tree.map(jnp.zeros_like, weights)
+    moved, _ = finite.advance(weights, memory, data, jnp.asarray(0), jnp.asarray(6))
+    cloud = mf.initial_cloud(twin.problem, width=width, key=key)
+    ts = float(twin.training.step) * np.arange(0, 7, 6)
+    run = mf.solve_particles(twin.problem, cloud, ts, training=twin.training, samples=16, key=data)
+    np.testing.assert_allclose(width * finite.scale * moved[OUTER], run.final.a, rtol=1e-11)
+    np.testing.assert_allclose(finite.preactivation * moved[INNER], run.final.b, rtol=1e-9, atol=1e-12)
+    assert not np.allclose(width * finite.scale * weights[OUTER], run.final.a, rtol=1e-3)
+
+
+@pytest.mark.slow
+def test_a_check_tells_a_twin_from_one_whose_clock_is_wrong():
+    twin = twin_of(activation=jnp.tanh, optimiser=optax.sgd(0.4 * WIDTH), batch=256)
+    right = twin.check((32, 128), 8)
+    assert right.comparison.verdict != "disagree" and right.at == (0, 6, 12, 18, 24, 30)
+    assert np.all(np.abs(right.relative[1]) < 4 * right.errors[1] / right.reference + 0.05)
+    wrong = dataclasses.replace(twin, training=mf.Training(step=2 * twin.training.step)).check((32, 128), 8)
+    print(right, wrong, sep="\n")
+    assert wrong.comparison.verdict == "disagree" and "disagree" in str(wrong)
+
+
+def test_a_run_of_a_twin_is_on_the_axis_of_the_loop():
+    twin = twin_of(activation=jnp.tanh, loss="square")
+    run = twin.solve(at=(0, 10, 30), nodes=12)
+    plain = mf.solve_reduced(mf.reduce(twin.problem, nodes=12), np.array([0, 2.0, 6.0]), training=twin.training)
+    assert run.ts.tolist() == [0, 10, 30] and run.clock == "steps"
+    np.testing.assert_allclose(run.risk, 2 * plain.risk, rtol=1e-12)
+    with pytest.raises(mf.ArgumentError, match="increase from 0"):
+        twin.solve(at=(10, 20))
+    for words in (
+        "f = (1/m) Σ A σ(B·x)",
+        "t = 0.2 · step: 2 (the loss)",
+        "E‖x‖² = 6",
+        "at width 256",
+        "data set stands for it",
+    ):
+        assert words in str(twin)

@@ -210,8 +210,8 @@ def torch_net(width, seed, activation, bias=True):
     import torch
 
     torch.manual_seed(seed)
-    torch.set_default_dtype(torch.float64)
-    return torch.nn.Sequential(torch.nn.Linear(DIM, width, bias=bias), activation, torch.nn.Linear(width, 1, bias=bias))
+    layers = torch.nn.Linear(DIM, width, bias=bias), activation, torch.nn.Linear(width, 1, bias=bias)
+    return torch.nn.Sequential(*layers).double()
 
 
 def torch_gelu(width, seed):

@@ -9,6 +9,7 @@ from ..problem.start import AbstractStart
 from ..problem.training import Training
 from .loop import Clock, Loop
 from .network import BIAS
+from .rules import of_layers
 from .scaling import rates_at
 
 _WIDTH = 118
@@ -74,6 +75,6 @@ def _at_other_widths(loop: Loop) -> str:
     if width is None:
         return ", at the rates of the law"
     rates = rates_at(4 * width, loop.pace, loop.scaling, loop.network.layers, loop.loss.factor)
-    told = ", ".join(f"{rate:.4g} for the {layer}" for layer, (rate, _) in rates.items())
+    told = of_layers({layer: rate for layer, (rate, _) in rates.items()})
     size = loop.scaling.scale(width) / (4 * loop.scaling.scale(4 * width))
-    return f", with the same a, b and pace: at width {4 * width} that is A times {size:.4g} and rates {told}"
+    return f", with the same a, b and pace: at width {4 * width} that is A times {size:.4g} and learning rate {told}"

@@ -22,6 +22,9 @@ from .scaling import rates_at
 
 _BATCH = 1024
 _TESTED = 4096  # common inputs of networks and twin
+_SEEN = 3  # standard errors beyond which a difference shows
+_SCATTER = "Even the smallest networks differ by less than {} standard errors: more seeds would show how this falls with m."
+_VERDICTS = {"agree": "agree", "disagree": "disagree", "undecided": "cannot be told apart yet: take more seeds or widths"}
 _REMEDY = "Pass for example widths=(128, 512, 2048)."
 
 Weights = dict[str, Array]
@@ -53,8 +56,9 @@ class TwinCheck(NamedTuple):
         for width, mean, error in zip(self.widths, self.relative, self.errors / self.reference, strict=True):
             cells = [f"{100 * one:+.2f} ± {100 * two:.2f} %" for one, two in zip(mean, error, strict=True)]
             rows.append(f"m = {width:<9}" + "".join(f"{cell:>18}" for cell in cells))
-        verdict = f"extrapolated to m = ∞ it says: {self.comparison.verdict}"
-        rows.append(f"The difference falls like m^{self.exponent:.2f}; {verdict}.")
+        seen = np.abs(self.means[0] - self.reference) > _SEEN * self.errors[0]
+        rows.append(f"The difference falls like m^{self.exponent:.2f}." if seen.any() else _SCATTER.format(_SEEN))
+        rows.append(f"Extrapolated to m = ∞ networks and twin {_VERDICTS[self.comparison.verdict]}.")
         return "\n".join(rows)
 
 

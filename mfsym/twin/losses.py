@@ -71,7 +71,9 @@ def _square(loss: Any) -> Loss | None:
     if not np.allclose(ratio, ratio[0], rtol=1e-5):
         return None
     factor = float(np.round(2 * ratio[0], 5))
-    return Loss(SquareLoss(), factor, "½(f − y)²" if factor == 1 else f"{factor / 2:g} (f − y)², {factor:g} times ½(f − y)²")
+    known = {1.0: "half square", 2.0: "square"}.get(factor)
+    words = f"{factor / 2:g} (f − y)², {factor:g} times the ½(f − y)² here" if known is None else _NAMED[known][2]
+    return Loss(SquareLoss(), factor, words)
 
 
 def _of_torch(loss: Any) -> Loss | None:

@@ -27,19 +27,18 @@ class Rule(NamedTuple):
 
     def __str__(self) -> str:
         """In words."""
-        words = [f"learning rate {_of_layers(self.rates)}"]
+        words = [f"learning rate {of_layers(self.rates)}"]
         if self.momentum:
             words.append(f"momentum {self.momentum:g}")
         if any(self.decays.values()):
-            words.append(f"weight decay {_of_layers(self.decays)}")
+            words.append(f"weight decay {of_layers(self.decays)}")
         return "gradient descent, " + ", ".join(words)
 
 
-def _of_layers(numbers: dict[str, float]) -> str:
-    first = next(iter(numbers.values()))
-    if all(number == first for number in numbers.values()):
-        return f"{first:g}"
-    return ", ".join(f"{number:g} ({layer})" for layer, number in numbers.items())
+def of_layers(numbers: dict[str, float]) -> str:
+    """One number for every layer, or for all where it reads the same."""
+    told = {layer: f"{number:.5g}" for layer, number in numbers.items()}
+    return told.popitem()[1] if len(set(told.values())) == 1 else ", ".join(f"{told[layer]} ({layer})" for layer in told)
 
 
 @functools.singledispatch
