@@ -1,5 +1,6 @@
 """Between the routes: a cloud pushed forward to the angles of a reduction, and clouds drawn from a reduced solution."""
 
+import functools
 from typing import NamedTuple
 
 import jax
@@ -8,12 +9,14 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from .errors import argument_error, check_instance, check_integer, check_key, float_array
-from .neurons import Particles, neuron_masses
+from .neurons import BiasedParticles, Particles, neuron_masses
 from .reduced.angles.angular import AbstractAngularReduction
 from .reduced.angles.coordinates import to_point
 from .reduced.angles.forms import AbstractAngularDynamics
 from .reduced.angles.labels import LabelState, label_weights
+from .reduced.base import AbstractReduction
 from .reduced.choose import form_of
+from .reduced.orbits.quotient import OrbitReduction
 from .solution import Solution
 from .types import IntLike, RealLike, State
 
@@ -37,17 +40,18 @@ def project(cloud: Particles, reduced: AbstractAngularReduction) -> Projection:
     return Projection(angles[:, 0] if reduced.angles == 1 else angles, weight)
 
 
-def sample_cloud(solution: Solution, t: RealLike, *, width: IntLike, key: PRNGKeyArray) -> Particles:
-    """Draw a cloud of neurons from a reduced solution at a recorded time (the lift of τ^± to R^{1+d}).
+def sample_cloud(solution: Solution, t: RealLike, *, width: IntLike, key: PRNGKeyArray) -> Particles | BiasedParticles:
+    """Draw a cloud of neurons from a reduced solution at a recorded time (the lift of its law to all neurons).
 
     Half of the neurons started with a > 0, and directions inside H, H^⊥ and every other block are uniform. Of a run on the
     angles, angles are independent draws from τ^±, with |a| = ‖b‖ = √(2 mass of the sign). Of a run by labels, labels are
-    drawn by what they weigh, each with its own a and norms of blocks: the cloud is as unbalanced as the run. A
-    `GaussianStart` has neurons of many sizes for one label; these are drawn with the root mean square, which moves and
-    predicts in the same way. Raises ArgumentError if `t` was not recorded, or if `width` is odd.
+    drawn by what they weigh, each with its own a, norms of blocks and bias: the cloud is as unbalanced as the run. On the
+    angles a `GaussianStart` has neurons of many sizes for one label; these are drawn with the root mean square, which
+    moves and predicts in the same way. Raises ArgumentError if `t` was not recorded, or if `width` is odd.
     """
     check_instance("solution", solution, Solution, "Pass what mf.solve_reduced returned.")
-    reduction = check_instance("solution.model", solution.model, AbstractAngularReduction, "It needs an angle.")
+    kinds = (AbstractAngularReduction, OrbitReduction)
+    reduction = check_instance("solution.model", solution.model, kinds, "It needs an angle, or labels of neurons.")
     width = check_integer("width", width, 2)
     if width % 2:
         raise argument_error("width", "even", width, "Half of the neurons start with a > 0.")
@@ -56,12 +60,34 @@ def sample_cloud(solution: Solution, t: RealLike, *, width: IntLike, key: PRNGKe
     if index.size == 0:
         raise argument_error("t", "one of the recorded times `solution.ts`", t, "Record it with ts=.")
     check_key(key)
-    state = jax.tree.map(lambda leaf: leaf[index[0]], solution.states)
+    return _drawn(reduction, jax.tree.map(lambda leaf: leaf[index[0]], solution.states), width, key)
+
+
+@functools.singledispatch
+def _drawn(reduction: AbstractReduction, state: State, width: int, key: PRNGKeyArray) -> Particles | BiasedParticles:
+    """Neurons of a state of a reduction."""
+    raise NotImplementedError(type(reduction))
+
+
+@_drawn.register
+def _(reduction: AbstractAngularReduction, state, width, key):
     form = form_of(reduction, state)
     sizes_key, directions_key = jax.random.split(key)
     draw = _draw_balanced if form.balanced else _draw_labels
     a, points = draw(sizes_key, form, state, width // 2)
     return Particles(a, reduction.lift(points, directions_key))
+
+
+@_drawn.register
+def _(reduction: OrbitReduction, state, width, key):
+    """One label from every m-th of the weights: as many of each sign as there are, and no more scatter than needed."""
+    labels_key, directions_key = jax.random.split(key)
+    cumulative = jnp.cumsum(reduction.labels.weight)
+    uniform = jax.random.uniform(labels_key, (width,), cumulative.dtype)
+    places = (jnp.arange(width, dtype=cumulative.dtype) + uniform) / width * cumulative[-1]
+    drawn = jax.tree.map(lambda leaf: leaf[jnp.searchsorted(cumulative, places)], state)
+    b = reduction.blocks.lift(drawn.q, directions_key)
+    return BiasedParticles(drawn.a, b, drawn.bias) if reduction.biased else Particles(drawn.a, b)
 
 
 def _draw_balanced(key: PRNGKeyArray, form: AbstractAngularDynamics, state: State, half: int) -> tuple[Array, Array]:

@@ -8,6 +8,7 @@ import pytest
 from training_loops import DIM, LOOPS, losses_of
 
 import mfsym as mf
+from mfsym.problem.losses import losses
 from mfsym.solution import lane
 
 AT = (6, 12, 18, 24, 30)
@@ -23,7 +24,7 @@ def twin_and_test(build, target, width, at):
     solution = twin.solve(at=(0, *at), nodes=nodes)  # where a and β are random too, the default has 12 800 labels
     x, y = twin.problem.sample(jax.random.key(9), 4096)
     states = [dataclasses.replace(solution, final=lane(solution.states, 1 + row)) for row in range(len(at))]
-    theirs = np.stack([twin.loop.loss.factor * twin.problem.loss(mf.predict(state, x), y) for state in states])
+    theirs = np.stack([twin.loop.loss.factor * losses(twin.problem.loss, mf.predict(state, x), y) for state in states])
     return twin, np.asarray(solution.risk)[1:], x, y, theirs
 
 

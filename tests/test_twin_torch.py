@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import mfsym as mf
+from mfsym.problem.losses import losses
 from mfsym.twin.losses import read_loss
 from mfsym.twin.network import BIAS, INNER, OFFSET, OUTER, read_network
 from mfsym.twin.rules import read_rule
@@ -59,7 +60,7 @@ def test_losses_of_torch():
     assert isinstance(read_loss(nn.SoftMarginLoss(), 8).loss, mf.Logistic)
     prediction, value = torch.tensor([0.3, -2.0]), torch.tensor([0.2, 1.0])
     entropy = nn.BCEWithLogitsLoss(reduction="none")
-    ours = read_loss(entropy, 8).loss(jnp.asarray(prediction.numpy()), jnp.asarray(value.numpy()))
+    ours = losses(read_loss(entropy, 8).loss, jnp.asarray(prediction.numpy()), jnp.asarray(value.numpy()))
     np.testing.assert_allclose(ours, entropy(prediction, value).numpy(), rtol=1e-6)
     with pytest.raises(mf.ArgumentError, match="but is L1Loss"):
         read_loss(nn.L1Loss(), 8)

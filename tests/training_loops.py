@@ -16,6 +16,7 @@ from scipy.special import ndtri
 from scipy.stats import qmc
 
 import mfsym as mf
+from mfsym.problem.losses import losses
 
 DIM, BATCH, ALL = 8, 512, 2048
 
@@ -288,5 +289,5 @@ def losses_of(running, twin, x, y, at):
         for _ in range(step - done):
             running.step()
         done = step
-        rows.append(twin.loop.loss.factor * twin.problem.loss(jnp.asarray(running.outputs(np.asarray(x))), y))
+        rows.append(twin.loop.loss.factor * losses(twin.problem.loss, jnp.asarray(running.outputs(np.asarray(x))), y))
     return np.stack(rows)

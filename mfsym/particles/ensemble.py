@@ -16,11 +16,12 @@ from ..control import Control, Stop
 from ..errors import check_times
 from ..integrate import Stepping
 from ..iterate import StepTimes, times_of_whole_steps
-from ..neurons import Particles
+from ..neurons import AbstractRidgeCloud
 from ..problem.problem import Problem
 from ..problem.training import Training
 from ..sharding import check_mesh_of_lanes, map_lanes, pad_lanes
 from ..solution import Solution, with_masks
+from ..types import KeyLike
 from .flow import ParticleDynamics, follow, tolerances
 from .observables import measurement
 from .risk import risk_of
@@ -28,21 +29,25 @@ from .zero import nearest_to_zero
 
 
 class Plan(NamedTuple):
-    """What all clouds share besides the problem: times, steps, training, and whether one of them may reach b = 0."""
+    """What all clouds share besides the problem: times, steps, training, how many inputs each draws for a step, and whether
+    one of them may reach b = 0."""
 
     times: Float[Array, " T"] | StepTimes
     stepping: Stepping
     training: Training | None
+    samples: int | None
     watched: bool
 
 
 @with_masks
 def solve_ensemble(
     problem: Problem,
-    clouds: Particles,
+    clouds: AbstractRidgeCloud,
     ts: Float[Array, " T"],
     *,
     training: Training | None = None,
+    samples: int | None = None,
+    keys: KeyLike | None = None,
     max_steps: int | None = None,
     stop: Stop | None = None,
     save_states: bool = False,
@@ -51,6 +56,7 @@ def solve_ensemble(
 ) -> Solution:
     """Move clouds a [L, m], b [L, m, d] as `solve_particles` moves each; a Solution with one more first axis, [L].
 
+    With `samples`, every step of `training.step` of a cloud draws so many inputs from its own one of the `keys`.
     A cloud that diverges, runs out of steps or is not finite has its own status, and leaves the others as they are. Several
     clouds share one vmapped loop where that is faster: always on an accelerator, of small clouds on a processor. With a
     mesh every device has its own loop. `done(lanes)` is called after every loop with the number of its clouds.
@@ -64,11 +70,11 @@ def solve_ensemble(
     relative, absolute = zip(*map(tolerances, _each(clouds)), strict=True)
     everyone = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), clouds)
     watched = step is None and nearest_to_zero(problem.unit, training, everyone, 1.0) is not None
-    plan = Plan(times, stepping.with_defaults("tsit5", relative[0], 1.0), training, watched)
-    return _in_chunks((clouds, jnp.asarray(absolute, clouds.a.dtype)), (problem, plan), mesh, done)
+    plan = Plan(times, stepping.with_defaults("tsit5", relative[0], 1.0), training, samples, watched)
+    return _in_chunks((clouds, jnp.asarray(absolute, clouds.a.dtype), keys), (problem, plan), mesh, done)
 
 
-def _each(clouds: Particles) -> list[Particles]:
+def _each(clouds: AbstractRidgeCloud) -> list[AbstractRidgeCloud]:
     """Every cloud by itself, on the host."""
     on_host = jax.tree.map(np.asarray, clouds)
     return [jax.tree.map(lambda leaf, i=i: leaf[i], on_host) for i in range(len(on_host.a))]
@@ -89,9 +95,11 @@ def _in_chunks(lanes: PyTree, shared: tuple[Problem, Plan], mesh: Mesh | None, d
     return jax.tree.map(lambda *leaves: jnp.concatenate(leaves) if eqx.is_array(leaves[0]) else leaves[0], *found)
 
 
-def _move(lane: tuple[Particles, Array], problem: Problem, plan: Plan) -> Solution:
-    cloud, absolute = lane
+def _move(lane: tuple[AbstractRidgeCloud, Array, Array | None], problem: Problem, plan: Plan) -> Solution:
+    cloud, absolute, key = lane
     stepping, training = dataclasses.replace(plan.stepping, atol=absolute), plan.training
     nearest = nearest_to_zero(problem.unit, training, cloud, absolute) if plan.watched else None
-    dynamics = ParticleDynamics(risk_of(problem), measurement(problem, cloud), training, nearest)
-    return follow(dynamics, cloud, plan.times, stepping, problem.unit, None if training is None else training.step)
+    step = None if training is None else training.step
+    risk = risk_of(problem, samples=plan.samples, key=key, step=step)
+    dynamics = ParticleDynamics(risk, measurement(problem, cloud), training, nearest)
+    return follow(dynamics, cloud, plan.times, stepping, problem.unit, step)

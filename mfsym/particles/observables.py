@@ -6,13 +6,19 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from ..errors import argument_error, check_instance
+from ..integrate import cast_floats
 from ..neurons import BiasedParticles, Particles
+from ..problem.empirical import Empirical
+from ..problem.losses import has_margin, smallest_margin
 from ..problem.problem import Problem, check_cloud_dimension
 from ..problem.units import AbstractRidgeUnit, homogeneous_neurons
+from ..risks import EmpiricalRisk
 from ..safe import safe_norm, safe_ratio, safe_root
 from ..solution import with_masks
 from .angles import angle_to_subspace, split_by_subspace
 from .arguments import check_problem
+from .predictor import predict_cloud
+from .risk import risk_of
 
 _MASSES = ("mass_plus", "mass_minus")
 _ALIGNMENTS = ("alignment_plus", "alignment_minus")
@@ -26,15 +32,22 @@ class Measurement(eqx.Module):
     `distance_±` the 2-Wasserstein distance of the angles to δ_0 (+) and δ_{π/2} (−), both weighted by the mass.
     A sign without mass has alignment and distance nan. Neurons a σ(b·x + β) of any other unit have `a_squared`, and
     `b_h_squared`, `b_perp_squared`, `bias_mean` and `bias_squared`: means of a², ‖b_H‖², ‖b_⊥‖², β and β².
+    With a logistic loss there are `variation_norm` = (1/m) Σ |a_j| ‖(b_j, β_j)‖, which grows like log t where the labels can
+    be separated, and on a data set `margin`, the smallest Y f over this norm (Chizat & Bach 2020).
     """
 
     basis: Float[Array, "dim_h d"] | None
     masses: bool = eqx.field(static=True)
     distances: bool = eqx.field(static=True)
     ridge: bool = eqx.field(static=True, default=False)
+    classes: bool = eqx.field(static=True, default=False)
+    data: EmpiricalRisk | None = None
 
     def __call__(self, cloud: PyTree) -> dict[str, Array]:
         """Observables of one cloud, scalars."""
+        return self._sizes(cloud) | self._margins(cloud)
+
+    def _sizes(self, cloud: PyTree) -> dict[str, Array]:
         if self.ridge:
             return self._squares(cloud)
         if not self.masses:
@@ -62,9 +75,22 @@ class Measurement(eqx.Module):
             found |= {"bias_mean": jnp.mean(cloud.bias), "bias_squared": jnp.mean(cloud.bias**2)}
         return found
 
+    def _margins(self, cloud: PyTree) -> dict[str, Array]:
+        if not self.classes:
+            return {}
+        bias = cloud.bias if isinstance(cloud, BiasedParticles) else jnp.zeros_like(cloud.a)
+        norm = jnp.mean(jnp.abs(cloud.a) * safe_root(jnp.sum(cloud.b**2, axis=1) + bias**2))
+        if self.data is None:
+            return {"variation_norm": norm}
+        data = cast_floats(self.data, cloud.dtype)
+        outputs = predict_cloud(cloud, data.unit, data.x)
+        return {"variation_norm": norm, "margin": safe_ratio(smallest_margin(outputs, data.y), norm, jnp.nan)}
+
     def absent(self) -> tuple[tuple[str, str], ...]:
         """Names of the observables without a meaning here, with the reason."""
         reasons = []
+        if self.classes and self.data is None:
+            reasons.append(("margin", "inputs that are drawn afresh have no smallest one"))
         if not self.masses:
             reason = "only a 1-homogeneous unit on Particles gives its neurons a mass and a sign"
             reasons += [(name, reason) for name in (*_MASSES, *_ALIGNMENTS, *_DISTANCES)]
@@ -83,7 +109,16 @@ def measurement(problem: Problem | None, cloud: PyTree) -> Measurement:
     masses = homogeneous_neurons(problem.unit, cloud) is not None
     ridge = not masses and isinstance(problem.unit, AbstractRidgeUnit)
     basis = problem.subspace() if masses or ridge else None
-    return Measurement(basis, masses, masses and problem.radial_subspace(), ridge)
+    classes = (masses or ridge) and has_margin(problem.loss)
+    data = _data(problem) if classes and isinstance(problem.inputs, Empirical) else None
+    return Measurement(basis, masses, masses and problem.radial_subspace(), ridge, classes, data)
+
+
+def _data(problem: Problem) -> EmpiricalRisk:
+    """The rows with their values."""
+    risk = risk_of(problem)
+    assert isinstance(risk, EmpiricalRisk)
+    return risk.prepare()
 
 
 @with_masks

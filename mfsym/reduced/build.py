@@ -41,12 +41,17 @@ def equation_of(problem: Problem, structure: str | None = None) -> Equation:
 
     Nothing is computed but what a check needs: the values of a target that is said to be odd.
     """
+    check_one_output(problem)
+    orbits = structure == "orbits" or (structure is None and not prefers_moments(problem) and not _has_kernel(problem))
+    if orbits:
+        check_orbits(problem)
+        return Equation.ORBITS
+    if problem.noisy:
+        reason = "noise of the labels adds σ²/2 to the risk, which only labels of neurons add"
+        raise no_reduction(reason, 'Pass structure="orbits", or leave the noise out: it moves nothing.')
     if structure == "odd" or (structure is None and prefers_moments(problem)):
         check_odd(problem)
         return Equation.MOMENTS
-    if structure == "orbits" or (structure is None and not _has_kernel(problem)):
-        check_orbits(problem)
-        return Equation.ORBITS
     _check_problem(problem)
     angle = declared_angle(problem.target)
     if angle is None:
@@ -61,6 +66,13 @@ def equation_of(problem: Problem, structure: str | None = None) -> Equation:
     if problem.dim == 1:
         raise no_reduction("with d = 1 there is no angle to an axis", "Use `solve_particles` with a few neurons.")
     return Equation.SIGNED_ANGLE
+
+
+def check_one_output(problem: Problem) -> None:
+    """Raise NoReductionError for a target whose values are arrays."""
+    if problem.target_shape:
+        reason = f"the values of the target are arrays of shape {list(problem.target_shape)}, not numbers"
+        raise no_reduction(reason, "Reduce one output at a time, or use `solve_particles`.")
 
 
 def prefers_moments(problem: Problem) -> bool:
@@ -89,8 +101,14 @@ def build_reduction(
     modes: IntLike | None,
     structure: str | None,
     dtype: DTypeLike,
+    limit: bool,
 ) -> AbstractReduction:
-    """The reduced equation of a problem with a declared structure; raises NoReductionError, saying why, if there is none."""
+    """The reduced equation of a problem with a declared structure, or in the `limit` d → ∞ that of the labels.
+
+    Raises NoReductionError, saying why, if there is none.
+    """
+    if limit:
+        return cast_floats(build_orbits(problem, cells, nodes, modes, limit=True), dtype)
     equation = equation_of(problem, structure)
     if equation is Equation.MOMENTS:
         _check_no_grid(cells=cells, nodes=nodes, modes=modes)
@@ -124,8 +142,8 @@ def _check_problem(problem: Problem) -> None:
     if declared_angle(target) is None and declared_blocks(target) is None:
         raise no_reduction(
             f"the target {type(target).__name__} declares no structure",
-            "Declare it (SubspaceNorm, SingleIndex, LinearTarget, MultiIndex, BlockNorms), or use `solve_particles`, which "
-            "needs none.",
+            "Declare it (SubspaceNorm, RadialIndex, SingleIndex, LinearTarget, MultiIndex, BlockNorms), or use "
+            "`solve_particles`, which needs none.",
         )
     check_reducible(problem.loss, SquareLoss, f"the spectral form needs the square loss, not {type(problem.loss).__name__}")
     unfollowed = f"the unit {type(unit).__name__} is not 1-homogeneous, so no angle alone follows it"

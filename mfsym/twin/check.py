@@ -13,6 +13,7 @@ from ..errors import argument_error, check_integer, check_key, check_sequence
 from ..extrapolation import Comparison, compare
 from ..particles.initial import check_widths, initial_cloud
 from ..predict import predict
+from ..problem.losses import losses
 from ..problem.problem import Problem
 from ..solution import Solution, lane
 from ..types import Checked, IntLike, KeyLike
@@ -86,7 +87,7 @@ class FiniteLoop(eqx.Module):
         """Steps first, …, last − 1."""
 
         def risk(weights: Weights, x: Array, y: Array) -> Array:
-            return self.factor * jnp.mean(self.problem.loss(self.outputs(weights, x), y))
+            return self.factor * jnp.mean(losses(self.problem.loss, self.outputs(weights, x), y))
 
         def step(index: Array, carry: tuple[Weights, Weights]) -> tuple[Weights, Weights]:
             weights, memory = carry
@@ -98,9 +99,9 @@ class FiniteLoop(eqx.Module):
         return jax.lax.fori_loop(first, last, step, (weights, memory))
 
     @eqx.filter_jit
-    def losses(self, weights: Weights, x: Float[Array, "n d"], y: Float[Array, " n"]) -> Float[Array, " n"]:
+    def losses_at(self, weights: Weights, x: Float[Array, "n d"], y: Float[Array, " n"]) -> Float[Array, " n"]:
         """The loss at every input."""
-        return self.factor * self.problem.loss(self.outputs(weights, x), y)
+        return self.factor * losses(self.problem.loss, self.outputs(weights, x), y)
 
 
 def finite_loop(loop: Loop, problem: Problem, width: int) -> FiniteLoop:
@@ -136,13 +137,13 @@ def check(
     seeds = check_integer("seeds", seeds, 2, "Networks of one width scatter: several seeds tell by how much.")
     key = jax.random.key(0) if key is None else check_key(key)
     x, y = problem.sample(jax.random.fold_in(key, 0), _TESTED)
-    theirs = loop.loss.factor * problem.loss(_predictions(solution, x), y)  # [T, n]
+    theirs = [loop.loss.factor * losses(problem.loss, outputs, y) for outputs in _predictions(solution, x)]
     reference = np.asarray(solution.risk, float)
     found = []
     for number, width in enumerate(widths):
         finite, keys = finite_loop(loop, problem, width), jax.random.split(jax.random.fold_in(key, 1 + number), seeds)
         runs = [_run(finite, loop.network.layers, width, each, at, x, y) for each in keys]
-        found.append(reference + np.mean(np.stack(runs) - np.asarray(theirs)[None], axis=2))
+        found.append(reference + np.mean(np.stack(runs) - np.stack(theirs), axis=2))
     scale, error = float(reference[0]), solution.error
     error = np.zeros_like(reference) if error is None else error["risk"]
     comparison = compare("risk", reference, error, found, widths, scale, total=len(at))
@@ -150,10 +151,10 @@ def check(
     return TwinCheck(at, widths, reference, means, spreads, _exponent(widths, means - reference), comparison)
 
 
-def _predictions(solution: Solution, x: Float[Array, "n d"]) -> Float[Array, "T n"]:
+def _predictions(solution: Solution, x: Float[Array, "n d"]) -> list[Float[Array, " n"]]:
     """The outputs of the twin at every record."""
     states = [lane(solution.states, row) for row in range(len(solution.ts))]
-    return jnp.stack([predict(dataclasses.replace(solution, final=state), x) for state in states])
+    return [predict(dataclasses.replace(solution, final=state), x) for state in states]
 
 
 def _run(finite: FiniteLoop, layers, width: int, key: Array, at: tuple[int, ...], x: Array, y: Array) -> np.ndarray:
@@ -163,7 +164,7 @@ def _run(finite: FiniteLoop, layers, width: int, key: Array, at: tuple[int, ...]
     memory, rows = jax.tree.map(jnp.zeros_like, weights), []
     for first, last in zip((0, *at), at, strict=False):
         weights, memory = finite.advance(weights, memory, data, jnp.asarray(first), jnp.asarray(last))
-        rows.append(np.asarray(finite.losses(weights, x, y), float))
+        rows.append(np.asarray(finite.losses_at(weights, x, y), float))
     return np.stack(rows)
 
 

@@ -11,11 +11,12 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.special import betainc
+from jax.scipy.special import betainc, erf, ndtr
 from jaxtyping import Array, Float
 from scipy.special import betaln
 
-from ...problem.units import AbstractHomogeneousUnit, AbstractRidgeUnit
+from ...errors import no_reduction
+from ...problem.units import AbstractHomogeneousUnit, AbstractRidgeUnit, Neuron
 
 _HIGHEST = jax.lax.Precision.HIGHEST
 
@@ -64,44 +65,136 @@ class RuleAverage(AbstractAverage):
         return self.omega.shape[0]
 
 
-class PiecewiseLinearAverage(AbstractAverage):
-    """σ(z) = odd·z + even·|z|, over one radial block of dimension `dim` ≥ 2 in closed form, over others by a rule.
+class AbstractClosedAverage(AbstractAverage):
+    """In closed form over the last radial block; over the others by a rule, nodes `omega` [q, r−1] and probabilities [q].
 
-    With z = u/v in [−1, 1]: E|u + vω| = u (2P − 1) + 2vM, P = P(ω > −z) = I_{(1+z)/2}(h, h), h = (dim − 1)/2, and
-    M = E[ω; ω > −z] = (1 − z²)^h / (dim − 1) / B(½, h). Beyond, |u + vω| is linear. (Derived.)
+    In the last block, of dimension `dim`, with z = u/v: P(ω > −z) = I_{(1+z)/2}(h, h), h = (dim − 1)/2, and
+    M = E[ω; ω > −z] = (1 − z²)^h / (dim − 1) / B(½, h), for |z| ≤ 1. For dim = ∞ ω is a standard Gaussian. (Derived.)
     """
 
-    unit: AbstractHomogeneousUnit
-    omega: Float[Array, "q r"]
-    probability: Float[Array, " q"]
-    dim: int = eqx.field(static=True)
+    omega: eqx.AbstractVar[Float[Array, "q r"]]
+    probability: eqx.AbstractVar[Float[Array, " q"]]
+    dim: eqx.AbstractVar[int | float]
+
+    @abc.abstractmethod
+    def closed(self, u: Float[Array, "*s"], v: Float[Array, "*#s"]) -> tuple[Array, Array, Array]:
+        """E σ(u + vω), E σ'(u + vω) and E ω σ'(u + vω) of one block, for v ≥ 0."""
 
     def __call__(self, u, v):
-        """The closed average over the last block, inside sums over the nodes of the others."""
+        """The closed average inside sums over the nodes of the other blocks."""
         inner = u[..., None] + jnp.matmul(v[..., :-1], self.omega.T, precision=_HIGHEST)
-        last = v[..., -1:]
-        share, moment = self._parts(inner, last)
-        odd, even = (s.astype(inner.dtype) for s in (self.unit.odd_slope, self.unit.even_slope))
-        sign = 2 * share - 1
-        value = odd * inner + even * (inner * sign + 2 * last * moment)
-        slope, radial = odd + even * sign, 2 * even * moment
+        last = v[..., -1:]  # finite steps pass 0, and all but Ψ_v is even
+        value, slope, radial = self.closed(inner, jnp.abs(last))
+        radial = jnp.where(last < 0, -radial, radial)
         columns = jnp.concatenate([self.probability[:, None], self.probability[:, None] * self.omega], axis=1)
-        slopes = jnp.matmul(slope, columns, precision=_HIGHEST)
+        slopes = jnp.matmul(jnp.broadcast_to(slope, inner.shape), columns, precision=_HIGHEST)
         last = jnp.matmul(radial, self.probability[:, None], precision=_HIGHEST)
         radial = jnp.concatenate([slopes[..., 1:], last], axis=-1)
         return Averages(jnp.matmul(value, self.probability, precision=_HIGHEST), slopes[..., 0], radial)
-
-    def _parts(self, u, v):
-        """P(ω > −z) and E[ω; ω > −z]."""
-        half = (self.dim - 1) / 2
-        smallest = jnp.finfo(u.dtype).tiny
-        z = jnp.clip(u / jnp.maximum(v, smallest), -1.0, 1.0)
-        share = betainc(half, half, (1 + z) / 2)
-        scale = np.exp(-betaln(0.5, half)) / (self.dim - 1)
-        rest = jnp.maximum((1 - z) * (1 + z), 0.0)
-        return share, scale * jnp.where(rest > 0, jnp.where(rest > 0, rest, 1.0) ** half, 0.0)
 
     @property
     def entries(self):
         """One for every node of the other blocks."""
         return self.omega.shape[0]
+
+
+class PiecewiseLinearAverage(AbstractClosedAverage):
+    """σ(z) = odd·z + even·|z|: E|u + vω| = u (2P − 1) + 2vM. Beyond |u| = v it is linear."""
+
+    unit: AbstractHomogeneousUnit
+    omega: Float[Array, "q r"]
+    probability: Float[Array, " q"]
+    dim: int | float = eqx.field(static=True)
+
+    def closed(self, u, v):
+        """By P and M."""
+        share, moment = _share(self.dim, u, v), _moment(self.dim, u, v)
+        odd, even = (s.astype(u.dtype) for s in (self.unit.odd_slope, self.unit.even_slope))
+        sign = 2 * share - 1
+        return odd * u + even * (u * sign + 2 * v * moment), odd + even * sign, 2 * even * moment
+
+
+class StepAverage(AbstractClosedAverage):
+    """σ(z) = sign z, whose average has the slope that σ has not: Ψ = 2P − 1, Ψ_u = 2p/v, Ψ_v = −z Ψ_u, for dim ≥ 3.
+
+    p is the density of ω at z: that of M, −M' = z p. It is the limit of steeper and steeper sigmoids.
+    """
+
+    unit: AbstractRidgeUnit
+    omega: Float[Array, "q r"]
+    probability: Float[Array, " q"]
+    dim: int | float = eqx.field(static=True)
+
+    def closed(self, u, v):
+        """By P and p, which belongs to the power h − 1 as M to h."""
+        size = jnp.maximum(v, jnp.finfo(u.dtype).tiny)
+        slope = 2 * _density(self.dim, u, v) / size
+        return 2 * _share(self.dim, u, v) - 1, slope, -(u / size) * slope
+
+
+class ErfAverage(AbstractClosedAverage):
+    """σ = erf over a Gaussian: E erf(u + vg) = erf(u/√(1 + 2v²)) (Williams 1998), so that Ψ_v = −2uv/(1 + 2v²) Ψ_u."""
+
+    unit: AbstractRidgeUnit
+    omega: Float[Array, "q r"]
+    probability: Float[Array, " q"]
+    dim: int | float = eqx.field(static=True)
+
+    def closed(self, u, v):
+        """With s² = 1 + 2v²: Ψ_u = (2/√π) e^{−u²/s²}/s."""
+        square = 1 + 2 * v**2
+        slope = 2 / np.sqrt(np.pi) * jnp.exp(-(u**2) / square) / jnp.sqrt(square)
+        return erf(u / jnp.sqrt(square)), slope, -2 * u * v / square * slope
+
+
+_ERF, _STEP = (erf, jax.lax.erf), (jnp.sign,)
+
+
+def closed_average(unit: AbstractRidgeUnit, dim: int | float) -> type[AbstractClosedAverage] | None:
+    """The closed average over a block of a dimension, if there is one: of 1-homogeneous units, of `Neuron(jnp.sign)`, and
+    where dim = ∞ of `Neuron(jax.scipy.special.erf)`. A unit is known by its function itself."""
+    function = unit.function.rest if isinstance(unit, Neuron) else None
+    if dim > 1 and isinstance(unit, AbstractHomogeneousUnit):
+        return PiecewiseLinearAverage
+    if function in _STEP:
+        if dim < 3:
+            reason = f"the average of a step over directions of {dim} dimensions has no bounded slope"
+            raise no_reduction(reason, "Use a steep sigmoid in place of the step, or more dimensions.")
+        return StepAverage
+    return ErfAverage if function in _ERF and dim == np.inf else None
+
+
+def _share(dim: int | float, u: Float[Array, "*s"], v: Float[Array, "*#s"]) -> Float[Array, "*s"]:
+    """P(ω > −u/v)."""
+    if dim == np.inf:
+        return ndtr(u / jnp.maximum(v, jnp.finfo(u.dtype).tiny))
+    return betainc((dim - 1) / 2, (dim - 1) / 2, (1 + _ratio(u, v)) / 2)
+
+
+def _moment(dim: int | float, u: Float[Array, "*s"], v: Float[Array, "*#s"]) -> Float[Array, "*s"]:
+    """E[ω; ω > −u/v]."""
+    return _density(dim, u, v) if dim == np.inf else _power(u, v, (dim - 1) / 2) * _scale(dim) / (dim - 1)
+
+
+def _density(dim: int | float, u: Float[Array, "*s"], v: Float[Array, "*#s"]) -> Float[Array, "*s"]:
+    """The density of ω at u/v."""
+    if dim == np.inf:
+        z = u / jnp.maximum(v, jnp.finfo(u.dtype).tiny)
+        return jnp.exp(-(z**2) / 2) / np.sqrt(2 * np.pi)
+    return _power(u, v, (dim - 3) / 2) * _scale(dim)
+
+
+def _scale(dim: int | float) -> float:
+    return float(np.exp(-betaln(0.5, (dim - 1) / 2)))
+
+
+def _ratio(u, v):
+    """z in [−1, 1], where ω is."""
+    return jnp.clip(u / jnp.maximum(v, jnp.finfo(u.dtype).tiny), -1.0, 1.0)
+
+
+def _power(u, v, power):
+    """(1 − z²)^power, and 0 where |z| ≥ 1."""
+    z = _ratio(u, v)
+    rest = jnp.maximum((1 - z) * (1 + z), 0.0)
+    return jnp.where(rest > 0, jnp.where(rest > 0, rest, 1.0) ** power, 0.0)

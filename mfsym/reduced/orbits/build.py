@@ -1,8 +1,11 @@
 """From a problem with any unit a σ(b·x + β) and any loss to its orbits: which blocks, which rules."""
 
+import itertools
 import math
+from collections.abc import Iterator
 from typing import NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,13 +16,13 @@ from ...problem.functions import values_on_host
 from ...problem.problem import Problem
 from ...problem.rotated import unrotated
 from ...problem.targets import SingleIndex
-from ...problem.units import AbstractHomogeneousUnit, AbstractRidgeUnit
+from ...problem.units import AbstractRidgeUnit
 from ...types import DTypeLike, IntLike
-from .average import AbstractAverage, PiecewiseLinearAverage, RuleAverage
+from .average import AbstractAverage, RuleAverage, closed_average
 from .blocks import OrbitBlocks, orbit_blocks
 from .gauss import direction_rule
 from .laws import Counts, Splits, input_points, product, start_points
-from .quotient import OrbitReduction, OrbitState
+from .quotient import InputRule, Labels, OrbitReduction, OrbitState, Variants
 
 _PARTICLES = "Use `solve_particles`, which needs no symmetry."
 _NODES = "It is the number of labels per angle and sign; the other rules grow with it."
@@ -37,20 +40,26 @@ class RuleSizes(NamedTuple):
     omega: int
 
 
-def check_orbits(problem: Problem) -> OrbitBlocks:
-    """The blocks of a problem; raises NoReductionError, saying why, if it has no reduced equation of this kind."""
+def check_orbits(problem: Problem, limit: bool = False) -> OrbitBlocks:
+    """The blocks of a problem, or of its limit d → ∞.
+
+    Raises NoReductionError, saying why, if it has no reduced equation of this kind.
+    """
     if not isinstance(problem.unit, AbstractRidgeUnit):
         reason = f"the unit {type(problem.unit).__name__} is no function of b·x + β, so that its orbits are not known"
         raise no_reduction(reason, _PARTICLES)
-    blocks = orbit_blocks(problem)
+    blocks = orbit_blocks(problem, limit)
     sizes = rule_sizes(blocks, _DEFAULT[len(blocks.dims)])
     jax.eval_shape(lambda: start_points(problem.start, blocks, sizes.inputs, 2)[2])
+    closed_average(problem.unit, max(blocks.dims, default=1) if len(blocks.radial) else 1)
     return blocks
 
 
-def build_orbits(problem: Problem, cells: IntLike | None, nodes: IntLike | None, modes: IntLike | None) -> OrbitReduction:
-    """The equation on orbits; raises NoReductionError, saying why, if there is none."""
-    blocks = check_orbits(problem)
+def build_orbits(
+    problem: Problem, cells: IntLike | None, nodes: IntLike | None, modes: IntLike | None, limit: bool = False
+) -> OrbitReduction:
+    """The equation on orbits, or its limit d → ∞; raises NoReductionError, saying why, if there is none."""
+    blocks = check_orbits(problem, limit)
     for name, given in (("cells", cells), ("modes", modes)):
         if given is not None:
             raise argument_error(name, "left out for labels of neurons", given, "Pass `nodes`, with which all rules grow.")
@@ -58,7 +67,7 @@ def build_orbits(problem: Problem, cells: IntLike | None, nodes: IntLike | None,
     sizes = rule_sizes(blocks, nodes)
     _check_memory(blocks, sizes, nodes)
     splits = splits_of(problem, blocks, sizes)
-    return _with_variants(problem, blocks, sizes, splits)
+    return _build(problem, blocks, sizes, splits)
 
 
 def rule_sizes(blocks: OrbitBlocks, nodes: int) -> RuleSizes:
@@ -85,52 +94,52 @@ def _scaled(count: int, share: float) -> int:
     return max(2, int(np.ceil(count * share)))
 
 
-def _with_variants(problem: Problem, blocks: OrbitBlocks, sizes: RuleSizes, splits: Splits) -> OrbitReduction:
-    """With half the labels, and there with half of those, twice the inputs, twice the nodes of the average, and both."""
-
-    def build(sizes: RuleSizes, *variants: OrbitReduction) -> OrbitReduction:
-        return _build(problem, blocks, sizes, splits, variants)
-
-    half = sizes._replace(labels=_scaled(sizes.labels, 0.5), scalars=_scaled(sizes.scalars, 0.5))
-    quarter = half._replace(labels=_scaled(half.labels, 0.5), scalars=_scaled(half.scalars, 0.5))
-    more = half._replace(inputs=Counts(*(2 * count for count in sizes.inputs)))
-    finer, both = (each._replace(omega=2 * sizes.omega) for each in (half, more))
-    return build(sizes, build(half, *(build(each) for each in (quarter, more, finer, both))))
-
-
-def _build(problem: Problem, blocks: OrbitBlocks, sizes: RuleSizes, splits: Splits, variants: tuple) -> OrbitReduction:
-    points, probability = input_points(problem.inputs, blocks, sizes.inputs, splits)
-    values = problem.values(blocks.representatives(points))
-    counts = Counts(sizes.labels, sizes.labels)
-    neurons = start_points(problem.start, blocks, counts, sizes.scalars)
-    dtype = jnp.result_type(points, neurons.q)
-    a, q, bias, weight = (jnp.asarray(leaf, dtype) for leaf in neurons)
+@eqx.filter_jit
+def _build(problem: Problem, blocks: OrbitBlocks, sizes: RuleSizes, splits: Splits) -> OrbitReduction:
+    """Compiled as one function, in which the target is evaluated once, at the inputs of both rules."""
     unit = problem.unit
     assert isinstance(unit, AbstractRidgeUnit)
+    few, many = (input_points(problem.inputs, blocks, Counts(*(k * n for n in sizes.inputs)), splits) for k in (1, 2))
+    values = problem.values(blocks.representatives(jnp.concatenate([few[0], many[0]])))
+    dtype, count = values.dtype, len(few[1])
+    labels, *coarser = (_labels(problem, blocks, *each, dtype) for each in _halved(sizes))
     return OrbitReduction(
         blocks=blocks,
         loss=problem.loss,
         average=_average(unit, blocks, sizes.omega, dtype),
-        points=points,
-        probability=probability,
-        values=values,
-        labels=OrbitState(a, q, bias),
-        weight=weight,
-        floor=jnp.zeros((), dtype),
-        variants=variants,
+        inputs=InputRule(*few, values[:count]),
+        labels=labels,
+        floor=(problem.noise**2 / 2).astype(dtype),
+        variants=Variants(tuple(coarser), InputRule(*many, values[count:]), _average(unit, blocks, 2 * sizes.omega, dtype)),
         biased=unit.biased,
     )
 
 
+def _halved(sizes: RuleSizes) -> Iterator[tuple[int, int]]:
+    """Labels per angle, and nodes for a random a or β: all, a half and a quarter."""
+    labels, scalars = sizes.labels, sizes.scalars
+    for _ in range(3):
+        yield labels, scalars
+        labels, scalars = _scaled(labels, 0.5), _scaled(scalars, 0.5)
+
+
+def _labels(problem: Problem, blocks: OrbitBlocks, count: int, scalars: int, dtype: DTypeLike) -> Labels:
+    """The neurons at time 0."""
+    neurons = start_points(problem.start, blocks, Counts(count, count), scalars)
+    a, q, bias, weight = (jnp.asarray(leaf, dtype) for leaf in neurons)
+    return Labels(OrbitState(a, q, bias), weight)
+
+
 def _average(unit: AbstractRidgeUnit, blocks: OrbitBlocks, count: int, dtype: DTypeLike) -> AbstractAverage:
-    """In closed form over the largest block for piecewise linear units, by a rule otherwise."""
+    """In closed form over the largest block where there is one, by a rule otherwise."""
     dims = [blocks.dims[i] for i in blocks.radial]
-    if isinstance(unit, AbstractHomogeneousUnit) and dims and dims[-1] > 1:
-        return PiecewiseLinearAverage(unit, *_directions(dims[:-1], count, dtype), dims[-1])
+    closed = closed_average(unit, dims[-1] if dims else 1)
+    if closed is not None:
+        return closed(unit, *_directions(dims[:-1], count, dtype), dims[-1])
     return RuleAverage(unit, *_directions(dims, count, dtype))
 
 
-def _directions(dims: list[int], count: int, dtype: DTypeLike) -> tuple[Float[Array, "q r"], Float[Array, " q"]]:
+def _directions(dims: list[int | float], count: int, dtype: DTypeLike) -> tuple[Float[Array, "q r"], Float[Array, " q"]]:
     """Nodes and probabilities of the product of rules for ω in several blocks."""
     omega, probability = product([direction_rule(dim, count) for dim in dims])
     return jnp.asarray(omega, dtype), jnp.asarray(probability, dtype)
@@ -138,11 +147,12 @@ def _directions(dims: list[int], count: int, dtype: DTypeLike) -> tuple[Float[Ar
 
 def splits_of(problem: Problem, blocks: OrbitBlocks, sizes: RuleSizes) -> Splits:
     """None, where the target is resolved without; else at the kinks of g, or at 0 in every kept coordinate."""
-    none = ((),) * len(blocks.dims)
-    target = unrotated(problem.target)
-    spread = values_on_host(lambda _: _spreads(*input_points(problem.inputs, blocks, sizes.inputs, none)), np.zeros(1))
-    if spread is not None and _is_resolved(problem, blocks, sizes.inputs, none, spread[0]):
+    none, finer = ((),) * len(blocks.dims), Counts(*(_scaled(n, 1.5) for n in sizes.inputs))
+    seen = values_on_host(lambda _: _seen(problem, blocks, sizes.inputs, finer), np.zeros(1))
+    if seen is not None and _agree(*seen[0]):
         return none
+    spread = values_on_host(lambda _: _spreads(*input_points(problem.inputs, blocks, sizes.inputs, none)), np.zeros(1))
+    target = unrotated(problem.target)
     kinks = np.asarray(target.kinks if isinstance(target, SingleIndex) else (0.0,))
     length = np.ones(len(blocks.dims)) if spread is None else spread[0]
     return tuple(tuple((kinks / one).tolist()) if kept else () for kept, one in zip(blocks.kept, length, strict=True))
@@ -153,26 +163,28 @@ def _spreads(points: Float[Array, "n K"], probability: Float[Array, " n"]) -> Fl
     return jnp.sqrt(jnp.sum(probability[:, None] * points**2, axis=0))
 
 
-def _is_resolved(
-    problem: Problem, blocks: OrbitBlocks, counts: Counts, splits: Splits, spread: Float[np.ndarray, " K"]
-) -> bool:
-    """Whether a rule and one with half as many nodes again agree on E f*, E f*² and the mean of f* times a plane wave,
-    which sees what symmetry hides from the first two; False where f* is traced."""
-    frequencies = (1 + np.arange(len(spread)) / 3) / spread
+@eqx.filter_jit
+def _seen(problem: Problem, blocks: OrbitBlocks, *counts: Counts) -> Float[Array, "rules 3"]:
+    """E f*, E f*² and the mean of f* times a plane wave, which sees what symmetry hides from the first two, by rules."""
+    none = ((),) * len(blocks.dims)
+    rules = [input_points(problem.inputs, blocks, each, none) for each in counts]
+    points = jnp.concatenate([points for points, _ in rules])
+    frequencies = jnp.asarray(1 + np.arange(points.shape[1]) / 3, points.dtype) / _spreads(*rules[0])
+    values = problem.values(blocks.representatives(points))
+    wave = jnp.sin(jnp.matmul(points, frequencies, precision=jax.lax.Precision.HIGHEST) + 0.3)
+    means = jnp.stack([values, values**2, wave * values], axis=1)
+    ends = np.cumsum([0, *(len(probability) for _, probability in rules)])
+    return jnp.stack(
+        [
+            jnp.matmul(p, means[i:j], precision=jax.lax.Precision.HIGHEST)
+            for (_, p), (i, j) in zip(rules, itertools.pairwise(ends), strict=True)
+        ]
+    )
 
-    def moments(counts: Counts) -> np.ndarray | None:
-        def means(_):
-            points, probability = input_points(problem.inputs, blocks, counts, splits)
-            values = problem.values(blocks.representatives(points))
-            wave = jnp.sin(jnp.matmul(points, jnp.asarray(frequencies), precision=jax.lax.Precision.HIGHEST) + 0.3)
-            weights = jnp.stack([jnp.ones_like(values), values, wave], axis=1)
-            return jnp.matmul(probability * values, weights, precision=jax.lax.Precision.HIGHEST)
 
-        found = values_on_host(means, np.zeros(1))
-        return None if found is None else found[0]
-
-    one, other = moments(counts), moments(Counts(*(_scaled(n, 1.5) for n in counts)))
-    if one is None or other is None or not np.all(np.isfinite([one, other])):
+def _agree(one: Float[np.ndarray, " 3"], other: Float[np.ndarray, " 3"]) -> bool:
+    """Whether two rules are as good as equal."""
+    if not np.all(np.isfinite([one, other])):
         return False
     size = np.sqrt(other[1])
     return bool(np.all(np.abs(one - other) <= _SMOOTH * np.maximum(size, size**2)))

@@ -28,7 +28,7 @@ class OrbitDynamics(AbstractSteppedForm):
 
     def initial_state(self):
         """The start of the problem."""
-        return self.reduction.labels
+        return self.reduction.labels.state
 
     def velocity(self, t, state):
         """(a', q', β')."""
@@ -55,7 +55,9 @@ class OrbitDynamics(AbstractSteppedForm):
     def atoms(self, state):
         """Refused."""
         got = Words("one by labels of neurons of any size")
-        raise argument_error("solution", "one with angles and masses", got, "Its labels are (a, q, β) with `model.weight`.")
+        raise argument_error(
+            "solution", "one with angles and masses", got, "Its labels are (a, q, β) with `model.labels.weight`."
+        )
 
     def predict(self, state, x):
         """f(x), by the average over the orbit of x."""

@@ -31,8 +31,10 @@ def coordinate_rule(count: int, breaks: tuple[float, ...] = ()) -> Rule:
 
 
 @functools.cache
-def norm_rule(dim: int, count: int) -> Rule:
-    """‖x‖ of x ~ N(0, I_dim): density ∝ s^{dim−1} e^{−s²/2}."""
+def norm_rule(dim: int | float, count: int) -> Rule:
+    """‖x‖ of x ~ N(0, I_dim): density ∝ s^{dim−1} e^{−s²/2}; for dim = ∞ ‖x‖/√dim, which is 1."""
+    if dim == np.inf:
+        return np.ones(1), np.ones(1)
     mean = np.sqrt(dim - 0.5) if dim > 1 else 0.0
 
     def log_density(s):
@@ -43,8 +45,11 @@ def norm_rule(dim: int, count: int) -> Rule:
 
 
 @functools.cache
-def direction_rule(dim: int, count: int, breaks: tuple[float, ...] = ()) -> Rule:
-    """ω, the first coordinate of a uniform unit vector of R^dim: density ∝ (1 − ω²)^{(dim−3)/2}; ±1 for dim = 1."""
+def direction_rule(dim: int | float, count: int, breaks: tuple[float, ...] = ()) -> Rule:
+    """ω, the first coordinate of a uniform unit vector of R^dim: density ∝ (1 − ω²)^{(dim−3)/2}; ±1 for dim = 1, and for
+    dim = ∞ ω√dim, which is Gaussian."""
+    if dim == np.inf:
+        return coordinate_rule(count)
     if dim == 1:
         return np.array([-1.0, 1.0]), np.array([0.5, 0.5])
     # ω = sin φ has the density cos^{dim−2} φ, which is smooth; the polynomials are those in ω.

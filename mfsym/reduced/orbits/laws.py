@@ -41,7 +41,9 @@ def gaussian_points(blocks: OrbitBlocks, counts: Counts, splits: Splits) -> Rule
 
 
 def direction_points(blocks: OrbitBlocks, counts: Counts, splits: Splits) -> Rule:
-    """Coordinates of a uniform direction of R^d, [n, K] and [n]."""
+    """Coordinates of a uniform direction of R^d, [n, K] and [n]; for d = ∞ all of it is in the last block."""
+    if blocks.dim == np.inf:
+        return np.eye(1, len(blocks.dims), len(blocks.dims) - 1), np.ones(1)
     points, probability = np.zeros((1, 0)), np.ones(1)
     left, rest = np.ones(1), blocks.dim
     for index, (dim, kept) in enumerate(zip(blocks.dims, blocks.kept, strict=True)):
@@ -125,11 +127,12 @@ def _(start: UnbalancedStart, blocks, counts, sizes):
 def _(start: GaussianStart, blocks, counts, sizes):
     # Independent coordinates, all with smooth laws: they need fewer nodes each than the angles of a direction.
     fewer = Counts(max(2, counts.kept // 3), max(2, counts.norm // 6))
-    points, probability = gaussian_points(blocks, fewer, ((),) * len(blocks.dims))
+    law = direction_points if blocks.dim == np.inf else gaussian_points
+    points, probability = law(blocks, fewer, ((),) * len(blocks.dims))
+    length = 1.0 if blocks.dim == np.inf else np.sqrt(blocks.dim)
     outer, share = coordinate_rule(sizes)
-    a, q = np.repeat(outer, len(points)), np.tile(points, (len(outer), 1))
-    scale = start.scale_b / np.sqrt(blocks.dim)
-    return Neurons(start.scale_a * a, scale * q, 0 * a, np.multiply.outer(share, probability).ravel())
+    a, q = np.repeat(outer, len(points)), np.tile(points / length, (len(outer), 1))
+    return Neurons(start.scale_a * a, start.scale_b * q, 0 * a, np.multiply.outer(share, probability).ravel())
 
 
 @start_points.register

@@ -8,15 +8,20 @@ every invariant network is f(ξ) = ∫ φ dν, and the gradient flow is that of 
 a' = E[R Ψ], q_i' = a E[R ξ_i Ψ_u] (kept) or a E[R ξ_i Ψ_{v_i}] (radial), β' = a E[R Ψ_u], R = −∂₁ℓ(f, y). (Derived.)
 """
 
+import dataclasses
+from typing import NamedTuple
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from ...chunks import map_blocks
 from ...errors import check_choice
-from ...problem.losses import AbstractLoss
+from ...problem.losses import AbstractLoss, has_margin, losses, residuals, smallest_margin
 from ...problem.training import Training
+from ...safe import safe_ratio, safe_root
 from ..base import AbstractReduction
 from .average import AbstractAverage, Averages
 from .blocks import OrbitBlocks
@@ -36,24 +41,45 @@ class OrbitState(eqx.Module):
     bias: Float[Array, " N"]
 
 
+class Labels(NamedTuple):
+    """The neurons at time 0, and the share of them that each stands for, [N]."""
+
+    state: OrbitState
+    weight: Float[Array, " N"]
+
+
+class InputRule(NamedTuple):
+    """A cubature of the coordinates ξ of the inputs, points [n, K] and probabilities [n], and the target there, [n]."""
+
+    points: Float[Array, "n K"]
+    probability: Float[Array, " n"]
+    values: Float[Array, " n"]
+
+
+class Variants(NamedTuple):
+    """What the error estimate puts in place: a half and a quarter of the labels, twice the inputs, a better average."""
+
+    labels: tuple[Labels, ...]
+    inputs: InputRule
+    average: AbstractAverage
+
+
 class OrbitReduction(AbstractReduction):
     """A problem on orbits, as array leaves.
 
-    - `points` [n, K], `probability` [n]: a cubature of the coordinates ξ of the inputs; `values` [n]: the target there.
-    - `average`: how the unit is averaged over directions; `labels`: the neurons at time 0 and what each stands for.
-    - `variants`: first the same with half the labels; in it that with half of those again, and with finer rules.
+    - `floor`: half the variance of the noise of the labels, which adds to the risk and moves nothing.
+    - `inputs`: a cubature of the coordinates ξ of the inputs; `labels`: one of the neurons at time 0.
+    - `average`: how the unit is averaged over directions.
+    - `variants`: what may stand in place of these three, for the error estimate.
     """
 
     blocks: OrbitBlocks
     loss: AbstractLoss
     average: AbstractAverage
-    points: Float[Array, "n K"]
-    probability: Float[Array, " n"]
-    values: Float[Array, " n"]
-    labels: OrbitState
-    weight: Float[Array, " N"]
+    inputs: InputRule
+    labels: Labels
     floor: Float[Array, ""]
-    variants: "tuple[OrbitReduction, ...]"
+    variants: Variants
     biased: bool = eqx.field(static=True)
 
     def features(self, state: OrbitState, points: Float[Array, "n K"]) -> Averages:
@@ -73,13 +99,13 @@ class OrbitReduction(AbstractReduction):
 
     def outputs(self, state: OrbitState, value: Float[Array, "N n"]) -> Float[Array, " n"]:
         """f at the points of which `value` is Ψ."""
-        return jnp.matmul(self.weight * state.a, value, precision=_HIGHEST)
+        return jnp.matmul(self.labels.weight * state.a, value, precision=_HIGHEST)
 
     def velocity(self, state: OrbitState) -> OrbitState:
         """(E[R Ψ], a E[R ∇_q Ψ], a E[R Ψ_u]) for every label."""
-        value, slope, radial = self.features(state, self.points)
-        force = self.probability * self.loss.residual(self.outputs(state, value), self.values)
-        forced = force[:, None] * self.points
+        value, slope, radial = self.features(state, self.inputs.points)
+        force = self.inputs.probability * residuals(self.loss, self.outputs(state, value), self.inputs.values)
+        forced = force[:, None] * self.inputs.points
         moved = jnp.matmul(slope, forced, precision=_HIGHEST)
         along = jnp.einsum("Nnr,nr->Nr", radial, forced[:, self.blocks.radial], precision=_HIGHEST)
         q = state.a[:, None] * moved.at[:, self.blocks.radial].set(along)
@@ -91,32 +117,41 @@ class OrbitReduction(AbstractReduction):
         return self.outputs(state, self.features(state, points).value)
 
     def observe(self, state: OrbitState) -> dict[str, Array]:
-        """`risk`; the means of a², ‖b_H‖², ‖b_⊥‖² and, with a bias, of β and β², as they are measured on clouds."""
-        outputs = self.predict(state, self.points)
-        squares, inside = jnp.matmul(self.weight, state.q**2), self.blocks.of_target
+        """`risk`; the means of a², ‖b_H‖², ‖b_⊥‖² and, with a bias, of β and β², as they are measured on clouds.
+
+        With a logistic loss also `variation_norm` = ∫|a| ‖(b, β)‖ dν and `margin`, the smallest Y f over the points of the
+        cubature over this norm; where inputs come near to those of the other label it falls as points are added.
+        """
+        outputs = self.predict(state, self.inputs.points)
+        squares, inside = jnp.matmul(self.labels.weight, state.q**2), self.blocks.of_target
         record = {
-            "risk": jnp.sum(self.probability * self.loss(outputs, self.values)),
-            "a_squared": jnp.sum(self.weight * state.a**2),
+            "risk": self.floor + jnp.sum(self.inputs.probability * losses(self.loss, outputs, self.inputs.values)),
+            "a_squared": jnp.sum(self.labels.weight * state.a**2),
             "b_h_squared": jnp.sum(jnp.where(inside, squares, 0)),
             "b_perp_squared": jnp.sum(jnp.where(inside, 0, squares)),
         }
         if self.biased:
-            record["bias_mean"] = jnp.sum(self.weight * state.bias)
-            record["bias_squared"] = jnp.sum(self.weight * state.bias**2)
+            record["bias_mean"] = jnp.sum(self.labels.weight * state.bias)
+            record["bias_squared"] = jnp.sum(self.labels.weight * state.bias**2)
+        if has_margin(self.loss):
+            length = safe_root(jnp.sum(state.q**2, axis=1) + (state.bias**2 if self.biased else 0))
+            norm = jnp.sum(self.labels.weight * jnp.abs(state.a) * length)
+            margin = safe_ratio(smallest_margin(outputs, self.inputs.values), norm, jnp.nan)
+            record |= {"variation_norm": norm, "margin": margin}
         return record
 
     @property
     def dtype(self):
         """Floating type of the labels."""
-        return self.weight.dtype
+        return self.labels.weight.dtype
 
     @property
     def angles(self) -> None:
         """The law of the angles says nothing about neurons whose sizes matter."""
 
-    def known_dim(self) -> int:
-        """Dimension d."""
-        return self.blocks.dim
+    def known_dim(self) -> int | None:
+        """Dimension d; None in the limit d → ∞."""
+        return None if self.blocks.dim == np.inf else int(self.blocks.dim)
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -136,23 +171,27 @@ class OrbitReduction(AbstractReduction):
 
     def coarser(self) -> "OrbitReduction | None":
         """Half the labels."""
-        return self.variants[0] if self.variants else None
+        if not self.variants.labels:
+            return None
+        half, *rest = self.variants.labels
+        return dataclasses.replace(self, labels=half, variants=self.variants._replace(labels=tuple(rest)))
 
     def can_be_halved(self, method: str) -> bool:
         """Whether a rule with half the labels is kept."""
-        return bool(self.variants)
+        return bool(self.variants.labels)
 
     def all_modes(self) -> "OrbitReduction":
         """All is there."""
         return self
 
     def floor_uncertainty(self) -> float:
-        """No floor is known."""
+        """None: the noise of the labels is given."""
         return 0.0
 
     def displaced(self) -> "tuple[OrbitReduction, ...]":
         """More inputs, more nodes in the average, and both, so that what either misses counts twice: finer rules err too."""
-        return self.variants[1:]
+        inputs, average = {"inputs": self.variants.inputs}, {"average": self.variants.average}
+        return tuple(dataclasses.replace(self, **change) for change in (inputs, average, inputs | average))
 
     def absent(self, observables: dict[str, Array]) -> tuple[tuple[str, str], ...]:
         """What belongs to 1-homogeneous units."""
@@ -164,7 +203,7 @@ class OrbitReduction(AbstractReduction):
             "blocks": self.blocks.dims,
             "unit": str(self.average.unit),
             "loss": str(self.loss),
-            "labels": self.weight.shape[0],
-            "inputs": self.probability.shape[0],
+            "labels": self.labels.weight.shape[0],
+            "inputs": self.inputs.probability.shape[0],
             "directions": self.average.entries,
         }
