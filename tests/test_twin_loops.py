@@ -37,7 +37,7 @@ def risks(build, twin, reference, x, y, theirs, width, seeds, at):
 @pytest.mark.study
 @pytest.mark.parametrize("name", LOOPS)
 def test_a_loop_is_its_twin_up_to_one_over_m(name):
-    """Within 2 % at width 4096 at five times; the mean differences at three widths fit c/m, and no constant."""
+    """Within 2 % at width 4096 at five times; the mean differences at three widths are c/m, and c is not 0."""
     if name.startswith("torch"):
         pytest.importorskip("torch")
     build, target = LOOPS[name]
@@ -58,5 +58,4 @@ def test_a_loop_is_its_twin_up_to_one_over_m(name):
     print(f"  c = {np.round(slope, 2)}, residuals of c/m in standard errors {np.round(residual, 1).tolist()}")
     assert np.all(np.abs(relative) < 0.02)
     assert np.all(residual < 4)
-    change = np.abs(means[0] - means[-1]) / np.hypot(errors[0], errors[-1])
-    assert change.max() > 3, "the differences do not fall with the width"
+    assert np.max(np.abs(slope) * np.sqrt(np.sum(weights / widths**2, axis=0))) > 3, "no difference shows at any width"

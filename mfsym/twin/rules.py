@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import optax
 
 from ..errors import Words, argument_error, check_integer, is_traced, positive_number
-from .network import Network
+from .network import OFFSET, Network
 from .probes import numbers_of
 from .refusals import COORDINATEWISE, NESTEROV, SCHEDULE, no_twin
 
@@ -15,6 +15,7 @@ _REMEDY = (
     'Pass an optax transformation, a torch.optim.SGD, or {"name": "sgd", "learning_rate": 0.1, "momentum": 0.9, '
     '"weight_decay": 0.0}.'
 )
+_ADAPTIVE = ("Adam", "AdamW", "Adamax", "NAdam", "RAdam", "SparseAdam", "Adagrad", "Adadelta", "RMSprop", "Rprop")
 _KEYS = ("name", "learning_rate", "momentum", "weight_decay", "nesterov")
 
 
@@ -47,8 +48,10 @@ def read_rule(optimiser: Any, network: Network, steps: int) -> Rule:
     if not hasattr(optimiser, "param_groups"):
         raise argument_error("optimiser", "one that is recognised", optimiser, _REMEDY)
     name = type(optimiser).__name__
-    if name != "SGD":
+    if name in _ADAPTIVE:
         raise no_twin(*COORDINATEWISE)
+    if name != "SGD":
+        raise argument_error("optimiser", "torch.optim.SGD, where it is one of PyTorch", Words(name), _REMEDY)
     groups = {id(parameter): group for group in optimiser.param_groups for parameter in group["params"]}
     found = {layer: groups.get(id(leaf)) for layer, leaf in zip(network.layers, network.leaves, strict=True)}
     for group in filter(None, found.values()):
@@ -65,7 +68,7 @@ def read_rule(optimiser: Any, network: Network, steps: int) -> Rule:
 def _(optimiser: Mapping, network, steps):
     unknown = sorted(set(optimiser) - set(_KEYS))
     if unknown or optimiser.get("name") != "sgd" or "learning_rate" not in optimiser:
-        if str(optimiser.get("name")).lower().startswith(("adam", "rms", "lion", "adagrad")):
+        if str(optimiser.get("name")).lower() in map(str.lower, _ADAPTIVE):
             raise no_twin(*COORDINATEWISE)
         raise argument_error("optimiser", f"a dictionary with some of {_KEYS}", dict(optimiser), _REMEDY)
     if optimiser.get("nesterov"):
@@ -93,7 +96,7 @@ def _number(key: str, value: Any) -> float:
 
 def _one_rule(rates: dict[str, float], decays: dict[str, float], momenta: dict[str, float]) -> Rule:
     """The rule, if the layers that learn have one momentum."""
-    learning = {layer: momentum for layer, momentum in momenta.items() if rates[layer]}
+    learning = {layer: momentum for layer, momentum in momenta.items() if rates[layer] and layer != OFFSET}
     if not learning:
         raise argument_error("optimiser", "one that trains a layer of the model", Words(f"one with rates {rates}"), _REMEDY)
     momentum = next(iter(learning.values()))
