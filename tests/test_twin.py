@@ -309,6 +309,7 @@ def test_a_check_tells_a_twin_from_one_whose_clock_is_wrong():
     right = twin.check((32, 128), 8)
     assert right.comparison.verdict != "disagree" and right.at == (0, 6, 12, 18, 24, 30)
     assert np.all(np.abs(right.relative[1]) < 4 * right.errors[1] / right.reference + 0.05)
+    assert np.all(np.abs(right.means[0] - right.reference - right.trend / 32) < 4 * right.errors[0])
     wrong = dataclasses.replace(twin, training=mf.Training(step=2 * twin.training.step)).check((32, 128), 8)
     print(right, wrong, sep="\n")
     assert wrong.comparison.verdict == "disagree" and "disagree" in str(wrong)

@@ -178,7 +178,7 @@ def optax_tanh_root(width, seed):
     optimiser = optax.multi_transform(layers, ("out", "in", "in"))
 
     def forward(params, x):
-        return jnp.tanh(x @ params[1].T + params[2]) @ params[0] / jnp.sqrt(width)
+        return jnp.tanh(x @ params[1].T + params[2][None]) @ params[0] / jnp.sqrt(width)
 
     def objective(params, x, y):
         return jnp.mean(optax.huber_loss(forward(params, x), y, delta=0.5))

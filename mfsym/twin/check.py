@@ -23,8 +23,6 @@ from .scaling import rates_at
 
 _BATCH = 1024
 _TESTED = 4096  # common inputs of networks and twin
-_SEEN = 3  # standard errors beyond which a difference shows
-_SCATTER = "Even the smallest networks differ by less than {} standard errors: more seeds would show how this falls with m."
 _VERDICTS = {"agree": "agree", "disagree": "disagree", "undecided": "cannot be told apart yet: take more seeds or widths"}
 _REMEDY = "Pass for example widths=(128, 512, 2048)."
 
@@ -34,8 +32,8 @@ Weights = dict[str, Array]
 class TwinCheck(NamedTuple):
     """Risks of finite networks beside their twin's: `at` [T] steps, `reference` [T], `means` and `errors` [W, T].
 
-    `comparison` is the judgement on the risk extrapolated to infinite width, `exponent` that of the mean difference in m,
-    fitted to its root mean square over times: −1 is expected, until it is lost in the scatter over seeds.
+    `trend` and `trend_error` [T] are c of the difference c/m that fits all widths, and its standard error. `comparison` is
+    the judgement on the risk extrapolated to infinite width.
     """
 
     at: tuple[int, ...]
@@ -43,7 +41,8 @@ class TwinCheck(NamedTuple):
     reference: Float[np.ndarray, " T"]
     means: Float[np.ndarray, "W T"]
     errors: Float[np.ndarray, "W T"]
-    exponent: float
+    trend: Float[np.ndarray, " T"]
+    trend_error: Float[np.ndarray, " T"]
     comparison: Comparison
 
     @property
@@ -57,8 +56,8 @@ class TwinCheck(NamedTuple):
         for width, mean, error in zip(self.widths, self.relative, self.errors / self.reference, strict=True):
             cells = [f"{100 * one:+.2f} ± {100 * two:.2f} %" for one, two in zip(mean, error, strict=True)]
             rows.append(f"m = {width:<9}" + "".join(f"{cell:>18}" for cell in cells))
-        seen = np.abs(self.means[0] - self.reference) > _SEEN * self.errors[0]
-        rows.append(f"The difference falls like m^{self.exponent:.2f}." if seen.any() else _SCATTER.format(_SEEN))
+        trend = zip(self.trend, self.trend_error, strict=True)
+        rows.append("c of c/m     " + "".join(f"{f'{one:+.3g} ± {two:.2g}':>18}" for one, two in trend))
         rows.append(f"Extrapolated to m = ∞ networks and twin {_VERDICTS[self.comparison.verdict]}.")
         return "\n".join(rows)
 
@@ -148,7 +147,7 @@ def check(
     error = np.zeros_like(reference) if error is None else error["risk"]
     comparison = compare("risk", reference, error, found, widths, scale, total=len(at))
     means, spreads = comparison.means, comparison.spreads / np.sqrt(seeds)
-    return TwinCheck(at, widths, reference, means, spreads, _exponent(widths, means - reference), comparison)
+    return TwinCheck(at, widths, reference, means, spreads, *_trend(widths, means - reference, spreads), comparison)
 
 
 def _predictions(solution: Solution, x: Float[Array, "n d"]) -> list[Float[Array, " n"]]:
@@ -168,6 +167,10 @@ def _run(finite: FiniteLoop, layers, width: int, key: Array, at: tuple[int, ...]
     return np.stack(rows)
 
 
-def _exponent(widths: tuple[int, ...], difference: Float[np.ndarray, "W T"]) -> float:
-    """Of the root mean square over times, in m."""
-    return float(np.polyfit(np.log(widths), np.log(np.sqrt(np.mean(difference**2, axis=1))), 1)[0])
+def _trend(
+    widths: tuple[int, ...], difference: Float[np.ndarray, "W T"], errors: Float[np.ndarray, "W T"]
+) -> tuple[Float[np.ndarray, " T"], Float[np.ndarray, " T"]]:
+    """c of a difference c/m by least squares, and its standard error."""
+    inverse, weights = 1 / np.array(widths, float)[:, None], 1 / errors**2
+    power = np.sum(weights * inverse**2, axis=0)
+    return np.sum(weights * inverse * difference, axis=0) / power, power**-0.5

@@ -48,7 +48,8 @@ def read_loss(loss: Any, batch: int | None) -> Loss:
     except Exception as error:
         got = Words(f"a function that fails with {type(error).__name__}: {error}")
         raise argument_error("loss", "a function of predictions and values", got, _REMEDY) from error
-    found = _square(loss) or Loss(FunctionLoss(loss), 1.0, f"the function {getattr(loss, '__name__', 'given')}")
+    function: Any = loss
+    found = _square(loss) or Loss(FunctionLoss(function), 1.0, f"the function {getattr(loss, '__name__', 'given')}")
     return found.summed(batch) if two.shape == () and np.allclose(two, 2 * one.sum()) else found
 
 

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import PyTree
+from jaxtyping import PyTree, PyTreeDef
 
 from ..errors import argument_error
 from .refusals import CLIPPING, COORDINATEWISE, DECOUPLED, NESTEROV, OTHER_MEMORY, SCHEDULE, no_twin
@@ -57,9 +57,7 @@ def _scaled(leaf: np.ndarray, size: np.ndarray) -> np.ndarray:
     return leaf * size.reshape(-1, *[1] * (leaf.ndim - 1))
 
 
-def _answers(
-    optimiser: optax.GradientTransformation, structure: jax.tree_util.PyTreeDef, gradients: Leaves, weights: Leaves
-) -> Leaves:
+def _answers(optimiser: optax.GradientTransformation, structure: PyTreeDef, gradients: Leaves, weights: Leaves) -> Leaves:
     """The updates of a whole run, leaf by leaf, [steps, …]; compiled, as loops are long."""
     floats = [[jnp.asarray(leaf, jnp.result_type(float)) for leaf in leaves] for leaves in (gradients, weights)]
     rows = tuple(jax.tree.unflatten(structure, leaves) for leaves in floats)

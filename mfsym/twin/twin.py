@@ -51,7 +51,7 @@ class Twin:
     reduced: AbstractReduction
 
     def solve(
-        self, *, at: Checked[tuple[int, ...]] | None = None, nodes: IntLike | None = None, error: bool = False
+        self, *, at: Checked[tuple[int, ...]] | None = None, nodes: Checked[int] | None = None, error: bool = False
     ) -> Solution:
         """The reduced run on the axis of the loop: `ts` are steps, and `risk` is the loss of the loop.
 
@@ -71,7 +71,7 @@ class Twin:
         seeds: IntLike = 4,
         *,
         at: Checked[tuple[int, ...]] | None = None,
-        nodes: IntLike | None = None,
+        nodes: Checked[int] | None = None,
         key: KeyLike | None = None,
     ) -> TwinCheck:
         """Networks of finite width in the conventions of the loop, trained step by step, beside the twin.
