@@ -15,7 +15,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, PyTree
 
-from ..errors import Words, argument_error, positive_number
+from ..errors import Words, argument_error, check_instance, positive_number
 from ..types import Checked, RealLike
 from .laws import Law, check_laws, gradient_norms
 
@@ -102,8 +102,11 @@ def track(
         names, zeros = tuple(law.name for law in laws), tuple(map(jnp.zeros_like, values))
         return Tracked(names, values, values, values, zeros, jnp.zeros((), jnp.int32))
 
-    def update(updates: PyTree, state: Tracked, params: PyTree | None = None, **extra: object) -> tuple[PyTree, Tracked]:
+    def update(
+        updates: optax.Updates, state: optax.OptState, params: optax.Params | None = None, **extra: object
+    ) -> tuple[optax.Updates, optax.OptState]:
         del extra
+        state = check_instance("state", state, Tracked, "Pass what init returned, or the last update.")
         if params is None:
             remedy = "Call optimiser.update(gradient, state, params): a law is a function of the parameters."
             raise argument_error("params", "the parameters", None, remedy)
@@ -151,8 +154,11 @@ def drift(optimiser_state: PyTree) -> Drift:
     if len(found) != 1:
         remedy = "Chain mf.noether.track(laws) once, after the optimiser, and pass the state of the chain."
         raise argument_error("optimiser_state", "a state with one tracker", Words(f"one with {len(found)}"), remedy)
-    arrays = [tuple(map(np.asarray, each)) for each in (found[0].start, found[0].value, found[0].predicted, found[0].path)]
-    return Drift(found[0].names, *arrays, int(found[0].steps))
+    seen = found[0]
+    start, value, predicted, path = (
+        tuple(map(np.asarray, each)) for each in (seen.start, seen.value, seen.predicted, seen.path)
+    )
+    return Drift(seen.names, start, value, predicted, path, int(seen.steps))
 
 
 def _differences(

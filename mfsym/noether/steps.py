@@ -66,7 +66,7 @@ def step_defect(
         slopes.append(jax.tree.map(jnp.negative, gradient(place)))
     after = _moved(jax.tree.map(lambda leaf: (1 - s) * leaf, params), [tau * weight for weight in b], slopes)
     before = law(params)
-    kept = (1 - s) ** law.degree * before
+    kept = (1 - s) ** (1 if law.degree == 1 else 2) * before
     expected = kept + _remainder(law, a, b, slopes, tau) - before
     change = law(after) - before
     return StepDefect(jnp.max(jnp.abs(change - expected)), change, expected, after)
