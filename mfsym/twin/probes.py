@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import PyTree, PyTreeDef
+from jaxtyping import PyTree
 
 from ..errors import argument_error
 from .refusals import CLIPPING, COORDINATEWISE, DECOUPLED, NESTEROV, OTHER_MEMORY, SCHEDULE, no_twin
@@ -26,10 +26,9 @@ Leaves = list[np.ndarray]  # of every layer, [steps, …]
 def numbers_of(optimiser: optax.GradientTransformation, parameters: PyTree, steps: int) -> list[tuple[float, float, float]]:
     """(η, λ, β) of every leaf of the parameters; raises NoTwinError if it is no heavy ball."""
     small = [np.zeros([min(size, _SIZE) for size in leaf.shape]) for leaf in jax.tree.leaves(parameters)]
-    structure = jax.tree.structure(parameters)
 
     def answers(gradients: Leaves, weights: Leaves) -> Leaves:
-        return _answers(optimiser, structure, gradients, weights)
+        return _answers(optimiser, parameters, gradients, weights)
 
     count, generator = max(steps, 2 * _FIRST), np.random.default_rng(0)
     shapes = [(count, *leaf.shape) for leaf in small]
@@ -57,9 +56,10 @@ def _scaled(leaf: np.ndarray, size: np.ndarray) -> np.ndarray:
     return leaf * size.reshape(-1, *[1] * (leaf.ndim - 1))
 
 
-def _answers(optimiser: optax.GradientTransformation, structure: PyTreeDef, gradients: Leaves, weights: Leaves) -> Leaves:
+def _answers(optimiser: optax.GradientTransformation, parameters: PyTree, gradients: Leaves, weights: Leaves) -> Leaves:
     """The updates of a whole run, leaf by leaf, [steps, …]; compiled, as loops are long."""
     floats = [[jnp.asarray(leaf, jnp.result_type(float)) for leaf in leaves] for leaves in (gradients, weights)]
+    structure = jax.tree.structure(parameters)
     rows = tuple(jax.tree.unflatten(structure, leaves) for leaves in floats)
 
     @jax.jit
