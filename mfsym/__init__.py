@@ -14,6 +14,7 @@ from .crosscheck import run_clouds as run_clouds
 from .errors import ArgumentError as ArgumentError
 from .errors import FileError as FileError
 from .errors import NoReductionError as NoReductionError
+from .errors import NoTwinError as NoTwinError
 from .errors import SolveError as SolveError
 from .groups import BlockOrthogonal as BlockOrthogonal
 from .groups import FiniteGroup as FiniteGroup
@@ -52,6 +53,7 @@ from .problem.rotated import Rotated as Rotated
 from .problem.start import AngularStart as AngularStart
 from .problem.start import BiasedStart as BiasedStart
 from .problem.start import GaussianStart as GaussianStart
+from .problem.start import IndependentStart as IndependentStart
 from .problem.start import NormalStart as NormalStart
 from .problem.start import SphereStart as SphereStart
 from .problem.start import UnbalancedStart as UnbalancedStart
@@ -89,6 +91,8 @@ from .symmetry.defect import symmetry_defect as symmetry_defect
 from .symmetry.detect import detect as detect
 from .symmetry.projection import project_cloud as project_cloud
 from .symmetry.report import DetectionReport as DetectionReport
+from .twin import Twin as Twin
+from .twin import twin as twin
 from .version import __version__ as __version__
 
 

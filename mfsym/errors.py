@@ -25,6 +25,10 @@ class NoReductionError(ArgumentError):
     """The problem has no reduced equation that the library can solve; the message says why."""
 
 
+class NoTwinError(ArgumentError):
+    """A training loop that has no exact limit of infinite width here; the message says why, and what comes closest."""
+
+
 class SolveError(RuntimeError):
     """A run that ended early. `solution` holds what was computed up to there."""
 

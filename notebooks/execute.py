@@ -36,6 +36,7 @@ SMALL = {
         "LABELS = {'nodes': 63, 'cells': 100, 'end': 1000.0}"
     ),
     "07_gradients": "LAWS, SEEDS, WIDTHS, CLOUDS, NEURONS = 3, 2, (64, 128), 3, 128",
+    "08_training_loops": "WIDTHS, STEPS, SEEDS, CHECKED = (16, 32, 64), 12, 2, (16, 32)",
 }
 
 

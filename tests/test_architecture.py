@@ -70,6 +70,7 @@ ROOMS: dict[str, set[str] | None] = {
         "solution",
     },
     "sweep": {"particles", "reduced", "reduce", "sharding", "control", "iterate", "problem", "neurons", "solution"},
+    "twin": {"particles", "reduced", "reduce", "predict", "extrapolation", "problem", "solution"},
     "figures": {"safe", "plot", "particles", "reduced", "reduce", "lift", "predict", "problem", "neurons", "solution"},
     "plot": {"reduced", "lift", "neurons", "solution", "crosscheck", "extrapolation"},
     "__main__": None,

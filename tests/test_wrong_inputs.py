@@ -15,7 +15,7 @@ import mfsym as mf
 from mfsym.__main__ import main
 
 # Results are built by the library: nobody passes their fields.
-RESULTS = {"Solution", "DetectionReport", "Sweep"}
+RESULTS = {"Solution", "DetectionReport", "Sweep", "Twin"}
 PACKAGE = Path(mf.__file__).parent
 
 

@@ -53,6 +53,12 @@ TRACED = object()  # stands for a traced integer where a plain one is needed
 # ---- what is right: tiny problems, built once ----
 
 
+def loop() -> tuple[np.ndarray, np.ndarray]:
+    """Weights of a network in a training loop: ±1 and directions."""
+    b = np.random.default_rng(0).standard_normal((64, 4))
+    return np.where(np.arange(64) % 2, 1.0, -1.0), b / np.linalg.norm(b, axis=1, keepdims=True)
+
+
 @functools.cache
 def problem(start: str = "sphere") -> mf.Problem:
     starts = {"sphere": mf.SphereStart, "gaussian": mf.GaussianStart, "unequal": lambda: mf.SphereStart(1.0, 2.0)}
@@ -262,7 +268,7 @@ TABLE = {
     "BiasedStart": Entry(
         lambda: {"start": mf.SphereStart()},
         {"start": ["sphere", mf.SphereStart, None, later(lambda: mf.BiasedStart(mf.SphereStart()))],
-         "mean": NO_NUMBER, "scale": NOT_NEGATIVE},
+         "mean": NO_NUMBER, "scale": NOT_NEGATIVE, "law": [None, 3, "signs"]},
     ),
     "SphereStart": Entry(dict, {"mass_plus": NOT_NEGATIVE, "mass_minus": [*NOT_NEGATIVE, NO_MASS]}),
     "AngularStart": Entry(
@@ -271,6 +277,10 @@ TABLE = {
     ),
     "UnbalancedStart": Entry(
         lambda: {"norm_a": 1.0, "norm_b": 1.0}, {"norm_a": NOT_NEGATIVE, "norm_b": POSITIVE}
+    ),
+    "IndependentStart": Entry(
+        lambda: {"outer": "signs", "inner": "normal"},
+        {"outer": [None, 3, "sphere"], "inner": [None, 3, "signs"], "scale_a": POSITIVE, "scale_b": POSITIVE},
     ),
     "GaussianStart": Entry(dict, {"scale_a": POSITIVE, "scale_b": POSITIVE}),
     "Training": Entry(
@@ -575,6 +585,28 @@ TABLE = {
             "dtype": DTYPE,
         },
     ),
+    "twin": Entry(
+        lambda: {
+            "model": loop(), "optimiser": {"name": "sgd", "learning_rate": 0.8}, "inputs": mf.Gaussian(4),
+            "target": mf.SubspaceNorm(2), "loss": "half square", "steps": 2, "scale": "1/m", "activation": jax.nn.relu,
+        },
+        {
+            "model": [None, 3, "mine", (np.ones(4),), (np.ones(4), np.ones((3, 4))), (np.ones((4, 1)), np.ones((4, 4))),
+                      later(lambda: optax.sgd(0.1)), given("mup", named="activation", activation=None)],
+            "optimiser": [None, 3, "adam", optax.adam, {}, {"name": "sgd"}, {"name": "sgd", "rate": 1.0},
+                          {"name": "sgd", "learning_rate": -1.0}, {"name": "sgd", "learning_rate": 0.0},
+                          {"name": "sgd", "learning_rate": 1.0, "momentum": "a"}],
+            "inputs": [None, 4, mf.Gaussian, later(lambda: mf.Gaussian(3), "model")],
+            "target": [None, jnp.sum, mf.SubspaceNorm, later(lambda: mf.SubspaceNorm(5), "target.dim_h")],
+            "loss": [None, 3, "mse", mf.SquareLoss, lambda f: f, lambda f, y: "large"],
+            "steps": INTEGER,
+            "batch": OPTIONAL,
+            "scale": [*POSITIVE, "1/d"],
+            "preactivation": POSITIVE,
+            "activation": SCALAR_FUNCTION,
+            "start": [3, "sphere", mf.SphereStart, later(lambda: mf.UnbalancedStart(3.0, 1.0))],
+        },
+    ),
     "predict": Entry(
         lambda: {"network": cloud(), "x": np.ones((1, 4))},
         {
@@ -771,6 +803,7 @@ QUICK = (
     "AngularStart",
     "UnbalancedStart",
     "GaussianStart",
+    "IndependentStart",
     "Training",
     "Problem",
     "Symmetry",

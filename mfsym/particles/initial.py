@@ -25,7 +25,7 @@ from ..errors import (
 from ..neurons import BiasedParticles, Particles
 from ..problem.problem import Problem
 from ..problem.quasi_random import host_generator, to_normal, unit_points
-from ..problem.start import AbstractSignedStart, AbstractStart, BiasedStart, GaussianStart, NormalStart
+from ..problem.start import AbstractSignedStart, AbstractStart, BiasedStart, GaussianStart, IndependentStart, NormalStart
 from ..problem.tree_units import example_neuron
 from ..problem.units import ReLU, has_bias
 from ..types import Checked, Cloud, DTypeLike, IntLike, KeyLike
@@ -47,7 +47,8 @@ def initial_cloud(problem: Problem, *, width: IntLike, key: KeyLike, dtype: DTyp
         return _normal_cloud(problem, width, check_key(key), dtype)
     if has_bias(problem.unit):
         return _biased_cloud(problem, width, check_key(key), dtype)
-    draw = gaussian_cloud if _draws_signs(problem) else sphere_cloud
+    draw = gaussian_cloud if isinstance(problem.start, GaussianStart) else sphere_cloud
+    draw = _independent_cloud if isinstance(problem.start, IndependentStart) else draw
     return draw(problem, width=width, key=key, dtype=dtype)
 
 
@@ -61,7 +62,7 @@ def check_widths(problems: Iterable[Problem], widths: Checked[Sequence[int]], le
 
 
 def _draws_signs(problem: Problem) -> bool:
-    return isinstance(_without_bias(problem.start), GaussianStart)
+    return isinstance(_without_bias(problem.start), (GaussianStart, IndependentStart))
 
 
 def _without_bias(start: AbstractStart) -> AbstractStart:
@@ -91,9 +92,29 @@ def _biased_cloud(problem: Problem, width: IntLike, key: KeyLike, dtype: DTypeLi
     cloud = initial_cloud(plain, width=width, key=key, dtype=dtype)
     bias = jnp.zeros_like(cloud.a)
     if isinstance(start, BiasedStart):
-        normal = jax.random.normal(bias_key, cloud.a.shape, cloud.dtype)
-        bias = start.mean.astype(cloud.dtype) + start.scale.astype(cloud.dtype) * normal
+        standard = _standard(start.law, bias_key, cloud.width, cloud.dtype)
+        bias = start.mean.astype(cloud.dtype) + start.scale.astype(cloud.dtype) * standard
     return BiasedParticles(cloud.a, cloud.b, bias)
+
+
+def _standard(law: str, key: Array, width: int, dtype: np.dtype) -> Float[Array, " m"]:
+    """Independent numbers of mean 0 and variance 1."""
+    if law == "signs":
+        return jax.random.rademacher(key, (width,), dtype)
+    if law == "normal":
+        return jax.random.normal(key, (width,), dtype)
+    return np.sqrt(3) * jax.random.uniform(key, (width,), dtype, minval=-1)
+
+
+def _independent_cloud(problem: Problem, *, width: IntLike, key: KeyLike, dtype: DTypeLike | None = None) -> Particles:
+    """a and b of an IndependentStart."""
+    width, dtype, start = check_integer("width", width, 1), check_floating(dtype), problem.start
+    assert isinstance(start, IndependentStart)
+    outer, inner = jax.random.split(check_key(key))
+    b = jax.random.normal(inner, (width, problem.dim), dtype)
+    b = safe_direction(b) if start.inner == "sphere" else b / math.sqrt(problem.dim)
+    a = start.scale_a.astype(dtype) * _standard(start.outer, outer, width, dtype)
+    return Particles(a, start.scale_b.astype(dtype) * b)
 
 
 def gaussian_cloud(problem: Problem, *, width: IntLike, key: KeyLike, dtype: DTypeLike | None = None) -> Particles:

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ..errors import argument_error, check_instance, float_array, is_traced, positive_number
+from ..errors import argument_error, check_choice, check_instance, float_array, is_traced, positive_number
 from ..types import DTypeLike, RealFunction, RealLike, Scalar
 from .functions import Function, check_scalar_function
 
@@ -201,23 +201,55 @@ class NormalStart(AbstractStart):
         return jnp.ones_like(theta)
 
 
-class BiasedStart(AbstractStart):
-    """(a, b) as in another start, and biases β ~ N(mean, scale²) independent of them; all equal to the mean for scale 0.
+class IndependentStart(AbstractStart):
+    """a and b independent, each of a law by name with a root mean square: scale_a of a, scale_b of ‖b‖.
 
+    `outer` is that of a: "signs" (± scale_a), "normal" or "uniform" (on ± √3 scale_a). `inner` is that of b, in uniform
+    directions: "sphere" (‖b‖ = scale_b) or "normal". `UnbalancedStart` and `GaussianStart` are two of the six.
+    Reduced by labels of neurons.
+    """
+
+    outer: str = eqx.field(static=True)
+    inner: str = eqx.field(static=True)
+    scale_a: Float[Array, ""]
+    scale_b: Float[Array, ""]
+
+    def __init__(self, outer: str, inner: str, scale_a: RealLike = 1.0, scale_b: RealLike = 1.0):
+        self.outer = check_choice("outer", outer, ("signs", "normal", "uniform"))
+        self.inner = check_choice("inner", inner, ("sphere", "normal"))
+        self.scale_a = positive_number("scale_a", scale_a, "It is the root mean square of a.")
+        self.scale_b = positive_number("scale_b", scale_b, "It is the root mean square of ‖b‖.")
+
+    @property
+    def uniform(self):
+        """True."""
+        return True
+
+    def density(self, theta):
+        """1: uniform."""
+        return jnp.ones_like(theta)
+
+
+class BiasedStart(AbstractStart):
+    """(a, b) as in another start, and biases β independent of them, all equal to the mean for scale 0.
+
+    `law` is N(mean, scale²) if "normal", uniform on mean ± √3 scale if "uniform".
     For units with a bias (`Neuron`), which start with β = 0 from any other start.
     """
 
     start: AbstractStart
     mean: Float[Array, ""]
     scale: Float[Array, ""]
+    law: str = eqx.field(static=True)
     random: bool = eqx.field(static=True)
 
-    def __init__(self, start: AbstractStart, mean: RealLike = 0.0, scale: RealLike = 0.0):
+    def __init__(self, start: AbstractStart, mean: RealLike = 0.0, scale: RealLike = 0.0, law: str = "normal"):
         self.start = check_instance("start", start, AbstractStart, "Use mf.SphereStart() or another start of (a, b).")
         if isinstance(start, BiasedStart):
             raise argument_error("start", "a start of (a, b)", start, "One law of the biases is enough.")
         self.mean = float_array("mean", mean, 0, "It is the mean of the biases.")
         self.scale = positive_number("scale", scale, "It is the standard deviation of the biases.", strict=False)
+        self.law = check_choice("law", law, ("normal", "uniform"))
         self.random = is_traced(self.scale) or float(self.scale) > 0
 
     @property

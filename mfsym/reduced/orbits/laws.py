@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 from ...errors import no_reduction
 from ...problem.block_inputs import GaussianBlocks
 from ...problem.inputs import AbstractInputs, Gaussian, Sphere
-from ...problem.start import AbstractStart, BiasedStart, GaussianStart, SphereStart, UnbalancedStart
+from ...problem.start import AbstractStart, BiasedStart, GaussianStart, IndependentStart, SphereStart, UnbalancedStart
 from ...safe import safe_root
 from .blocks import OrbitBlocks
 from .gauss import Rule, coordinate_rule, direction_rule, norm_rule, share_rule
@@ -107,7 +107,7 @@ class Neurons(NamedTuple):
 @functools.singledispatch
 def start_points(start: AbstractStart, blocks: OrbitBlocks, counts: Counts, sizes: int) -> Neurons:
     """A cubature of the neurons at time 0, with `sizes` nodes for a law of a; biases 0."""
-    known = "a SphereStart, UnbalancedStart or GaussianStart"
+    known = "a SphereStart, UnbalancedStart, GaussianStart or IndependentStart"
     raise no_reduction(f"labels of neurons start from {known}, not from the start {type(start).__name__}", _PARTICLES)
 
 
@@ -136,14 +136,36 @@ def _(start: GaussianStart, blocks, counts, sizes):
 
 
 @start_points.register
+def _(start: IndependentStart, blocks, counts, sizes):
+    none, fewer = ((),) * len(blocks.dims), Counts(max(2, counts.kept // 3), max(2, counts.norm // 6))
+    points, probability = direction_points(blocks, counts, none)
+    if start.inner == "normal":
+        points, probability = gaussian_points(blocks, fewer, none)
+        points = points / np.sqrt(blocks.dim)
+    outer, share = _standard_rule(start.outer, sizes)
+    a, q = np.repeat(outer, len(points)), np.tile(points, (len(outer), 1))
+    return Neurons(start.scale_a * a, start.scale_b * q, 0 * a, np.multiply.outer(share, probability).ravel())
+
+
+def _standard_rule(law: str, count: int) -> Rule:
+    """A rule for a law of mean 0 and variance 1."""
+    if law == "signs":
+        return direction_rule(1, count)
+    if law == "normal":
+        return coordinate_rule(count)
+    nodes, weights = np.polynomial.legendre.leggauss(count)
+    return np.sqrt(3) * nodes, weights / 2
+
+
+@start_points.register
 def _(start: BiasedStart, blocks, counts, sizes):
     neurons = start_points(start.start, blocks, counts, sizes)
     if not start.random:
         return neurons._replace(bias=neurons.bias + start.mean)
-    normal, share = coordinate_rule(sizes)
+    nodes, share = _standard_rule(start.law, sizes)
     count = len(neurons.weight)
-    a, weight = jnp.repeat(neurons.a, len(normal)), np.multiply.outer(neurons.weight, share).ravel()
-    return Neurons(a, jnp.repeat(neurons.q, len(normal), axis=0), start.mean + start.scale * np.tile(normal, count), weight)
+    a, weight = jnp.repeat(neurons.a, len(nodes)), np.multiply.outer(neurons.weight, share).ravel()
+    return Neurons(a, jnp.repeat(neurons.q, len(nodes), axis=0), start.mean + start.scale * np.tile(nodes, count), weight)
 
 
 def _of_directions(outer: Float[Array, " 2"], inner: Float[Array, " 2"], blocks: OrbitBlocks, counts: Counts) -> Neurons:
