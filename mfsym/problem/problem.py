@@ -32,8 +32,7 @@ class Problem(eqx.Module):
     unit: AbstractUnit
     loss: AbstractLoss
     start: AbstractStart
-    noise: Float[Array, ""]
-    noisy: bool = eqx.field(static=True)
+    noise: Float[Array, ""] | None
 
     def __init__(
         self,
@@ -59,8 +58,8 @@ class Problem(eqx.Module):
             "loss", loss, AbstractLoss, "Use mf.SquareLoss(), mf.Logistic(), mf.Huber() or mf.FunctionLoss(fn)."
         )
         self.start = check_instance("start", start, AbstractStart, "Use mf.SphereStart().")
-        self.noise = positive_number("noise", noise, "It is the standard deviation of the labels.", strict=False)
-        self.noisy = is_traced(self.noise) or float(self.noise) > 0
+        noise = positive_number("noise", noise, "It is the standard deviation of the labels.", strict=False)
+        self.noise = noise if is_traced(noise) or float(noise) > 0 else None
         target.check(inputs.dim)
         _check_noise(self)
         _check_bias(self.start, self.unit)
@@ -86,7 +85,7 @@ class Problem(eqx.Module):
 
     def sample(self, key: PRNGKeyArray, count: int, dtype=None) -> tuple[Float[Array, "count d"], Float[Array, " count"]]:
         """Independent pairs (x, y), y = f*(x) + noise: [count, d] and [count]."""
-        if not self.noisy:
+        if self.noise is None:
             x = self.inputs.sample(key, count, dtype)
             return x, self.values(x)
         input_key, noise_key = jax.random.split(key)
@@ -117,7 +116,7 @@ def _check_values(target: AbstractTarget, inputs: AbstractInputs) -> None:
 
 def _check_noise(problem: Problem) -> None:
     """Only the mean of the square loss over noise is that loss and a constant; data have the labels that they have."""
-    if not problem.noisy:
+    if problem.noise is None:
         return
     if not isinstance(problem.loss, SquareLoss):
         remedy = "Noisy labels ±1 of mf.Logistic are values of the target between −1 and 1."

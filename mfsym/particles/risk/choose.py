@@ -45,7 +45,7 @@ def risk_of(
         raise argument_error("key", "left out where `samples` is", key, "Only fresh inputs need a key.")
     if isinstance(problem.inputs, Empirical):
         return EmpiricalRisk(problem.target, problem.unit, problem.loss, problem.inputs.x, None, block_size)
-    if problem.noisy:
+    if problem.noise is not None:
         raise argument_error("samples", "given where labels have noise", None, USE_SAMPLES)
     laws = (AbstractIsotropicInputs, GaussianBlocks)
     _check_exact("problem.inputs", problem.inputs, laws, "Gaussian, Sphere or GaussianBlocks")
