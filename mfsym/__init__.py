@@ -38,9 +38,11 @@ from .problem.block_inputs import GaussianBlocks as GaussianBlocks
 from .problem.block_targets import BlockNorms as BlockNorms
 from .problem.block_targets import MultiIndex as MultiIndex
 from .problem.covariance import GaussianCovariance as GaussianCovariance
-from .problem.inputs import Empirical as Empirical
+from .problem.cubature import cubature as cubature
+from .problem.empirical import Empirical as Empirical
 from .problem.inputs import Gaussian as Gaussian
 from .problem.inputs import Sphere as Sphere
+from .problem.losses import CrossEntropy as CrossEntropy
 from .problem.losses import FunctionLoss as FunctionLoss
 from .problem.losses import Huber as Huber
 from .problem.losses import Logistic as Logistic
@@ -50,14 +52,18 @@ from .problem.rotated import Rotated as Rotated
 from .problem.start import AngularStart as AngularStart
 from .problem.start import BiasedStart as BiasedStart
 from .problem.start import GaussianStart as GaussianStart
+from .problem.start import NormalStart as NormalStart
 from .problem.start import SphereStart as SphereStart
 from .problem.start import UnbalancedStart as UnbalancedStart
 from .problem.targets import FunctionTarget as FunctionTarget
 from .problem.targets import LinearTarget as LinearTarget
+from .problem.targets import RadialIndex as RadialIndex
 from .problem.targets import SingleIndex as SingleIndex
 from .problem.targets import SubspaceNorm as SubspaceNorm
 from .problem.targets import Teacher as Teacher
 from .problem.training import Training as Training
+from .problem.tree_units import FunctionUnit as FunctionUnit
+from .problem.tree_units import ModuleUnit as ModuleUnit
 from .problem.units import GELU as GELU
 from .problem.units import Identity as Identity
 from .problem.units import LeakyReLU as LeakyReLU
@@ -84,3 +90,16 @@ from .symmetry.detect import detect as detect
 from .symmetry.projection import project_cloud as project_cloud
 from .symmetry.report import DetectionReport as DetectionReport
 from .version import __version__ as __version__
+
+
+def __getattr__(name: str):
+    """`mf.noether`, imported when it is first used: neither route needs it."""
+    if name != "noether":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import mfsym.noether
+
+    return mfsym.noether
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), "noether"])

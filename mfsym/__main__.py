@@ -127,7 +127,7 @@ def _solver_options(solve: argparse.ArgumentParser) -> None:
     group = solve.add_argument_group("solver")
     group.add_argument("--until", type=float, default=10.0, help="last flow time (default: 10)")
     group.add_argument("--records", type=int, default=41, help="number of recorded times (default: 41)")
-    group.add_argument("--method", choices=("grid", "characteristics", "upwind"), default="grid", help="reduced method")
+    group.add_argument("--method", choices=("grid", "characteristics", "upwind"), help="reduced method")
     group.add_argument("--cells", type=int, help="cells of the grid (default: 200, or 400 for --single-index)")
     group.add_argument("--nodes", type=int, help="labels of the characteristics, an odd number")
     group.add_argument("--modes", type=int, help="even harmonics in the dynamics")
@@ -149,11 +149,12 @@ def run_solve(options: argparse.Namespace) -> dict[str, Json]:
         cloud = mf.sphere_cloud(problem, width=options.width, key=jax.random.key(options.seed))
     started = time.perf_counter()
     reduced = mf.reduce(problem, cells=options.cells, nodes=options.nodes, modes=options.modes)
-    numerics = {"method": options.method, "rtol": options.rtol, "error": options.error, "progress": options.progress}
+    method = reduced.choose_method(options.method, None, None)
+    numerics = {"method": method, "rtol": options.rtol, "error": options.error, "progress": options.progress}
     pde = mf.solve_reduced(reduced, ts, derivative="forward", **numerics)  # the mode that compiles faster
     jax.block_until_ready(pde.final)
     record = _record(pde, time.perf_counter() - started)
-    _say(f"Reduced route ({options.method}), {record['wall_s']:.2f} s with compilation\n{pde}")
+    _say(f"Reduced route ({method}), {record['wall_s']:.2f} s with compilation\n{pde}")
     record |= {"particles": None, "report": None, "files": []}
     if cloud is not None:
         record["particles"], full = _timed_particles(problem, cloud, ts, options.progress)

@@ -1,4 +1,6 @@
-"""Distances between finite clouds and a reduced solution: L² of the predictors, Wasserstein of the laws of the angle."""
+"""Distances between finite clouds and a reduced solution: L² of the predictors, Wasserstein of the laws of directions."""
+
+import functools
 
 import equinox as eqx
 import jax
@@ -6,33 +8,30 @@ import numpy as np
 from jaxtyping import Array
 
 from .reduced.angles.angular import AbstractAngularReduction
+from .reduced.angles.coordinates import to_point
 from .reduced.base import Atoms
 from .reduced.choose import form_of
 from .solution import Solution
 from .types import State
 
+_FRAMES = 4  # orthonormal frames of directions, on which laws of several angles are projected
+_Laws = list[np.ndarray]
+_Distances = tuple[dict[str, _Laws], dict[str, float], dict[str, np.ndarray]]
 
-def squared_distances(
-    reference: Solution, theta: list[Array], weight: list[Array], energy: list[Array]
-) -> tuple[dict[str, list[np.ndarray]], dict[str, float], dict[str, np.ndarray]]:
-    """E(f_m − f)² and, in one angle, W2² of the laws of both signs; the size of each; the error of the reference [T].
+
+def squared_distances(reference: Solution, theta: list[Array], weight: list[Array], energy: list[Array]) -> _Distances:
+    """E(f_m − f)², and W2² of the laws of both signs, sliced in several angles; the size of each; the error of the
+    reference [T].
 
     One entry per width: `theta` [S, T, m] (with an axis k more in several angles) and signed `weight` [S, T, m] of the
     clouds, `energy` = E f_m² [S, T]. Distances are [S, T].
     """
     reduction, steps = reference.model, len(reference.ts)
-    distances: dict[str, list[np.ndarray]] = {}
-    sizes: dict[str, float] = {}
-    errors: dict[str, np.ndarray] = {}
     moments = np.asarray(_networks_of_states(reduction, reference.states))
-    if reduction.angles == 1:
-        angles, masses = _atoms_of_states(reduction, reference.states)
-        for i, name in enumerate(("w2_squared_plus", "w2_squared_minus")):
-            shares = [np.maximum(np.asarray(w) * (1 - 2 * i), 0) for w in weight]
-            law = np.asarray(angles)[:, i, :, 0], np.asarray(masses)[:, i]
-            distances[name] = [_wasserstein_table(np.asarray(x), p, *law) for x, p in zip(theta, shares, strict=True)]
-            # Atoms of the reference are a cell apart.
-            sizes[name], errors[name] = reduction.end**2, np.full(steps, (reduction.end / reduction.cells) ** 2)
+    laws = _of_the_angle if reduction.angles == 1 else _of_points
+    distances, sizes, errors = laws(
+        reduction, *map(np.asarray, _atoms_of_states(reduction, reference.states)), theta, weight
+    )
     norm = np.sum(moments**2, axis=1)
     products = [
         np.einsum("tk,stk->st", moments, np.asarray(_networks(reduction, x, w))) for x, w in zip(theta, weight, strict=True)
@@ -43,6 +42,33 @@ def squared_distances(
     # The risk's own error bounds that of the predictor.
     errors[name] = np.zeros(steps) if reference.error is None else 2 * np.asarray(reference.error["risk"])
     return distances, sizes, errors
+
+
+def _of_the_angle(reduction, angles, masses, theta: list[Array], weight: list[Array]) -> _Distances:
+    """W2² on the interval of the angle."""
+    distances: dict[str, _Laws] = {}
+    for i, name in enumerate(("w2_squared_plus", "w2_squared_minus")):
+        rows = zip(theta, _shares(weight, i), strict=True)
+        distances[name] = [_table(wasserstein_squared, np.asarray(x), p, angles[:, i, :, 0], masses[:, i]) for x, p in rows]
+    # Atoms of the reference are a cell apart.
+    cell, steps = reduction.end / reduction.cells, len(angles)
+    return distances, dict.fromkeys(distances, reduction.end**2), dict.fromkeys(distances, np.full(steps, cell**2))
+
+
+def _of_points(reduction, angles, masses, theta: list[Array], weight: list[Array]) -> _Distances:
+    """Sliced W2² of the unit vectors with these angles."""
+    points, clouds = np.asarray(to_point(angles)), [np.asarray(to_point(x)) for x in theta]
+    distances: dict[str, _Laws] = {}
+    for i, name in enumerate(("sliced_w2_squared_plus", "sliced_w2_squared_minus")):
+        rows = zip(clouds, _shares(weight, i), strict=True)
+        distances[name] = [_table(sliced_wasserstein_squared, x, p, points[:, i], masses[:, i]) for x, p in rows]
+    cell, steps = max(reduction.end_of(axis) / n for axis, n in enumerate(reduction.cells)), len(points)
+    return distances, dict.fromkeys(distances, 4.0), dict.fromkeys(distances, np.full(steps, cell**2))
+
+
+def _shares(weight: list[Array], sign: int) -> _Laws:
+    """The masses of one sign, 0 for the neurons of the other."""
+    return [np.maximum(np.asarray(w) * (1 - 2 * sign), 0) for w in weight]
 
 
 @eqx.filter_jit
@@ -67,11 +93,11 @@ def _networks(reduction: AbstractAngularReduction, theta: Array, weight: Array) 
     return found.reshape(*weight.shape[:2], -1)
 
 
-def _wasserstein_table(theta, share, atoms, weights) -> np.ndarray:
-    """W2² of every run to the reference at every time, [S, T]."""
+def _table(distance, places, share, atoms, weights) -> np.ndarray:
+    """The distance of every run to the reference at every time, [S, T]."""
     times = range(len(atoms))
     return np.array(
-        [[wasserstein_squared(x[t], p[t], atoms[t], weights[t]) for t in times] for x, p in zip(theta, share, strict=True)]
+        [[distance(x[t], p[t], atoms[t], weights[t]) for t in times] for x, p in zip(places, share, strict=True)]
     )
 
 
@@ -89,3 +115,22 @@ def wasserstein_squared(x: np.ndarray, p: np.ndarray, y: np.ndarray, q: np.ndarr
     at_x = x[np.minimum(np.searchsorted(levels_x, middle), len(x) - 1)]
     at_y = y[np.minimum(np.searchsorted(levels_y, middle), len(y) - 1)]
     return float(np.sum(width * (at_x - at_y) ** 2))
+
+
+def sliced_wasserstein_squared(x: np.ndarray, p: np.ndarray, y: np.ndarray, q: np.ndarray) -> float:
+    """K times the mean of W2² between projections on directions, of two laws of atoms x [n, K], y [k, K] (host).
+
+    At most W2², and equal to it for a law and its translate, as the directions are orthonormal frames. Between a law and m
+    of its draws it falls like 1/m in any K, where W2² falls like m^{−2/(K−1)} on a sphere. (Bonneel et al. 2015.)
+    """
+    kept, also = p > 0, q > 0
+    directions = _directions(x.shape[1])
+    slices = zip(directions @ x[kept].T, directions @ y[also].T, strict=True)
+    return x.shape[1] * float(np.mean([wasserstein_squared(a, p[kept], b, q[also]) for a, b in slices]))
+
+
+@functools.cache
+def _directions(dim: int) -> np.ndarray:
+    """Rows of random orthonormal frames of R^dim, always the same."""
+    frames = np.random.default_rng(0).standard_normal((_FRAMES, dim, dim))
+    return np.linalg.qr(frames)[0].reshape(-1, dim)

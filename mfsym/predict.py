@@ -9,20 +9,24 @@ from .problem.units import AbstractUnit, ReLU
 from .reduced.base import AbstractReduction
 from .reduced.choose import form_of
 from .solution import Solution
-from .types import RealArrayLike
+from .types import Checked, Cloud, RealArrayLike
 
 
-def predict(network: Solution | Particles, x: RealArrayLike, *, unit: AbstractUnit | None = None) -> Float[Array, " n"]:
-    """f(x) for inputs x [n, d]: of a solution at its last time, or of a cloud, (1/m) Σ_j a_j σ(b_j·x).
+def predict(
+    network: Checked[Solution | Cloud], x: RealArrayLike, *, unit: AbstractUnit | None = None
+) -> Float[Array, "n *out"]:
+    """f(x) for inputs x [n, d]: of a solution at its last time, or of a cloud, (1/m) Σ_j σ*(x; z_j).
 
     A reduced solution is the network of infinite width, f(x) = ∫ φ̃(θ; x) d(τ⁺ − τ⁻), or w·x for an odd target, with no
-    sampling. `unit` is that of a bare cloud (default ReLU); a solution knows its own. Returns [n].
+    sampling. `unit` is that of a bare cloud (of Particles by default ReLU); a solution knows its own. Returns [n, *out].
     """
     x = float_array("x", x, 2, "Pass one input per row, [n, d].")
-    check_instance("network", network, (Solution, Particles), "Pass a Solution or mf.Particles(a, b).")
-    if isinstance(network, Particles):
-        _check_dimension(x, network.dim)
+    if not isinstance(network, Solution) and (unit is None or isinstance(network, Particles)):
+        remedy = "Pass a Solution, mf.Particles(a, b), or any cloud and its unit=."
         unit = ReLU() if unit is None else unit
+        check_instance("network", network, (Solution, Particles), remedy)
+    if not isinstance(network, Solution):
+        _check_dimension(x, dim_of(network))
         return predict_cloud(network, check_instance("unit", unit, AbstractUnit, "Pass for example mf.ReLU()."), x)
     if unit is not None:
         raise argument_error("unit", "left out for a Solution", unit, "A solution knows its unit.")

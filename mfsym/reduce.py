@@ -9,7 +9,7 @@ from .problem.problem import Problem
 from .problem.rotated import unrotated
 from .problem.targets import FunctionTarget
 from .reduced.base import AbstractReduction
-from .reduced.build import build_reduction, prefers_moments
+from .reduced.build import build_reduction, check_one_output, prefers_moments
 from .symmetry.detect import detect
 from .types import DTypeLike, RealLike
 
@@ -26,8 +26,8 @@ def reduce(
 ) -> AbstractReduction:
     """The reduced equation of a problem with a declared symmetry.
 
-    A target scale·‖x_H‖ leaves one angle θ ∈ [0, π/2], cos θ = ‖b_H‖/‖b‖; a target g(x_1) or w·x leaves the signed
-    angle θ ∈ [0, π] to its axis; with H the whole space no angle is left. Norms of several blocks (BlockNorms) and
+    A target scale·‖x_H‖ or g(‖x_H‖) leaves one angle θ ∈ [0, π/2], cos θ = ‖b_H‖/‖b‖; a target g(x_1) or w·x leaves the
+    signed angle θ ∈ [0, π] to its axis; with H the whole space no angle is left. Norms of several blocks (BlockNorms) and
     functions of several coordinates (MultiIndex) leave up to three angles. For an odd target and symmetric inputs the
     network is linear, f(x) = w·x, and an ODE for the second moments of the neurons is left; for a two-layer linear
     network this needs no symmetry. (Hajjar & Chizat 2022.) Gaussian inputs may have one scale for every block of the target
@@ -44,9 +44,11 @@ def reduce(
     `report.target`. `Rotated(target, rotation)` states it in rotated coordinates.
 
     Arguments:
-      cells: cells of the grid (default 200 on [0, π/2], 400 on [0, π]); with several angles one number or one per angle.
-      nodes: labels per sign for the method of characteristics, an odd number (default grows with √d); for other units and
-        losses labels per angle, with which all rules grow (default 48 in two blocks, 12 in three, 6 in four).
+      cells: cells of the grid (default 200 on [0, π/2], 400 on [0, π]; 48 × 64 or 20 × 24 × 24 in several angles), one
+        number or one per angle. Where they are given, a grid is the default method of `solve_reduced`.
+      nodes: labels per sign for the method of characteristics, an odd number (default 127 on [0, π/2], 255 on [0, π]; in
+        several angles one number or one per angle, default 31 in two, 15 in three); for other units and losses labels per
+        angle, with which all rules grow (default 48 in two blocks, 12 in three, 6 in four).
       modes: even harmonics in the dynamics (default: the fewest that leave out 1e-7 of K(0, 0), at most 128); twice as
         many are kept for the risk and for the error estimate.
       structure: "odd" asks for the moment equation where an angle would be taken too (`LinearTarget`, an odd
@@ -63,6 +65,7 @@ def reduce(
     """
     check_instance("problem", problem, Problem, "Build it with mf.Problem(inputs, target).")
     structure = None if structure is None else check_choice("structure", structure, ("odd", "angle", "orbits"))
+    check_one_output(problem)
     limit = _check_limit(dim, structure)
     if limit:
         return build_reduction(_stated(problem), cells, nodes, modes, "orbits", check_floating(dtype), limit)

@@ -73,7 +73,7 @@ def _tilted(generator, count, target):
     while len(kept) < count:
         b = _directions(generator, 4 * count)
         along = b @ target.axes.T
-        cosine = np.linalg.norm(along, axis=1) if target.radial else along[:, 0]
+        cosine = np.linalg.norm(along, axis=1) if target.radial or len(target.axes) > 1 else along[:, 0]
         kept = np.concatenate([kept, b[generator.uniform(size=len(b)) < np.exp(cosine - 1)]])
     a = _signed_sizes(count, 0.6, 0.9)
     return a, np.abs(a)[:, None] * generator.permutation(kept)[:count]
@@ -97,6 +97,7 @@ STARTS = {
 
 _generator = np.random.default_rng(7)
 ROWS = _generator.standard_normal((12, DIM)) * np.array([1.0, 1.5, 0.7, 1.2]) + 0.3
+WEIGHTS = np.arange(1.0, 13.0) / 78
 FACTOR = _generator.standard_normal((DIM, DIM)) / 2
 TEACHER_A, TEACHER_B = np.array([2.0, -1.0, 1.5]), _generator.standard_normal((3, DIM))
 
@@ -105,8 +106,8 @@ def _normal(scales):
     return lambda generator, count: np.asarray(scales) * generator.standard_normal((count, DIM))
 
 
-def _rows(rows):
-    return lambda generator, count: rows[generator.integers(len(rows), size=count)]
+def _rows(rows, weights=None):
+    return lambda generator, count: rows[generator.choice(len(rows), size=count, p=weights)]
 
 
 INPUTS = {
@@ -129,6 +130,11 @@ INPUTS = {
     "symmetric Empirical": Inputs(
         mf.Empirical(ROWS, symmetrise=True), _rows(np.concatenate([ROWS, -ROWS])), "`Empirical`, symmetrised"
     ),
+    "weighted Empirical": Inputs(
+        mf.Empirical(ROWS, weights=WEIGHTS, symmetrise=True),
+        _rows(np.concatenate([ROWS, -ROWS]), np.tile(WEIGHTS, 2) / 2),
+        "`Empirical`, weighted and symmetrised",
+    ),
 }
 
 W = np.array([0.8, -0.3, 0.5, 0.2])
@@ -139,6 +145,20 @@ _PLAIN = {
         lambda x: 1.3 * np.linalg.norm(x[:, :2], axis=1),
         _AXES[:2],
         "`SubspaceNorm(2)`: ‖x_H‖",
+        True,
+    ),
+    "RadialIndex": Target(
+        mf.RadialIndex(lambda r: r**2 / 2 - jnp.tanh(2 * r), 2),
+        lambda x: np.sum(x[:, :2] ** 2, axis=1) / 2 - np.tanh(2 * np.linalg.norm(x[:, :2], axis=1)),
+        _AXES[:2],
+        "`RadialIndex(g, 2)`: g(‖x_H‖)",
+        True,
+    ),
+    "RadialIndex of everything": Target(
+        mf.RadialIndex(jnp.tanh, DIM),
+        lambda x: np.tanh(np.linalg.norm(x, axis=1)),
+        _AXES,
+        "`RadialIndex(g, d)`: g(‖x‖)",
         True,
     ),
     "SubspaceNorm of everything": Target(
@@ -162,6 +182,13 @@ _PLAIN = {
         lambda x: np.abs(x[:, 0]) + 0.7 * np.linalg.norm(x[:, 1:3], axis=1),
         _AXES[:3],
         "`BlockNorms((1, 2))`: Σ β_i‖x_i‖",
+    ),
+    "BlockNorms of everything": Target(
+        mf.BlockNorms((1, 3), (1.0, 0.7)),
+        lambda x: np.abs(x[:, 0]) + 0.7 * np.linalg.norm(x[:, 1:], axis=1),
+        _AXES,
+        "`BlockNorms((1, d − 1))`: blocks that fill R^d",
+        True,
     ),
     "odd FunctionTarget": Target(
         mf.FunctionTarget(lambda x: x[0] ** 3 / 4 - 0.4 * x[1] * x[2] ** 2 + x[3], parity="odd"),
@@ -214,6 +241,9 @@ UNITS = {
         lambda z: scipy.special.expit(z) * (1 + z * (1 - scipy.special.expit(z))),
     ),
     "tanh": Unit(mf.Neuron(jnp.tanh, bias=False), np.tanh, lambda z: 1 - np.tanh(z) ** 2),
+    "FunctionUnit": Unit(
+        mf.FunctionUnit(lambda z, x: z.a * jnp.tanh(jnp.sum(z.b * x))), np.tanh, lambda z: 1 - np.tanh(z) ** 2
+    ),
 }
 
 TRAININGS = {

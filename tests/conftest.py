@@ -21,13 +21,17 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "float32: also meaningful, and run, in single precision")
     config.addinivalue_line("markers", "slow: run by `make test-slow`, not by `make test`")
     config.addinivalue_line("markers", "study: a long study, run by `make test-studies` only")
+    config.addinivalue_line("markers", "processor: about sizes and products of a CPU, skipped on an accelerator")
 
 
 def pytest_collection_modifyitems(items):
-    """A study is slow as well, so that `-m "not slow"` leaves it out."""
+    """A study is slow as well, so that `-m "not slow"` leaves it out; tests of a processor run on one."""
+    elsewhere = jax.default_backend() != "cpu"
     for item in items:
         if item.get_closest_marker("study"):
             item.add_marker(pytest.mark.slow)
+        if elsewhere and item.get_closest_marker("processor"):
+            item.add_marker(pytest.mark.skip(reason="true of processors only"))
 
 
 _MAPS = Path("/proc/self/maps")

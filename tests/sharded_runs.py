@@ -3,8 +3,6 @@
 Prints one JSON object: for every case the greatest relative difference of any array, and the layout of every cloud.
 """
 
-import argparse
-import json
 import re
 import tempfile
 from pathlib import Path
@@ -13,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.experimental import multihost_utils
+from processes import print_report
 
 import mfsym as mf
 
@@ -109,32 +107,15 @@ def size(shape):
     return int(np.prod([int(n) for n in shape.split(",") if n]))
 
 
-def parse():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("names", nargs="*")
-    parser.add_argument("--communication", action="store_true")
-    parser.add_argument("--coordinator")
-    parser.add_argument("--index", type=int)
-    return parser.parse_args()
-
-
-def main():
-    options = parse()
-    jax.config.update("jax_numpy_rank_promotion", "raise")
-    if options.coordinator is not None:
-        jax.distributed.initialize(options.coordinator, num_processes=2, process_id=options.index)
+def report(options):
     problem, key = problems()[0], jax.random.key(0)
     cloud = mf.sphere_cloud(problem, width=WIDTH, key=key)
-    report = {name: compare(cases()[name], cloud, mf.shard(cloud)) for name in options.names}
+    found = {name: compare(cases()[name], cloud, mf.shard(cloud)) for name in options.names}
     if options.communication:
         wide = mf.shard(mf.sphere_cloud(problem, width=WIDE, key=key))
-        report["communication"] = {name: communicated(risk, wide) for name, risk in risks().items()}
-    report["devices"] = jax.device_count(), jax.local_device_count()
-    print(json.dumps(report))
-    if options.coordinator is not None:
-        multihost_utils.sync_global_devices("end")
-        jax.distributed.shutdown()
+        found["communication"] = {name: communicated(risk, wide) for name, risk in risks().items()}
+    return found
 
 
 if __name__ == "__main__":
-    main()
+    print_report(report)

@@ -3,13 +3,10 @@
 Prints one JSON object: for every case the greatest relative difference of any number, and what early ends were called.
 """
 
-import argparse
-import json
-
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.experimental import multihost_utils
+from processes import print_report
 
 import mfsym as mf
 from mfsym import sharding
@@ -90,26 +87,11 @@ def communicated(mesh):
     }
 
 
-def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("names", nargs="*")
-    parser.add_argument("--communication", action="store_true")
-    parser.add_argument("--coordinator")
-    parser.add_argument("--index", type=int)
-    options = parser.parse_args()
-    jax.config.update("jax_numpy_rank_promotion", "raise")
-    if options.coordinator is not None:
-        jax.distributed.initialize(options.coordinator, num_processes=2, process_id=options.index)
+def report(options):
     mesh = jax.make_mesh((jax.device_count(),), ("lanes",), axis_types=(jax.sharding.AxisType.Auto,))
-    report = {name: compare(CASES[name], mesh) for name in options.names}
-    if options.communication:
-        report["communication"] = communicated(mesh)
-    report["devices"] = jax.device_count(), jax.local_device_count()
-    print(json.dumps(report))
-    if options.coordinator is not None:
-        multihost_utils.sync_global_devices("end")
-        jax.distributed.shutdown()
+    found = {name: compare(CASES[name], mesh) for name in options.names}
+    return found | ({"communication": communicated(mesh)} if options.communication else {})
 
 
 if __name__ == "__main__":
-    main()
+    print_report(report)

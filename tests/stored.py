@@ -63,7 +63,25 @@ def gap(prediction, value):
     return (prediction - value) ** 4
 
 
-GIVEN = {"bump": bump, "gap": gap, "Wave": Wave, "Pair": Pair, "Note": Note}  # what `load` must be given
+def gate(neuron, x):
+    """A unit of several outputs."""
+    return neuron * jnp.tanh(x)
+
+
+def split(prediction, value):
+    """A loss of several outputs."""
+    return jnp.sum(gap(prediction, value))
+
+
+GIVEN = {
+    "bump": bump,
+    "gap": gap,
+    "gate": gate,
+    "split": split,
+    "Wave": Wave,
+    "Pair": Pair,
+    "Note": Note,
+}  # what `load` must be given
 
 
 def cloud(width: int = 4, dim: int = 3) -> mf.Particles:
@@ -91,6 +109,7 @@ def _targets() -> dict[str, Any]:
 _INPUTS = {
     "sphere": lambda: mf.Sphere(3, 2.0),
     "data": lambda: mf.Empirical(np.arange(6.0).reshape(2, 3)),
+    "weighted data": lambda: mf.Empirical(np.eye(3), weights=[0.5, 0.25, 0.25]),
     "blocks": lambda: mf.GaussianBlocks((1, 2), (1.0, 0.5)),
     "covariance": lambda: mf.GaussianCovariance(np.diag([1.0, 2.0, 3.0])),
 }
@@ -109,6 +128,17 @@ _LOSSES = {
 }
 
 
+def _labelled() -> dict[str, mf.Problem]:
+    """Problems of labels, of one output and of several."""
+    several, gates = mf.Empirical(np.eye(3), np.eye(3)), mf.FunctionUnit(gate, np.zeros(3))
+    return {
+        "labels": mf.Problem(mf.Empirical(np.eye(3), [1.0, 0.0, -1.0])),
+        "classes": mf.Problem(several, unit=gates, loss=mf.CrossEntropy(), start=mf.NormalStart(0.5)),
+        "own loss of outputs": mf.Problem(several, unit=mf.FunctionUnit(gate), loss=mf.FunctionLoss(split, (3,))),
+        "modules": mf.Problem(several, unit=mf.ModuleUnit(Wave(jnp.asarray(2.0), "given"))),
+    }
+
+
 def problems() -> dict[str, mf.Problem]:
     """At least one problem with every class of inputs, target, unit, loss and start."""
     linear = mf.LinearTarget([1.0, 0.0, 0.0])
@@ -118,6 +148,7 @@ def problems() -> dict[str, mf.Problem]:
     found |= {name: mf.Problem(mf.Gaussian(3), linear, start=start()) for name, start in _STARTS.items()}
     biased = mf.BiasedStart(mf.GaussianStart(), 0.5, 0.25)
     found |= {"biases": mf.Problem(mf.Gaussian(3), linear, mf.Neuron(jnp.tanh), start=biased)}
+    found |= _labelled()
     index = mf.SingleIndex(jnp.tanh)
     return found | {name: mf.Problem(mf.Gaussian(3), index, loss=loss()) for name, loss in _LOSSES.items()}
 

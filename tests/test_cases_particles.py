@@ -31,6 +31,7 @@ def special_cloud():
     return mf.Particles(jnp.asarray([1.0, -0.5, 2.0, 0.7, 0.3, 0.4]), jnp.asarray(b))
 
 
+@pytest.mark.slow
 def test_hessian_of_the_exact_risk():
     """That of the value, forward over reverse, is the derivative of the hand-written velocity, −1/m of it."""
     risk = mf.risk_of(mf.Problem(mf.Gaussian(3), mf.LinearTarget([1.0, 0.5, 0.0])))
@@ -42,6 +43,7 @@ def test_hessian_of_the_exact_risk():
         np.testing.assert_allclose(hessian(z), -jacobian(z) / 6, rtol=0, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_hessian_of_one_neuron():
     """F = ¼a²‖b‖² − ½a b·w + ½ for f* = w·x."""
     risk = mf.risk_of(mf.Problem(mf.Gaussian(2), mf.LinearTarget([1.0, 0.0])))

@@ -201,6 +201,7 @@ print(*[fingerprint(v) for v in t.variants()])
 """
 
 
+@pytest.mark.slow
 def test_shards_and_other_processes(tmp_path):
     """Four devices: sharded arrays are gathered on the way out and sharded again; fingerprints are the same there."""
     environment = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=4", "PYTHONHASHSEED": "7"}

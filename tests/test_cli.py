@@ -39,6 +39,7 @@ def test_without_json_stdout_stays_empty(capsys):
     assert code == 0 and out == "" and "The run reached its last time" in err
 
 
+@pytest.mark.slow
 def test_what_has_no_meaning_is_null(capsys):
     command = ("solve", "--dim", "4", "--single-index", "tanh", "--until", "0.5", "--records", "2", "--json")
     record = json.loads(run(capsys, *command)[1])

@@ -5,9 +5,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.optimize
 
 import mfsym as mf
-from mfsym.distances import wasserstein_squared
+from mfsym.distances import sliced_wasserstein_squared, wasserstein_squared
 from mfsym.extrapolation import compare
 from mfsym.reduced.line import transport
 
@@ -141,6 +142,26 @@ def test_wasserstein_distance_of_atoms():
     np.testing.assert_allclose(wasserstein_squared(x, equal, y, equal), np.mean((x - y) ** 2), rtol=1e-12)
     point = wasserstein_squared(x, equal, np.array([0.3]), np.ones(1))
     np.testing.assert_allclose(point, np.mean((x - 0.3) ** 2), rtol=1e-12)
+
+
+def test_sliced_distance_against_transport():
+    """By linear programming: at most W2², and equal for a law and its translate; slices are those of many directions."""
+    rng = np.random.default_rng(3)
+    x, y, p, q = rng.normal(size=(12, 3)), rng.normal(size=(9, 3)) * 0.5 + 0.4, rng.uniform(size=12), rng.uniform(size=9)
+    sliced = sliced_wasserstein_squared(x, p, y, q)
+    cost = np.sum((x[:, None] - y[None]) ** 2, axis=-1)
+    rows, columns = np.kron(np.eye(12), np.ones(9)), np.kron(np.ones(12), np.eye(9))
+    marginals = np.concatenate([p / p.sum(), q / q.sum()])
+    exact = scipy.optimize.linprog(cost.ravel(), A_eq=np.concatenate([rows, columns]), b_eq=marginals).fun
+    many = rng.normal(size=(2000, 3))
+    many /= np.linalg.norm(many, axis=1, keepdims=True)
+    brute = [3 * wasserstein_squared(x @ u, p, y @ u, q) for u in many]
+    print(f"sliced {sliced:.4f}, over 2000 directions {np.mean(brute):.4f}, transport {exact:.4f}")
+    assert abs(sliced - np.mean(brute)) < 4 * np.std(brute) / np.sqrt(12)  # 12 directions
+    assert 0.3 * exact < sliced < exact
+    shift = np.array([0.3, -0.2, 0.5])
+    assert sliced_wasserstein_squared(x, p, x + shift, p) == pytest.approx(shift @ shift, rel=1e-12)
+    assert np.isnan(sliced_wasserstein_squared(x, 0 * p, y, q))
 
 
 def test_energy_of_the_predictor_against_sampling():

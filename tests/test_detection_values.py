@@ -66,6 +66,7 @@ def test_table_in_other_places():
     assert not wrong
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [kind for kind in RISKS if kind.parity == "odd"], ids=name)
 def test_risk_of_an_odd_target_with_a_jump(kind):
     """E f*² of a function with jumps is a cubature: within its stated error, which is small."""

@@ -39,6 +39,7 @@ DIVERGING = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", DIVERGING)
 def test_when_and_why(way):
     first_bad = steps_until_infinite(17)
@@ -67,6 +68,7 @@ def test_a_target_beyond_the_floating_type_is_refused():
         mf.solve_reduced(reduced, np.array([0.0, 1.0]))
 
 
+@pytest.mark.slow
 def test_a_target_too_large_for_clouds_says_so():
     problem = mf.Problem(mf.Gaussian(4), mf.SubspaceNorm(2, 1e200))
     solution = mf.solve_particles(problem, cloud(), np.array([0.0, 1.0]), throw=False, max_steps=64, derivative="forward")

@@ -64,5 +64,6 @@ def test_a_cloud_that_runs_out_of_steps_leaves_the_others_alone(together, monkey
     check_lanes(found, start, max_steps=64)
 
 
+@pytest.mark.processor
 def test_small_clouds_move_together_and_large_ones_alone():
     assert lanes_at_a_time(16) > lanes_at_a_time(64) > lanes_at_a_time(256) == lanes_at_a_time(2**20) == 1

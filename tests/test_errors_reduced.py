@@ -71,7 +71,7 @@ WRONG = {
     "kink nan": (lambda: mf.SingleIndex(jnp.abs, (np.nan,)), "kinks", "nan"),
     "w of another length": (lambda: mf.Problem(mf.Gaussian(3), mf.LinearTarget([1.0, 2.0])), "target.w", "(2,)"),
     "w is 0": (lambda: mf.LinearTarget(np.zeros(3)), "w", "[0.0, 0.0, 0.0]"),
-    "fn returns a vector": (lambda: mf.Problem(mf.Gaussian(3), mf.FunctionTarget(lambda x: x)), "fn", "shape=(3,)"),
+    "fn returns a vector": (lambda: mf.Problem(mf.Gaussian(3), mf.FunctionTarget(lambda x: x)), "unit", "of shape []"),
     "unknown parity": (lambda: mf.FunctionTarget(jnp.sum, parity="none"), "parity", "'none'"),
     "teacher of another dimension": (
         lambda: mf.Problem(mf.Gaussian(3), mf.Teacher(mf.Particles([1.0], [[1.0, 2.0]]))),

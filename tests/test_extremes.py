@@ -27,6 +27,7 @@ def largest_difference(values, others):
 
 # A target and masses λ times as large move as fast as before in the time t/λ; inputs r times as large, in t/r².
 # Powers of two are exact; with powers of ten steps round differently, by the tolerance of a step.
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["grid", "characteristics"])
 @pytest.mark.parametrize("factor", [1e-30, 1e-12, 1e-6, 1e6, 1e12, 1e30])
 def test_target_and_start_scale_together(method, factor):

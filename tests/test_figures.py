@@ -122,6 +122,7 @@ def limit():
     return distances.compute(KEY, widths=(), limit_end=3.5, cells=100)
 
 
+@pytest.mark.slow
 def test_distances_against_references(limit):
     times = np.asarray(limit.exact.ts)
     for t in (0, 1, 3):
@@ -215,6 +216,7 @@ def across():
     return perpendicular.compute(KEY, steps=(20, 200), seeds=0)
 
 
+@pytest.mark.slow
 def test_perpendicular_against_references(across):
     """The reference took explicit steps in (|a|‖b‖, θ) and one more than it counts: 5 % off early, 0.5 % late."""
     early, late = (across.exact[list(across.steps).index(step)] for step in (20, 200))
@@ -261,6 +263,7 @@ def test_staircases_against_references(stairs):
         assert np.all(np.diff(shares) < 0)
 
 
+@pytest.mark.slow
 def test_exact_risk_of_staircase_networks():
     """Against the exact risk of BlockNorms, and against samples for nested norms."""
     blocks, nested = (staircase.coordinate_sets(kind, 2) for kind in ("orthogonal", "basic"))

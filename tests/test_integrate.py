@@ -60,6 +60,7 @@ def stepping(method="ssprk104", rtol=1e-8, atol=1e-10, **options):
 TS = jnp.array([0.0, 0.3, 1.0, 2.5])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["ssprk104", "dopri8"])
 def test_adaptive_methods(method):
     dynamics, state = decay()

@@ -158,6 +158,8 @@ def temporary_bytes(function, *arguments):
     return jax.jit(function).lower(*arguments).compile().memory_analysis().temp_size_in_bytes
 
 
+@pytest.mark.slow
+@pytest.mark.processor
 @pytest.mark.parametrize("what", ["value", "velocity", "derivative"])
 def test_memory_grows_with_the_neurons_only(what):
     risk = risk_of(SINGLE["norm"])

@@ -45,6 +45,7 @@ def test_the_flow_goes_down_and_keeps_what_it_conserves():
     check_first_record(solution, cloud)
 
 
+@pytest.mark.slow
 def test_clouds_with_a_symmetric_partner_are_linear():
     """s = −1, T = −I: pairs (a, b), (−a, −b) stay pairs to 1e-12, and obey a' = ½ b·y, b' = ½ a y, y = w − mean of ½ab.
 

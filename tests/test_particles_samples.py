@@ -121,6 +121,7 @@ def test_predictor(unit):
         predict_cloud(cloud, unit, x[0])
 
 
+@pytest.mark.processor
 @pytest.mark.parametrize("unit", [mf.ReLU(), Opaque()])
 def test_memory_grows_with_the_neurons_only(unit):
     """Four times the neurons: at most five times the memory. Four times the data: hardly any more."""

@@ -97,7 +97,7 @@ def test_value_against_samples(name):
     else:
         x *= float(scale)
     x = jnp.asarray(np.stack([x, -x]).reshape(-1, problem.dim))
-    losses = problem.loss(predict_cloud(cloud, problem.unit, x), problem.values(x)).reshape(2, -1).mean(axis=0)
+    losses = jax.vmap(problem.loss)(predict_cloud(cloud, problem.unit, x), problem.values(x)).reshape(2, -1).mean(axis=0)
     error = float(jnp.std(losses)) / np.sqrt(losses.size)
     assert abs(float(risk_of(problem).value(cloud)) - float(jnp.mean(losses))) < 3 * error
     assert error < 0.01 * float(jnp.mean(losses))

@@ -90,7 +90,8 @@ def test_moments_of_a_cloud():
 def test_loss():
     loss = mf.SquareLoss()
     prediction, value = jnp.array([1.0, -2.0]), jnp.array([3.0, 0.5])
-    np.testing.assert_allclose(loss(prediction, value), [2.0, 3.125])
+    np.testing.assert_allclose(jax.vmap(loss)(prediction, value), [2.0, 3.125])
+    assert float(loss(prediction, value)) == 5.125  # of two outputs
     slopes = jax.vmap(jax.grad(loss))(prediction, value)
     np.testing.assert_allclose(loss.residual(prediction, value), -slopes)
 

@@ -1,4 +1,4 @@
-"""What accelerators compute otherwise: no loop of one block, split products. None is at hand, so that code is read."""
+"""What accelerators compute otherwise: no loop of one block, split products. On a processor, their code is read."""
 
 import re
 
@@ -43,6 +43,7 @@ def code(function, argument):
     return len(re.findall(r"\b(?:scan|while)\[", text)), found
 
 
+@pytest.mark.processor
 @pytest.mark.parametrize("name", ["exact", "data"])
 def test_one_block_is_no_loop_on_an_accelerator(name, monkeypatch):
     """The widths differ, as what was traced is kept."""
@@ -81,6 +82,7 @@ def test_the_numbers_and_their_derivatives_stay(name, monkeypatch):
     jax.clear_caches()
 
 
+@pytest.mark.processor
 def test_a_processor_is_never_asked(monkeypatch):
     monkeypatch.setattr(products, "keeps_digits", None)
     assert products.precision_for(jnp.dtype(jnp.float32)) is Precision.HIGHEST
@@ -101,6 +103,7 @@ def test_a_device_that_loses_digits_is_not_believed(error, expected, monkeypatch
     assert products.precision_for(jnp.dtype(jnp.float64)) is Precision.HIGHEST
 
 
+@pytest.mark.processor
 def test_the_error_of_a_product_is_measured_also_while_something_is_traced():
     kind, seen = jax.local_devices()[0].device_kind, []
 

@@ -76,6 +76,7 @@ class Traced(Exception):
     """Raised instead of compiling."""
 
 
+@pytest.mark.slow
 def test_new_numbers_compile_nothing(monkeypatch):
     """Runs that differ in numbers only share one compiled function; new shapes do not."""
     ts, options = jnp.array([0.0, 1.0]), {"derivative": "forward"}  # as in the shared run
@@ -129,6 +130,7 @@ def test_a_start_may_be_traced_batched_or_a_constant():
     assert float(jnp.sum(slope * start)) == pytest.approx(float(change) / 2e-5, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_an_end_before_the_last_time():
     reduced, ts = problems.small_reduction(100), jnp.array([0.0, 0.01, 50.0])
     with pytest.raises(mf.SolveError, match="max_steps") as caught:

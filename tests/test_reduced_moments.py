@@ -65,6 +65,7 @@ def test_euler_steps_stay_close(cubic):
     assert np.max(np.abs(error)) < 1e-3 and ratio == pytest.approx(2.0, abs=0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["hyperboloid", "moments"])
 def test_general_covariance_reference(method):
     run = mf.solve_reduced(mf.reduce(general_problem()), GENERAL, method=method, **FORWARD)
@@ -150,6 +151,7 @@ def test_closed_solution_is_exact_late():
     assert np.log(distance[1] / distance[2]) == pytest.approx(omega, rel=2e-2)
 
 
+@pytest.mark.slow
 def test_certificate_of_random_starts():
     """20 random (Σ, f*, start with E[ab] = 0), 5 of them with singular Σ, in one batch: the bound holds at every time."""
     runs, ts = run_batch(correlation=0.0), np.asarray(TIMES)

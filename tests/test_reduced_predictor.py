@@ -133,6 +133,7 @@ def test_potential_and_drift(case, method):
     np.testing.assert_allclose(mf.drift(run, few, TEN), slope, atol=1e-8)
 
 
+@pytest.mark.slow
 @RUNS
 def test_clouds_drawn_and_projected(case, method):
     """Masses are exact, angles and alignments those of the law within four standard errors."""

@@ -84,6 +84,7 @@ def test_limiter_keeps_means_and_does_nothing_where_all_is_positive():
     np.testing.assert_allclose(kept, dynamics.reconstruct(smooth), rtol=1e-13)
 
 
+@pytest.mark.slow
 def test_tables_are_those_of_the_features():
     """Interpolation in cos 2θ (and cos θ on a signed angle) against the features themselves, and stretched ones."""
     for problem in (

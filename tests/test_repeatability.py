@@ -115,6 +115,7 @@ def test_new_numbers_compile_nothing_and_equal_keys_give_equal_bits(name, compil
     assert compiled[seen:] == [] and other != first
 
 
+@pytest.mark.slow
 def test_dimensions_in_a_stack_compile_nothing(compiled):
     solve = jax.jit(jax.vmap(lambda r: mf.solve_reduced(r, TIMES, derivative="forward").risk[-1]))
     stacks = [mf.stack([reduced(1.0, d, k) for d, k in pair]) for pair in ([(4, 2), (6, 3)], [(9, 4), (20, 5)])]

@@ -68,7 +68,7 @@ def test_exact_risk_against_samples():
     """Without using that the law is invariant: within 3 standard errors of 400 000 inputs."""
     problem, cloud = pair("norm")[1], random_cloud(7)
     x = 1.2 * np.random.default_rng(1).standard_normal((400_000, DIM))
-    losses = problem.loss(mf.predict(cloud, x), problem.values(jnp.asarray(x)))
+    losses = jax.vmap(problem.loss)(mf.predict(cloud, x), problem.values(jnp.asarray(x)))
     error = float(jnp.std(losses)) / np.sqrt(losses.size)
     assert abs(float(mf.risk_of(problem).value(cloud)) - float(jnp.mean(losses))) < 3 * error
 

@@ -69,6 +69,7 @@ def test_a_limit_of_wall_time_alone():
     same_numbers(relax(), relax(Control(mf.Stop(seconds=1e6))), 1e-13)
 
 
+@pytest.mark.slow
 def test_a_stop_in_segments_is_the_same_stop(tmp_path):
     stop = mf.Stop(risk=1.25)
     plain, run = relax(Control(stop)), relax(Control(stop, mf.Checkpoints(tmp_path, every=0)))

@@ -70,6 +70,7 @@ def test_every_rule_and_every_gradient_on_eight_devices(names):
     check_same(report, names)
 
 
+@pytest.mark.slow
 def test_two_processes_give_what_one_gives():
     names = ["flow, fresh samples", "predictor"]
     for report in in_two_processes(RUNS, *names):

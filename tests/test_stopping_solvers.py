@@ -43,6 +43,7 @@ def stops_in_the_middle(solve, ts=TS):
     return plain, run
 
 
+@pytest.mark.slow
 def test_closed_solutions_stop_at_records():
     for problem, structure in ((mf.Problem(mf.Gaussian(4), mf.SubspaceNorm(4)), None), (ODD, "odd")):
         reduced = mf.reduce(problem) if structure is None else mf.reduce(problem, structure=structure)
@@ -87,6 +88,7 @@ def test_finite_steps_stop_in_flow_time(tmp_path):
     same_numbers(plain, solve(checkpoint=mf.Checkpoints(tmp_path, every=0)), 1e-12)
 
 
+@pytest.mark.slow
 def test_descend_stops_between_records():
     cloud = cloud_of(PROBLEM)
     plain = mf.descend(PROBLEM, cloud, 60, learning_rate=0.05)
@@ -99,6 +101,7 @@ def test_descend_stops_between_records():
     assert float(restarted.risk[-1]) == pytest.approx(float(plain.risk[-1]), rel=1e-12)
 
 
+@pytest.mark.slow
 def test_gradient_descent_on_moments(tmp_path):
     reduced = mf.reduce(ODD, structure="odd")
     plain = mf.descend_moments(reduced, 60, 0.05, record_every=5)

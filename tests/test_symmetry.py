@@ -49,6 +49,7 @@ def test_the_flow_keeps_the_symmetry_of_a_closed_cloud(name):
         assert jnp.max(jnp.abs(gap)) <= 1e-12 * jnp.max(jnp.abs(mf.predict(run, x)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", GROUPS)
 def test_a_cloud_that_is_not_closed_has_a_defect(name):
     group, cloud = mf.generate(*GROUPS[name]), random_cloud(NEURONS, DIM)
@@ -89,6 +90,7 @@ def slope(defects):
     return np.polyfit(np.log(WIDTHS), roots, 1)[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("sign", "space"), [(1, "function"), (-1, "function"), (1, "parameter"), (-1, "parameter")])
 def test_the_defect_of_random_clouds_decays(sign, space):
     """m^{-1/2} for independent neurons of a law with the symmetry and with a network that does not vanish."""

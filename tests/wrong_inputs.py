@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -190,7 +191,18 @@ TABLE = {
     ),
     "Empirical": Entry(
         lambda: {"x": np.eye(2)},
-        {"x": [*VECTORS, np.zeros((0, 2)), np.zeros((2, 0)), np.zeros((1, 2, 3))], "symmetrise": FLAG},
+        {"x": [*VECTORS, np.zeros((0, 2)), np.zeros((2, 0)), np.zeros((1, 2, 3))],
+         "y": ["ab", 3.0, np.ones(3), [1.0, np.nan], np.ones(2) * 1j, later(lambda: np.ones(2, bool))],
+         "weights": ["x", 3.0, [1j], [[np.nan]], np.ones(2), [-1.0, 2.0], np.ones(3) / 3, np.ones((2, 1)) / 2, [0.5, 0.6]],
+         "symmetrise": [*FLAG, given(True, y=np.ones(2))],
+         "degree": [v for v in INTEGER if v not in (None, 0)], "replicates": [*INTEGER, 3]},
+    ),
+    "cubature": Entry(
+        lambda: {"inputs": mf.Gaussian(2)},
+        {"inputs": [None, 2, mf.Gaussian, later(lambda: mf.Empirical(np.eye(2)))],
+         "nodes": [v for v in INTEGER if v is not None] + [10**6, given(4, inputs=mf.Gaussian(10))],
+         "frames": [v for v in INTEGER if v is not None] + [12, given(8, "key")],
+         "key": [3, "key", given(later(lambda: jax.random.key(0)), "key")]},
     ),
     "SubspaceNorm": Entry(
         lambda: {"dim_h": 2}, {"dim_h": INTEGER, "scale": NO_NUMBER}
@@ -233,8 +245,20 @@ TABLE = {
     "Neuron": Entry(lambda: {"activation": jnp.tanh}, {"activation": SCALAR_FUNCTION, "bias": FLAG}),
     "Huber": Entry(dict, {"width": POSITIVE}),
     "FunctionLoss": Entry(
-        lambda: {"fn": jnp.subtract}, {"fn": [*NO_FUNCTION, jnp.tanh, lambda f, y: jnp.stack([f, y]), lambda f, y: f > y]}
+        lambda: {"fn": jnp.subtract},
+        {"fn": [*NO_FUNCTION, jnp.tanh, lambda f, y: jnp.stack([f, y]), lambda f, y: f > y,
+                given(jnp.subtract, "fn", shape=(3,))],
+         "shape": [3, None, "12", (0,), (2.0,), (True,)]},
     ),
+    "FunctionUnit": Entry(
+        lambda: {"function": lambda z, x: z},
+        {"function": NO_FUNCTION, "neuron": ["x", 3.0, later(dict), later(lambda: {"a": "word"})]},
+    ),
+    "ModuleUnit": Entry(
+        lambda: {"module": eqx.nn.MLP(2, 2, 2, 1, key=jax.random.key(0))},
+        {"module": [*NO_FUNCTION, jnp.tanh, eqx.nn.MLP, later(mf.SquareLoss), later(eqx.nn.Identity)]},
+    ),
+    "NormalStart": Entry(dict, {"scale": POSITIVE}),
     "BiasedStart": Entry(
         lambda: {"start": mf.SphereStart()},
         {"start": ["sphere", mf.SphereStart, None, later(lambda: mf.BiasedStart(mf.SphereStart()))],
@@ -273,7 +297,7 @@ TABLE = {
                 later(lambda: mf.LinearTarget([1.0]), "target.w"),
                 later(lambda: mf.Teacher(cloud(3)), "target.cloud"),
                 later(lambda: mf.Rotated(mf.SubspaceNorm(1), np.eye(3)), "target.rotation"),
-                later(lambda: mf.FunctionTarget(lambda x: x), "fn"),
+                later(lambda: mf.FunctionTarget(lambda x: x), "unit"),
                 later(lambda: mf.FunctionTarget(lambda x: x[9] if len(x) > 9 else 1 / 0), "fn"),
             ],
             "noise": [*NOT_NEGATIVE, later(lambda: 0.1, loss=mf.Huber())],
@@ -725,6 +749,7 @@ QUICK = (
     "GaussianBlocks",
     "GaussianCovariance",
     "Empirical",
+    "cubature",
     "SubspaceNorm",
     "SingleIndex",
     "MultiIndex",
@@ -739,6 +764,9 @@ QUICK = (
     "Neuron",
     "Huber",
     "FunctionLoss",
+    "FunctionUnit",
+    "ModuleUnit",
+    "NormalStart",
     "BiasedStart",
     "SphereStart",
     "AngularStart",

@@ -1,11 +1,14 @@
 """Checks of the arguments that the functions of this room share; all run before anything is compiled."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from ..errors import argument_error, check_instance, is_finite, is_traced
+from ..integrate import cast_floats
 from ..neurons import NEURONS, BiasedParticles, Particles, array_leaves, check_neurons, dim_of
-from ..problem.problem import Problem, check_cloud_dimension
+from ..problem.problem import Problem, check_cloud_dimension, check_shape_of_outputs
+from ..problem.tree_units import output_shape
 from ..problem.units import AbstractRidgeUnit, AbstractUnit
 from ..risks import AbstractRisk
 from ..types import Checked, Cloud, State
@@ -49,4 +52,7 @@ def check_cloud(cloud: Cloud, unit: AbstractUnit, problem: Problem | None = None
     dim = dim_of(cloud)
     if problem is not None and dim is not None:
         check_cloud_dimension(problem, dim)
+    if problem is not None and not isinstance(unit, AbstractRidgeUnit):
+        neuron = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), cloud)
+        check_shape_of_outputs(output_shape(cast_floats(unit, dtype), neuron, problem.dim, dtype), problem.target_shape)
     return dtype

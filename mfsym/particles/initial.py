@@ -12,6 +12,7 @@ from jax.scipy.special import xlogy
 from jaxtyping import Array, Float
 
 from ..errors import (
+    Words,
     argument_error,
     check_choice,
     check_floating,
@@ -23,10 +24,11 @@ from ..errors import (
 )
 from ..neurons import BiasedParticles, Particles
 from ..problem.problem import Problem
-from ..problem.quasi_random import to_normal, unit_points
-from ..problem.start import AbstractSignedStart, AbstractStart, BiasedStart, GaussianStart
+from ..problem.quasi_random import host_generator, to_normal, unit_points
+from ..problem.start import AbstractSignedStart, AbstractStart, BiasedStart, GaussianStart, NormalStart
+from ..problem.tree_units import example_neuron
 from ..problem.units import ReLU, has_bias
-from ..types import Checked, DTypeLike, IntLike, KeyLike
+from ..types import Checked, Cloud, DTypeLike, IntLike, KeyLike
 from .angles import safe_direction, split_by_subspace
 from .arguments import check_problem
 
@@ -34,14 +36,15 @@ _Start = TypeVar("_Start", bound=AbstractStart)
 _GRID = 4097  # angles at which the law of an AngularStart is tabulated
 
 
-def initial_cloud(
-    problem: Problem, *, width: IntLike, key: KeyLike, dtype: DTypeLike | None = None
-) -> Particles | BiasedParticles:
+def initial_cloud(problem: Problem, *, width: IntLike, key: KeyLike, dtype: DTypeLike | None = None) -> Cloud:
     """A random cloud of `width` neurons from the start of the problem; balanced signs where it has masses.
 
-    For a unit with a bias they are BiasedParticles, with biases 0 unless the start is a `BiasedStart`.
+    For a unit with a bias they are BiasedParticles, with biases 0 unless the start is a `BiasedStart`; from a `NormalStart`
+    they are like the example that a `FunctionUnit` or a `ModuleUnit` has.
     """
     check_problem(problem)
+    if isinstance(problem.start, NormalStart):
+        return _normal_cloud(problem, width, check_key(key), dtype)
     if has_bias(problem.unit):
         return _biased_cloud(problem, width, check_key(key), dtype)
     draw = gaussian_cloud if _draws_signs(problem) else sphere_cloud
@@ -64,6 +67,21 @@ def _draws_signs(problem: Problem) -> bool:
 def _without_bias(start: AbstractStart) -> AbstractStart:
     """The law of (a, b)."""
     return start.start if isinstance(start, BiasedStart) else start
+
+
+def _normal_cloud(problem: Problem, width: IntLike, key: KeyLike, dtype: DTypeLike | None) -> Cloud:
+    """Independent normal entries in every leaf of the example of a neuron."""
+    assert isinstance(problem.start, NormalStart)
+    width, dtype = check_integer("width", width, 1, "It is the number of neurons."), check_floating(dtype)
+    example = example_neuron(problem.unit)
+    if example is None:
+        remedy = "Pass mf.FunctionUnit(function, neuron=example), or a cloud of your own to the solver."
+        got = Words(f"a {type(problem.unit).__name__} without one")
+        raise argument_error("problem.unit", "one with an example of a neuron, for a NormalStart", got, remedy)
+    leaves, structure = jax.tree.flatten(example)
+    keys, scale = jax.random.split(key, len(leaves)), problem.start.scale.astype(dtype)
+    drawn = [scale * jax.random.normal(k, (width, *leaf.shape), dtype) for k, leaf in zip(keys, leaves, strict=True)]
+    return jax.tree.unflatten(structure, drawn)
 
 
 def _biased_cloud(problem: Problem, width: IntLike, key: KeyLike, dtype: DTypeLike | None) -> BiasedParticles:
@@ -187,21 +205,17 @@ def _unit_vectors(problem: Problem, normals: Float[Array, "m d"], uniforms: Floa
 
 def _sobol(count: int, dim: int, key: Array) -> np.ndarray:
     """Scrambled Sobol points [count, dim]: the first column uniform, the others mapped to the normal law."""
-    data = key if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else jax.random.key_data(key)
-    points = unit_points(count, dim, np.random.default_rng(np.asarray(data).tolist()))
+    points = unit_points(count, dim, host_generator(key))
     return np.concatenate([points[:, :1], to_normal(points[:, 1:])], axis=1)
 
 
 def _place(problem: Problem, normals: Float[Array, "m d"], uniforms: Float[Array, " m"]) -> Float[Array, "m d"]:
-    """cos θ·h + sin θ·p with θ from the law of the start, h uniform in H (or its first axis), p uniform in H^⊥."""
+    """cos θ·h + sin θ·p with θ from the law of the start, h uniform in H (or its only axis), p uniform in H^⊥."""
     basis = jnp.asarray(problem.subspace(), normals.dtype)
     along, across = split_by_subspace(normals, basis)
-    radial = problem.radial_subspace()
+    radial = not problem.signed_angle()
     theta = _angles(problem.start, uniforms, basis.shape[0], problem.dim - basis.shape[0], radial)
-    if radial:
-        along = safe_direction(along)
-    else:
-        along = jnp.ones_like(along[:, :1]) * jnp.eye(1, basis.shape[0], dtype=normals.dtype)
+    along = safe_direction(along) if radial else jnp.ones_like(along)
     within = jnp.matmul(along, basis, precision=jax.lax.Precision.HIGHEST)
     return jnp.cos(theta)[:, None] * within + jnp.sin(theta)[:, None] * safe_direction(across)
 

@@ -8,7 +8,7 @@ from jaxtyping import Array, Float, PyTree
 from ..errors import argument_error, check_instance
 from ..integrate import cast_floats
 from ..neurons import BiasedParticles, Particles
-from ..problem.inputs import Empirical
+from ..problem.empirical import Empirical
 from ..problem.losses import has_margin, smallest_margin
 from ..problem.problem import Problem, check_cloud_dimension
 from ..problem.units import AbstractRidgeUnit, homogeneous_neurons

@@ -14,8 +14,8 @@ from ..types import Cloud, RealArrayLike
 from .arguments import check_cloud
 
 
-def predict_cloud(cloud: Cloud, unit: AbstractUnit, x: RealArrayLike) -> Float[Array, " n"]:
-    """f(x_i) = (1/m) Σ_j σ*(x_i; z_j) for every row of x [n, d], [n], in the floating type of the cloud.
+def predict_cloud(cloud: Cloud, unit: AbstractUnit, x: RealArrayLike) -> Float[Array, "n *out"]:
+    """f(x_i) = (1/m) Σ_j σ*(x_i; z_j) for every row of x [n, d], [n, *out], in the floating type of the cloud.
 
     Blocks of rows bound the memory. Raises ArgumentError if the cloud and x differ in dimension.
     """
@@ -28,6 +28,6 @@ def predict_cloud(cloud: Cloud, unit: AbstractUnit, x: RealArrayLike) -> Float[A
 
 
 @eqx.filter_jit
-def _predict(cloud: PyTree, unit: AbstractUnit, x: Float[Array, "n d"]) -> Float[Array, " n"]:
+def _predict(cloud: PyTree, unit: AbstractUnit, x: Float[Array, "n d"]) -> Float[Array, "n *out"]:
     width = jax.tree.leaves(cloud)[0].shape[0]
     return map_blocks(lambda rows: cloud_outputs(cloud, unit, rows), x, rows_per_block(width))

@@ -16,6 +16,7 @@ _KINDS = {
     "alignment": ("alignment", "^"),
     "distance": ("distance", "D"),
     "w2_squared": ("$W_2^2$", "v"),
+    "sliced_w2_squared": ("sliced $W_2^2$", "v"),
     "predictor_distance": (r"$\mathrm{E}(f_m-f)^2$", "P"),
 }
 

@@ -28,22 +28,37 @@ class Function(eqx.Module):
             raise argument_error(name, "a function of one input", function, "Pass for example jnp.tanh.")
         self.arrays, self.rest = eqx.partition(function, eqx.is_array)
 
-    def __call__(self, x: Array, *more: Array) -> Checked[Array]:
+    def __call__(self, x: PyTree, *more: Array) -> Checked[Array]:
         value = eqx.combine(self.arrays, self.rest)(x, *more)
         counted = getattr(getattr(value, "dtype", None), "kind", "") in tuple("iu")
-        return value.astype(x.dtype) if counted else value
+        return value.astype(jax.tree.leaves(x)[0].dtype) if counted else value
 
 
-def check_scalar_function(name: str, function: Function, example: jax.ShapeDtypeStruct) -> None:
+def check_scalar_function(name: str, function: Callable[[Array], Array], example: jax.ShapeDtypeStruct) -> None:
     """A function that maps one input of the given shape to a real scalar; found out without running it."""
+    _checked_output(name, function, example, "a real scalar", lambda out: getattr(out, "shape", None) == ())
+
+
+def check_real_function(name: str, function: Callable[[Array], Array], example: jax.ShapeDtypeStruct) -> None:
+    """The same for a function that returns a real array [*out] of any shape."""
+    _checked_output(name, function, example, "a real array", lambda out: hasattr(out, "shape"))
+
+
+def _checked_output(
+    name: str,
+    function: Callable[[Array], Array],
+    example: jax.ShapeDtypeStruct,
+    what: str,
+    fits: Callable[[PyTree], bool],
+) -> None:
     shape = "a scalar" if not example.shape else f"an input of shape {example.shape}"
-    expected = f"a function of {shape} that returns a real scalar"
+    expected = f"a function of {shape} that returns {what}"
     remedy = "Functions are written for one input and vmapped by the library."
     try:
         out = jax.eval_shape(lambda x: function(x), example)  # a module with traced leaves cannot be compared
     except Exception as error:
         raise _failure(name, expected, error, remedy) from error
-    if getattr(out, "shape", None) != () or out.dtype.kind not in "fiu":
+    if not fits(out) or out.dtype.kind not in "fiu":
         raise argument_error(name, expected, Words(f"one that returns {out}"), remedy)
 
 

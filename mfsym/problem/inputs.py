@@ -5,12 +5,11 @@ import abc
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from ..errors import check_flags, check_integer, float_array, positive_number
+from ..errors import check_integer, positive_number
 from ..groups import is_orthogonal
-from ..types import DTypeLike, RealArrayLike, RealLike
+from ..types import DTypeLike, RealLike
 
 
 class AbstractInputs(eqx.Module):
@@ -146,55 +145,3 @@ class Sphere(AbstractIsotropicInputs):
     def rotation_invariant(self):
         """True."""
         return True
-
-
-class Empirical(AbstractInputs):
-    """The uniform law on the rows of a data set x [n, d]; the population risk is then the training risk.
-
-    `symmetrise` adds the row −x for every row x, which makes the law symmetric: odd targets then reduce exactly.
-    """
-
-    dim: int = eqx.field(static=True)
-    x: Float[Array, "n d"]
-
-    def __init__(self, x: RealArrayLike, symmetrise: bool = False):
-        x = float_array("x", x, 2, "One row per input.")
-        check_flags(symmetrise=symmetrise)
-        self.x = jnp.concatenate([x, -x]) if symmetrise else x
-        check_integer("x", self.x.shape[0], 1, "A data set has at least one row.")
-        self.dim = check_integer("x.shape[1]", self.x.shape[1], 1, "Inputs have at least one coordinate.")
-
-    def sample(self, key, count, dtype=None):
-        """Independent draws with replacement, [count, d]."""
-        rows = jax.random.randint(key, (count,), 0, self.x.shape[0])
-        return self.x[rows].astype(self.x.dtype if dtype is None else dtype)
-
-    @property
-    def second_moment(self):
-        """Mean of ‖x‖² over the rows."""
-        return jnp.mean(jnp.sum(self.x**2, axis=1))
-
-    @property
-    def covariance(self):
-        """Mean of x xᵀ over the rows."""
-        return jnp.matmul(self.x.T, self.x, precision=jax.lax.Precision.HIGHEST) / self.x.shape[0]
-
-    def is_invariant(self, matrix):
-        """Whether T maps the set of rows to itself."""
-        if not is_orthogonal(matrix):
-            return False
-        rows = np.asarray(self.x, dtype=float)
-        images = rows @ np.asarray(matrix, dtype=float).T
-        digits = 6 - int(np.ceil(np.log10(max(np.abs(rows).max(), 1e-300))))
-        order = [np.lexsort(np.round(z, digits).T[::-1]) for z in (rows, images)]
-        return bool(np.allclose(rows[order[0]], images[order[1]], atol=10.0 ** (1 - digits)))
-
-    @property
-    def rotation_invariant(self):
-        """False: no finite data set has this symmetry."""
-        return False
-
-    @property
-    def spherical(self):
-        """False."""
-        return False

@@ -2,28 +2,36 @@
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from ..errors import Words, argument_error, check_instance, is_traced, positive_number
 from ..types import RealLike
-from .block_targets import MultiIndex
+from .block_targets import BlockNorms, MultiIndex
+from .empirical import Empirical
 from .functions import check_finite_function, values_on_host
-from .inputs import AbstractInputs, Empirical
-from .losses import AbstractLoss, SquareLoss, allowed_values
+from .inputs import AbstractInputs
+from .losses import AbstractLoss, SquareLoss, check_loss, takes_all_values, wrong_values
 from .rotated import unrotated
-from .start import AbstractStart, BiasedStart, SphereStart
-from .targets import AbstractTarget, SingleIndex, SubspaceNorm
-from .units import AbstractUnit, ReLU, has_bias
+from .start import AbstractStart, BiasedStart, NormalStart, SphereStart
+from .targets import AbstractTarget, Labels, LinearTarget, RadialIndex, SingleIndex, SubspaceNorm
+from .tree_units import example_neuron, output_shape
+from .units import AbstractRidgeUnit, AbstractUnit, ReLU, has_bias
+
+# Targets whose values are numbers.
+_OF_NUMBERS = (SubspaceNorm, RadialIndex, SingleIndex, LinearTarget, MultiIndex, BlockNorms)
 
 
 class Problem(eqx.Module):
     """Learn f* by a wide two-layer network: minimise F(μ) = E_{x~ρ} ℓ(f(x; μ), f*(x)), f = ∫ σ*(x; z) dμ(z).
 
-    Arguments: `inputs` the law ρ; `target` f*; `unit` σ* (default a·ReLU(b·x)); `loss` ℓ (default ½(f−f*)²);
-    `start` the law of the neurons at time 0 (default |a| = ‖b‖ = 1, uniform directions, equal signs); `noise` σ of labels
-    y = f* + σ·N(0, 1) of the square loss, which adds σ²/2 to F, and noise to what is sampled.
-    Raises ArgumentError if the target does not fit the dimension of the inputs, or is NaN or infinite where they come.
+    Arguments: `inputs` the law ρ; `target` f*, left out where the inputs are data with labels; `unit` σ* (default
+    a·ReLU(b·x)); `loss` ℓ (default ½(f−f*)²); `start` the law of the neurons at time 0 (default |a| = ‖b‖ = 1, uniform
+    directions, equal signs); `noise` σ of labels y = f* + σ·N(0, 1) of the square loss, which adds σ²/2 to F, and noise to
+    what is sampled.
+    Raises ArgumentError if the target does not fit the dimension of the inputs, or is NaN or infinite where they come, and
+    for labels or values that the loss cannot be taken of.
     (Hajjar & Chizat 2022, arXiv:2211.08771.)
     """
 
@@ -37,7 +45,7 @@ class Problem(eqx.Module):
     def __init__(
         self,
         inputs: AbstractInputs,
-        target: AbstractTarget,
+        target: AbstractTarget | None = None,
         unit: AbstractUnit | None = None,
         loss: AbstractLoss | None = None,
         start: AbstractStart | None = None,
@@ -47,23 +55,27 @@ class Problem(eqx.Module):
         loss = SquareLoss() if loss is None else loss
         start = SphereStart() if start is None else start
         self.inputs = check_instance("inputs", inputs, AbstractInputs, "Use mf.Gaussian, mf.Sphere or mf.Empirical.")
+        target = _target_or_labels(target, inputs)
         self.target = check_instance("target", target, AbstractTarget, "Wrap a function in mf.FunctionTarget(fn).")
         self.unit = check_instance(
             "unit",
             unit,
             AbstractUnit,
-            "Use mf.ReLU(), mf.LeakyReLU(s), mf.Identity(), mf.GELU(), mf.SiLU() or mf.Neuron(activation).",
+            "Use mf.ReLU(), mf.GELU() or another of these, mf.Neuron(activation), mf.FunctionUnit or mf.ModuleUnit.",
         )
         self.loss = check_instance(
-            "loss", loss, AbstractLoss, "Use mf.SquareLoss(), mf.Logistic(), mf.Huber() or mf.FunctionLoss(fn)."
+            "loss", loss, AbstractLoss, "Use mf.SquareLoss(), mf.Logistic(), mf.CrossEntropy() or mf.FunctionLoss(fn)."
         )
         self.start = check_instance("start", start, AbstractStart, "Use mf.SphereStart().")
         noise = positive_number("noise", noise, "It is the standard deviation of the labels.", strict=False)
         self.noise = noise if is_traced(noise) or float(noise) > 0 else None
-        target.check(inputs.dim)
+        self.target.check(inputs.dim)
+        _check_start(self.start, self.unit)
+        shape = self.target_shape
+        _check_outputs(self.unit, shape, inputs.dim)
+        check_loss(self.loss, shape)
         _check_noise(self)
-        _check_bias(self.start, self.unit)
-        _check_values(unrotated(target), inputs)
+        _check_values(unrotated(self.target), inputs)
         _check_allowed(self)
 
     @property
@@ -71,9 +83,25 @@ class Problem(eqx.Module):
         """Dimension d of the inputs."""
         return self.inputs.dim
 
-    def values(self, x: Float[Array, "n d"]) -> Float[Array, " n"]:
-        """f*(x) for every row, [n], in the dtype of x."""
+    @property
+    def target_shape(self) -> tuple[int, ...]:
+        """[*out] of one value of the target: () for numbers."""
+        if self.labels is not None:
+            return self.labels.shape[1:]
+        target = self.target
+        if isinstance(unrotated(target), _OF_NUMBERS):
+            return ()
+        example = jax.ShapeDtypeStruct((self.dim,), jnp.result_type(float))
+        return jax.eval_shape(lambda x: target(x), example).shape  # a module with traced leaves cannot be compared
+
+    def values(self, x: Float[Array, "n d"]) -> Float[Array, "n *out"]:
+        """f*(x) for every row, [n, *out], in the dtype of x."""
         return jax.vmap(self.target)(x).astype(x.dtype)
+
+    @property
+    def labels(self) -> Float[Array, "n *out"] | None:
+        """y [n, *out] where the inputs are data with labels, and None elsewhere."""
+        return _labels_of(self.inputs)
 
     def subspace(self) -> Float[Array, "dim_h d"] | None:
         """Orthonormal basis [d_H, d] of the declared subspace H, or None."""
@@ -81,33 +109,59 @@ class Problem(eqx.Module):
 
     def radial_subspace(self) -> bool:
         """Whether f* is a function of ‖x_H‖ alone, so that angles to H lie in [0, π/2]."""
-        return isinstance(unrotated(self.target), SubspaceNorm)
+        return isinstance(unrotated(self.target), SubspaceNorm | RadialIndex)
 
-    def sample(self, key: PRNGKeyArray, count: int, dtype=None) -> tuple[Float[Array, "count d"], Float[Array, " count"]]:
-        """Independent pairs (x, y), y = f*(x) + noise: [count, d] and [count]."""
+    def signed_angle(self) -> bool:
+        """Whether f* is a function of one coordinate with its sign, so that angles to its axis lie in [0, π]."""
+        basis, norms = self.subspace(), SubspaceNorm | RadialIndex | BlockNorms
+        return basis is not None and basis.shape[0] == 1 and not isinstance(unrotated(self.target), norms)
+
+    def sample(
+        self, key: PRNGKeyArray, count: int, dtype=None
+    ) -> tuple[Float[Array, "count d"], Float[Array, "count *out"]]:
+        """Independent pairs (x, y), y = f*(x) + noise, or rows with their labels: [count, d] and [count, *out]."""
+        if isinstance(self.inputs, Empirical) and self.inputs.y is not None:
+            rows = self.inputs.draw(key, count)
+            x, y = self.inputs.x[rows], self.inputs.y[rows]
+            return (x, y) if dtype is None else (x.astype(dtype), y.astype(dtype))
         if self.noise is None:
             x = self.inputs.sample(key, count, dtype)
             return x, self.values(x)
         input_key, noise_key = jax.random.split(key)
         x = self.inputs.sample(input_key, count, dtype)
-        return x, self.values(x) + self.noise.astype(x.dtype) * jax.random.normal(noise_key, (count,), x.dtype)
+        y = self.values(x)
+        return x, y + self.noise.astype(y.dtype) * jax.random.normal(noise_key, y.shape, y.dtype)
 
 
 _SEEN = 256  # inputs at which values are looked at
 _FAR = 8.0  # standard deviations, where inputs still come
 
 
+def _labels_of(inputs: AbstractInputs) -> Float[Array, "n *out"] | None:
+    return inputs.y if isinstance(inputs, Empirical) else None
+
+
+def _target_or_labels(target: AbstractTarget | None, inputs: AbstractInputs) -> AbstractTarget | None:
+    """The target, or what stands for one where the inputs are data with labels."""
+    if _labels_of(inputs) is None:
+        return target
+    if target is not None:
+        got = Words(f"a {type(target).__name__} beside the labels of the data")
+        raise argument_error("target", "left out where the data have labels", got, "Leave out one of the two.")
+    return Labels()
+
+
 def _check_values(target: AbstractTarget, inputs: AbstractInputs) -> None:
     """f* = g(x_H) of rotation-invariant inputs must be a number at 0, on the axes and between them."""
-    if not isinstance(target, SingleIndex | MultiIndex) or not inputs.rotation_invariant:
+    if not isinstance(target, SingleIndex | RadialIndex | MultiIndex) or not inputs.rotation_invariant:
         return
     moment = values_on_host(lambda _: inputs.second_moment, np.zeros(1))
     if moment is None:
         return
     far = float(np.sqrt(moment[0])) * (1.0 if inputs.spherical else _FAR / np.sqrt(inputs.dim))
     line = far * np.linspace(-1, 1, 129)
-    if isinstance(target, SingleIndex):
-        check_finite_function(target.g, line)
+    if not isinstance(target, MultiIndex):
+        check_finite_function(target.g, line if isinstance(target, SingleIndex) else np.abs(line))
         return
     axes = line[:, None, None] * np.eye(target.dim_h)
     between = far / np.sqrt(target.dim_h) * np.random.default_rng(0).uniform(-1, 1, (128, target.dim_h))
@@ -125,24 +179,46 @@ def _check_noise(problem: Problem) -> None:
         raise argument_error("noise", "0 for a data set", problem.noise, "Add the noise to its labels.")
 
 
-def _check_bias(start: AbstractStart, unit: AbstractUnit) -> None:
-    """A law of biases is for units that have them."""
+def _check_start(start: AbstractStart, unit: AbstractUnit) -> None:
+    """A law of biases is for units that have them, one of any leaves for units without layers of a name."""
+    if isinstance(start, NormalStart) and isinstance(unit, AbstractRidgeUnit):
+        got, remedy = Words(f"a NormalStart of a {type(unit).__name__}"), "Use mf.GaussianStart(scale, scale * d**0.5)."
+        raise argument_error("start", "a law of (a, b) for neurons a σ(b·x)", got, remedy)
     if isinstance(start, BiasedStart) and not has_bias(unit):
         remedy = "Use mf.Neuron(activation), which has one, or the start without biases."
         raise argument_error("unit", "one with a bias, as the start is a BiasedStart", type(unit).__name__, remedy)
 
 
+def _check_outputs(unit: AbstractUnit, wanted: tuple[int, ...], dim: int) -> None:
+    """A unit that is known to put out arrays of another shape than the target's values."""
+    neuron = example_neuron(unit)
+    if neuron is None and not isinstance(unit, AbstractRidgeUnit):
+        return  # seen with the first cloud
+    dtype = jnp.result_type(*jax.tree.leaves(neuron), jnp.result_type(float))
+    check_shape_of_outputs(output_shape(unit, neuron, dim, dtype), wanted)
+
+
+def check_shape_of_outputs(found: tuple[int, ...], wanted: tuple[int, ...]) -> None:
+    """Raise ArgumentError if neurons put out something of another shape than the target's values."""
+    if found != wanted:
+        expected = f"one whose outputs have the shape {list(wanted)} of the target's values"
+        remedy = "Units a σ(b·x) have one number; for several use mf.FunctionUnit or mf.ModuleUnit."
+        raise argument_error("unit", expected, Words(f"one with outputs of shape {list(found)}"), remedy)
+
+
 def _check_allowed(problem: Problem) -> None:
-    """Values of the target, on a few inputs, must be some that the loss can be taken of."""
-    allowed = allowed_values(problem.loss)
-    if allowed is None:
+    """Labels, or values of the target on a few inputs, must be some that the loss can be taken of."""
+    labels = problem.labels
+    if takes_all_values(problem.loss):
         return
-    low, high = allowed
-    values = values_on_host(lambda _: problem.sample(jax.random.key(0), _SEEN)[1], np.zeros(1))
-    if values is not None and not np.all((values >= low) & (values <= high)):
-        got = Words(f"one with values from {values.min():.4g} to {values.max():.4g}")
-        expected = f"a target with values in [{low:g}, {high:g}], as {type(problem.loss).__name__} needs"
-        raise argument_error("target", expected, got, "Take for example the sign, or tanh, of what you have.")
+    if labels is not None:
+        values = None if is_traced(labels) else np.asarray(labels)
+    else:
+        values = values_on_host(lambda _: problem.sample(jax.random.key(0), _SEEN)[1], np.zeros(1))
+        values = None if values is None else values[0]
+    refusal = None if values is None else wrong_values(problem.loss, values, labels is not None)
+    if refusal is not None:
+        raise argument_error("target" if labels is None else "y", *refusal)
 
 
 def check_cloud_dimension(problem: Problem, dim: int) -> None:

@@ -1,7 +1,16 @@
-"""Scrambled Sobol points, for clouds and for the comparison of functions (host, float64)."""
+"""Random numbers of the host, float64: scrambled Sobol points, for clouds and for the comparison of functions."""
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 from scipy.special import ndtri
+
+
+def host_generator(key: Array) -> np.random.Generator:
+    """A generator of numpy that a key of JAX, new style or old, decides."""
+    data = jax.random.key_data(key) if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else key
+    return np.random.default_rng(np.asarray(data).tolist())
 
 
 def unit_points(count: int, dim: int, generator: np.random.Generator) -> np.ndarray:

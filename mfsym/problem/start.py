@@ -94,8 +94,9 @@ class SphereStart(AbstractBalancedStart):
 class AngularStart(AbstractBalancedStart):
     """Directions whose angle to H has a given density relative to the uniform law, |a| = ‖b‖ as in `SphereStart`.
 
-    `density_of_angle` takes the angle θ (cos θ = ‖b_H‖/‖b‖, or cos θ = b_1/‖b‖ for a single index) and returns a
-    non-negative scalar; it is normalised by the library. Its arrays can be differentiated.
+    `density_of_angle` takes the angle θ (cos θ = ‖b_H‖/‖b‖, or cos θ = b_1/‖b‖ where H is one coordinate that the target
+    sees with its sign) and returns a non-negative scalar; it is normalised by the library. H is all that the target depends
+    on, and directions inside H and H^⊥ are uniform. Its arrays can be differentiated.
     """
 
     density_of_angle: Function
@@ -173,6 +174,26 @@ class GaussianStart(AbstractStart):
     @property
     def uniform(self):
         """True."""
+        return True
+
+    def density(self, theta):
+        """1: uniform."""
+        return jnp.ones_like(theta)
+
+
+class NormalStart(AbstractStart):
+    """Every entry of a neuron ~ N(0, scale²), independent, for units whose neurons are any pytree (`FunctionUnit`,
+    `ModuleUnit`); for units a σ(b·x) it is `GaussianStart(scale, scale √d)`.
+    """
+
+    scale: Float[Array, ""]
+
+    def __init__(self, scale: RealLike = 1.0):
+        self.scale = positive_number("scale", scale, "It is the standard deviation of every entry of a neuron.")
+
+    @property
+    def uniform(self):
+        """True, of every vector in a neuron."""
         return True
 
     def density(self, theta):

@@ -8,21 +8,24 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ..errors import argument_error, check_instance, check_integer, check_sequence, float_array, is_traced
+from ..errors import Words, argument_error, check_instance, check_integer, check_sequence, float_array, is_traced
 from ..neurons import Particles
 from ..types import RealArrayLike, RealFunction, RealLike
-from .functions import Function, check_scalar_function
+from .functions import Function, check_real_function, check_scalar_function
 from .units import AbstractHomogeneousUnit, ReLU
 
 
 class AbstractTarget(eqx.Module):
-    """A target f*: R^d → R, written for one input. `parity` is what it declares: "even", "odd", or None for nothing."""
+    """A target f* of one input in R^d, with values that are numbers, or arrays [*out].
+
+    `parity` is what it declares: "even", "odd", or None for nothing.
+    """
 
     parity: eqx.AbstractVar[str | None]
 
     @abc.abstractmethod
-    def __call__(self, x: Float[Array, " d"]) -> Float[Array, ""]:
-        """f*(x) for one input [d]."""
+    def __call__(self, x: Float[Array, " d"]) -> Float[Array, "*out"]:
+        """f*(x) for one input [d]: a number, or an array [*out]."""
 
     @abc.abstractmethod
     def subspace(self, dim: int) -> Float[Array, "dim_h d"] | None:
@@ -120,6 +123,47 @@ class SingleIndex(AbstractTarget):
         """Every dimension has a first coordinate."""
 
 
+class RadialIndex(AbstractTarget):
+    """f*(x) = g(‖x_H‖) with H spanned by the first dim_h coordinates. `g` takes and returns a scalar.
+
+    `kinks` are the points where g is not smooth, as in `SingleIndex`. A multiple of the norm is `SubspaceNorm`, which has
+    closed forms. Arrays inside `g`, where it is an `eqx.Module`, can be differentiated.
+    """
+
+    g: Function
+    dim_h: int = eqx.field(static=True)
+    kinks: tuple[float, ...] = eqx.field(static=True)
+
+    def __init__(self, g: RealFunction, dim_h: int, kinks: tuple[float, ...] = ()):
+        self.dim_h = check_integer("dim_h", dim_h, 1, "It is the dimension of the subspace H.")
+        self.g = Function("g", g)
+        check_scalar_function("g", self.g, jax.ShapeDtypeStruct((), jnp.result_type(float)))
+        kinks = check_sequence("kinks", kinks, "a tuple of numbers", "Pass for example (1.0,), or () for a smooth g.")
+        self.kinks = tuple(_static_number("kinks", kink) for kink in kinks)
+
+    def __call__(self, x):
+        """g(‖x_H‖)."""
+        return self.g(jnp.linalg.norm(x[: self.dim_h]))
+
+    @property
+    def parity(self):
+        """ "even": norms do not see signs."""
+        return "even"
+
+    def subspace(self, dim):
+        """The first dim_h axes."""
+        return first_axes(self.dim_h, dim)
+
+    def linear_weights(self):
+        """None: not declared to be linear."""
+        return None
+
+    def check(self, dim):
+        """dim_h ≤ dim."""
+        if self.dim_h > dim:
+            raise argument_error("target.dim_h", f"at most {dim}, the dimension of the inputs", self.dim_h, "H lies in R^d.")
+
+
 class LinearTarget(AbstractTarget):
     """f*(x) = w·x."""
 
@@ -188,8 +232,36 @@ class Teacher(AbstractTarget):
             raise argument_error("target.cloud", f"of dimension {dim}, that of the inputs", self.cloud.dim, "Match them.")
 
 
+class Labels(AbstractTarget):
+    """f* known at the rows of a data set only: the target of a problem of `Empirical(x, y)`, which takes none itself."""
+
+    def __call__(self, x):
+        """Refused: there is no formula."""
+        got = Words("known by the labels of the data set alone")
+        raise argument_error("target", "a function of any input here", got, "Pass mf.Empirical(x) and a target.")
+
+    @property
+    def parity(self):
+        """None: labels declare nothing."""
+        return None
+
+    def subspace(self, dim):
+        """None: labels declare no subspace."""
+        return None
+
+    def linear_weights(self):
+        """None: not declared to be linear."""
+        return None
+
+    def check(self, dim):
+        """Labels fit any dimension."""
+
+
 class FunctionTarget(AbstractTarget):
-    """f*(x) = fn(x) for any function of one input [d]; `parity` may declare it "even" or "odd"."""
+    """f*(x) = fn(x) for any function of one input [d], with values that are numbers, or arrays of one shape [*out].
+
+    `parity` may declare it "even" or "odd".
+    """
 
     fn: Function
     parity: str | None = eqx.field(static=True)
@@ -213,5 +285,5 @@ class FunctionTarget(AbstractTarget):
         return None
 
     def check(self, dim):
-        """fn maps one input [dim] to a scalar."""
-        check_scalar_function("fn", self.fn, jax.ShapeDtypeStruct((dim,), jnp.result_type(float)))
+        """fn maps one input [dim] to a real array."""
+        check_real_function("fn", self.fn, jax.ShapeDtypeStruct((dim,), jnp.result_type(float)))

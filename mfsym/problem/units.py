@@ -6,20 +6,23 @@ from typing import ClassVar
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, PyTree
 
-from ..errors import check_flags, float_array
+from ..errors import Words, argument_error, check_flags, float_array
 from ..neurons import Particles
 from ..types import Cloud, RealFunction, RealLike
-from .functions import Function, check_scalar_function
+from .functions import Function, check_scalar_function, values_on_host
+
+_ORDINARY = 8.0  # arguments at which an activation is looked at
 
 
 class AbstractUnit(eqx.Module):
     """A unit: a function of one neuron (any pytree without its particle axis) and one input [d]."""
 
     @abc.abstractmethod
-    def __call__(self, neuron: PyTree, x: Float[Array, " d"]) -> Float[Array, ""]:
-        """Output of one neuron at one input."""
+    def __call__(self, neuron: PyTree, x: Float[Array, " d"]) -> Float[Array, "*out"]:
+        """Output of one neuron at one input: a number, or an array [*out]."""
 
 
 class AbstractRidgeUnit(AbstractUnit):
@@ -212,7 +215,9 @@ class Neuron(AbstractRidgeUnit):
     def __init__(self, activation: RealFunction, bias: bool = True):
         self.function = Function("activation", activation)
         check_flags(bias=bias)
-        check_scalar_function("activation", self.function, jax.ShapeDtypeStruct((), jnp.result_type(float)))
+        number = jax.ShapeDtypeStruct((), jnp.result_type(float))
+        check_scalar_function("activation", self.function, number)
+        _check_activation(self.function, number.dtype)
         self.biased = bias
 
     def __call__(self, neuron, x):
@@ -223,3 +228,19 @@ class Neuron(AbstractRidgeUnit):
     def activation(self, z):
         """σ(z), elementwise."""
         return jax.vmap(self.function)(z.ravel()).reshape(z.shape)
+
+
+def _check_activation(function: Function, dtype: np.dtype) -> None:
+    """σ keeps the floating type of its argument, and is a number at ordinary ones."""
+    kept = jax.eval_shape(lambda z: function(z), jax.ShapeDtypeStruct((), dtype)).dtype
+    if kept != dtype:
+        remedy = "Write jnp.tanh(z) without a cast, and constants as plain numbers."
+        got = Words(f"one that returns {kept}")
+        raise argument_error("activation", f"one that returns {dtype} for {dtype}", got, remedy)
+    places = np.linspace(-_ORDINARY, _ORDINARY, 129)
+    values = values_on_host(function, places)
+    if values is not None and not np.all(np.isfinite(values)):
+        first = np.argmin(np.where(np.isfinite(values), np.inf, np.abs(places)))
+        got = Words(f"one that is {values[first]} at {places[first]:g}")
+        remedy = "Give it a value there, for example with jnp.where."
+        raise argument_error("activation", f"finite between −{_ORDINARY:g} and {_ORDINARY:g}", got, remedy)

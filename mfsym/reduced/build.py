@@ -41,6 +41,7 @@ def equation_of(problem: Problem, structure: str | None = None) -> Equation:
 
     Nothing is computed but what a check needs: the values of a target that is said to be odd.
     """
+    check_one_output(problem)
     orbits = structure == "orbits" or (structure is None and not prefers_moments(problem) and not _has_kernel(problem))
     if orbits:
         check_orbits(problem)
@@ -65,6 +66,13 @@ def equation_of(problem: Problem, structure: str | None = None) -> Equation:
     if problem.dim == 1:
         raise no_reduction("with d = 1 there is no angle to an axis", "Use `solve_particles` with a few neurons.")
     return Equation.SIGNED_ANGLE
+
+
+def check_one_output(problem: Problem) -> None:
+    """Raise NoReductionError for a target whose values are arrays."""
+    if problem.target_shape:
+        reason = f"the values of the target are arrays of shape {list(problem.target_shape)}, not numbers"
+        raise no_reduction(reason, "Reduce one output at a time, or use `solve_particles`.")
 
 
 def prefers_moments(problem: Problem) -> bool:
@@ -134,8 +142,8 @@ def _check_problem(problem: Problem) -> None:
     if declared_angle(target) is None and declared_blocks(target) is None:
         raise no_reduction(
             f"the target {type(target).__name__} declares no structure",
-            "Declare it (SubspaceNorm, SingleIndex, LinearTarget, MultiIndex, BlockNorms), or use `solve_particles`, which "
-            "needs none.",
+            "Declare it (SubspaceNorm, RadialIndex, SingleIndex, LinearTarget, MultiIndex, BlockNorms), or use "
+            "`solve_particles`, which needs none.",
         )
     check_reducible(problem.loss, SquareLoss, f"the spectral form needs the square loss, not {type(problem.loss).__name__}")
     unfollowed = f"the unit {type(unit).__name__} is not 1-homogeneous, so no angle alone follows it"

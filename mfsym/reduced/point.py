@@ -4,6 +4,10 @@
 ω = √(α² + 4 m_+ m_−), T = tanh(Kωt), the solution with y(0) = 1 is y = (ω + (α + 2m_−)T) / (ω − (α − 2m_+)T). (Derived.)
 """
 
+import operator
+
+import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
@@ -11,26 +15,28 @@ from ..errors import check_reducible
 from ..problem.problem import Problem
 from ..problem.rotated import unrotated
 from ..problem.start import AbstractBalancedStart
-from ..problem.targets import SubspaceNorm
 from ..problem.training import Training
 from ..problem.units import AbstractHomogeneousUnit
 from ..safe import safe_norm, safe_root
 from .angles.angular import METHODS, check_angular_method
 from .base import AbstractUnresolvedReduction, Atoms
 from .closed import AbstractClosedForm
+from .line.coefficients import multiple_of_norm
 from .rules.harmonics import funk_hecke, norm_constant
+from .rules.panels import quadrature_of
 
 
 class PointReduction(AbstractUnresolvedReduction):
-    """A target scale·‖x‖ on the whole space: kernel K = E‖x‖² k, target mass α, initial masses [2], floor of the risk.
+    """A target g(‖x‖) on the whole space: kernel K = E‖x‖² k, target mass α, initial masses [2], floor of the risk.
 
-    A neuron of mass 1, averaged over its directions, is feature·‖x‖.
+    A neuron of mass 1, averaged over its directions, is feature·‖x‖. `check` [2]: target mass and floor by another rule.
     """
 
     kernel: Float[Array, ""]
     target_mass: Float[Array, ""]
     masses: Float[Array, " 2"]
     floor: Float[Array, ""]
+    check: Float[Array, " 2"]
     feature: Float[Array, ""]
 
     def observe(self, t: Float[Array, " T"]) -> dict[str, Array]:
@@ -65,15 +71,15 @@ class PointReduction(AbstractUnresolvedReduction):
 
     def choose_method(self, method: str | None, training: Training | None, initial: PyTree) -> str:
         """Any: there is one solution."""
-        return check_angular_method(method)
+        return check_angular_method("grid" if method is None else method)
 
     def floor_uncertainty(self) -> float:
         """None."""
         return 0.0
 
-    def displaced(self) -> tuple[()]:
-        """None: the coefficients of the target are integrals."""
-        return ()
+    def displaced(self) -> "tuple[PointReduction, ...]":
+        """With the numbers that another quadrature finds of the target."""
+        return (eqx.tree_at(lambda r: (r.target_mass, r.floor), self, tuple(self.check)),)
 
     def absent(self, observables: dict[str, Array]) -> tuple[tuple[str, str], ...]:
         """Nothing."""
@@ -140,15 +146,21 @@ def check_point(problem: Problem) -> None:
 
 
 def build_point(problem: Problem) -> PointReduction:
-    """The equation of a problem whose target is a multiple of ‖x‖."""
-    target = check_reducible(unrotated(problem.target), SubspaceNorm, "the target is not a norm")
+    """The equation of a problem whose target is a function of ‖x‖, of which a multiple c‖x‖ can be learnt."""
+    target, inputs = unrotated(problem.target), problem.inputs
     unit = check_reducible(problem.unit, AbstractHomogeneousUnit, "the unit is not 1-homogeneous")
     start = check_reducible(problem.start, AbstractBalancedStart, "the start is not balanced")
     dim, even = problem.dim, 2 * unit.even_slope  # relative to ReLU
     reachable = even != 0
-    kernel = problem.inputs.second_moment * (funk_hecke(0, dim) * even) ** 2
-    target_mass = jnp.where(reachable, target.scale * norm_constant(dim) / jnp.where(reachable, even, 1.0), 0.0)
-    energy = 0.5 * target.scale**2 * problem.inputs.second_moment
+    kernel = inputs.second_moment * (funk_hecke(0, dim) * even) ** 2
+    per_mass = even / norm_constant(dim)  # of the output, in units of ‖x‖
+
+    def parts(rule):
+        multiple, energy = multiple_of_norm(target, inputs, rule)
+        mass = jnp.where(reachable, multiple / jnp.where(reachable, per_mass, 1.0), 0.0)
+        return jnp.stack([mass, energy - jnp.where(reachable, 0.5 * multiple**2 * inputs.second_moment, 0.0)])
+
+    rules = quadrature_of(target, inputs)
+    (target_mass, floor), check = (parts(jax.tree.map(operator.itemgetter(i), rules)) for i in (0, 1))
     masses = jnp.stack([start.mass_plus, start.mass_minus])
-    feature = even / norm_constant(dim)
-    return PointReduction(kernel, target_mass, masses, jnp.where(reachable, 0.0, energy), feature)
+    return PointReduction(kernel, target_mass, masses, floor, check, per_mass)

@@ -36,4 +36,4 @@ class AbstractPredictorRisk(AbstractRisk):
 
     @abc.abstractmethod
     def energy(self, state: PyTree) -> Float[Array, ""]:
-        """E f(x)² over the inputs of the risk."""
+        """E |f(x)|² over the inputs of the risk."""

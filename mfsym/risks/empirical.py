@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, PyTree
 from ..chunks import rows_per_block, step_blocks, sum_blocks
 from ..integrate import cast_floats
 from ..neurons import Particles
-from ..problem.losses import AbstractLoss
+from ..problem.losses import AbstractLoss, losses, residuals
 from ..problem.targets import AbstractTarget
 from ..problem.units import AbstractUnit, homogeneous_neurons
 from .base import AbstractPredictorRisk
@@ -19,9 +19,9 @@ from .outputs import cloud_outputs
 
 
 class EmpiricalRisk(AbstractPredictorRisk):
-    """F = (1/n) Σ_i ℓ(f(x_i), y_i) on a data set x [n, d] with y_i = f*(x_i).
+    """F = Σ_i w_i ℓ(f(x_i), y_i) on a data set x [n, d], by default with labels y_i = f*(x_i) and weights w_i = 1/n.
 
-    z_j' = (1/n) Σ_i R_i ∂_z σ*(x_i; z_j), R_i the residual of sample i; for a 1-homogeneous unit the derivative is
+    z_j' = Σ_i w_i R_i ∂_z σ*(x_i; z_j), R_i the residual of sample i; for a 1-homogeneous unit the derivative is
     hand-written (`field`), for any other it is the unit's own. A residual needs only its sample, so that blocks of samples
     repeat no work. `block_size` samples make a block; by default the shapes decide. Memory O(m).
     """
@@ -30,13 +30,14 @@ class EmpiricalRisk(AbstractPredictorRisk):
     unit: AbstractUnit
     loss: AbstractLoss
     x: Float[Array, "n d"]
-    y: Float[Array, " n"] | None = None
+    y: Float[Array, "n *out"] | None = None
+    weights: Float[Array, " n"] | None = None
     block_size: int | None = eqx.field(static=True, default=None)
 
     def prepare(self):
         """The risk with the values of its target."""
         y = jax.vmap(self.target)(self.x).astype(self.x.dtype) if self.y is None else self.y
-        return EmpiricalRisk(self.target, self.unit, self.loss, self.x, y, self.block_size)
+        return EmpiricalRisk(self.target, self.unit, self.loss, self.x, y, self.weights, self.block_size)
 
     def at_time(self, t):
         """The same data at every time."""
@@ -45,12 +46,12 @@ class EmpiricalRisk(AbstractPredictorRisk):
     @eqx.filter_jit
     def value(self, cloud):
         """Mean loss over the data."""
-        return self._mean(cloud, lambda risk, outputs, y: risk.loss(outputs, y))
+        return self._mean(cloud, lambda risk, outputs, y: losses(risk.loss, outputs, y))
 
     @eqx.filter_jit
     def energy(self, cloud):
-        """Mean of f² over the data."""
-        return self._mean(cloud, lambda risk, outputs, y: outputs**2)
+        """Mean of |f|² over the data."""
+        return self._mean(cloud, lambda risk, outputs, y: jax.vmap(lambda f: jnp.sum(f**2))(outputs))
 
     @eqx.filter_jit
     def velocity(self, cloud):
@@ -78,7 +79,8 @@ class EmpiricalRisk(AbstractPredictorRisk):
     def _rows(self, cloud: PyTree) -> tuple["EmpiricalRisk", tuple[Array, Array, Array]]:
         risk = cast_floats(self, _dtype(cloud)).prepare()
         count = risk.x.shape[0]
-        return risk, (risk.x, risk.y, jnp.full((count,), 1 / count, risk.x.dtype))
+        weights = jnp.full((count,), 1 / count, risk.x.dtype) if risk.weights is None else risk.weights
+        return risk, (risk.x, risk.y, weights)
 
 
 def _dtype(cloud: PyTree) -> jnp.dtype:
@@ -93,5 +95,5 @@ def _general_velocity(risk: EmpiricalRisk, cloud: PyTree, rows: PyTree) -> PyTre
     """Σ_i w_i R_i ∂_z σ*(x_i; z_j) over a block of samples, like the cloud."""
     x, y, weights = rows
     outputs, pull_back = jax.vjp(lambda cloud: cloud_outputs(cloud, risk.unit, x), cloud)
-    forces = weights * risk.loss.residual(outputs, y)
+    forces = jax.vmap(jnp.multiply)(weights, residuals(risk.loss, outputs, y))
     return pull_back(forces * _width(cloud))[0]

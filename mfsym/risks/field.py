@@ -6,7 +6,7 @@ from jaxtyping import Array, Float
 
 from ..chunks import StepBlocks, map_blocks, sum_blocks
 from ..neurons import Particles
-from ..problem.losses import AbstractLoss
+from ..problem.losses import AbstractLoss, residuals
 from ..problem.units import AbstractHomogeneousUnit
 from ..products import product
 
@@ -32,7 +32,7 @@ def _all_neurons(unit, loss, cloud: Particles, rows: Rows, size: int) -> Float[A
     x, y, weights = rows
     before = product(cloud.b, x.T)
     outputs = jnp.matmul(cloud.a, unit.activation(before), precision=_EXACT) / cloud.width
-    forces = weights * loss.residual(outputs, y)
+    forces = weights * residuals(loss, outputs, y)
     return product(unit.derivative(before), forces[:, None] * x)
 
 
@@ -45,7 +45,7 @@ def _blocks_of_neurons(unit, loss, cloud: Particles, rows: Rows, size: int) -> F
         return jnp.matmul(a, unit.activation(product(b, x.T)), precision=_EXACT)
 
     outputs = sum_blocks(outputs_of, (cloud.a, cloud.b), size) / cloud.width
-    forced = (weights * loss.residual(outputs, y))[:, None] * x
+    forced = (weights * residuals(loss, outputs, y))[:, None] * x
 
     def field_of(b):
         return product(unit.derivative(product(b, x.T)), forced)

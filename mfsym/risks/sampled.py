@@ -31,7 +31,7 @@ class SampledRisk(AbstractPredictorRisk):
         """The risk on the inputs of the step that begins at t."""
         index = jnp.round(t / self.step.astype(t.dtype)).astype(jnp.int32)
         x, y = self.problem.sample(jax.random.fold_in(self.key, index), self.samples, self.step.dtype)
-        return EmpiricalRisk(self.problem.target, self.problem.unit, self.problem.loss, x, y, self.block_size)
+        return EmpiricalRisk(self.problem.target, self.problem.unit, self.problem.loss, x, y, None, self.block_size)
 
     def value(self, cloud):
         """The mean loss on the inputs of the first step."""

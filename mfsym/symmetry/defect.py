@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, PyTree
 from ..errors import Words, argument_error, check_choice, check_instance, check_integer, check_is, check_sequence
 from ..groups import AbstractGroup, Symmetry
 from ..neurons import Particles, dim_of
+from ..problem.empirical import Empirical
 from ..problem.inputs import AbstractInputs
 from ..problem.units import AbstractHomogeneousUnit, AbstractUnit, ReLU, homogeneous_neurons
 from ..solution import Solution
@@ -125,14 +126,14 @@ class _Network(eqx.Module):
     cloud: PyTree
     unit: AbstractUnit
 
-    def __call__(self, x: Float[Array, " d"]) -> Float[Array, ""]:
-        return jnp.mean(jax.vmap(self.unit, in_axes=(0, None))(self.cloud, x))
+    def __call__(self, x: Float[Array, " d"]) -> Float[Array, "*out"]:
+        return jnp.mean(jax.vmap(self.unit, in_axes=(0, None))(self.cloud, x), axis=0)
 
 
-def _sampled_defect(function: Callable[[Array], Array], x: Float[Array, "n d"], symmetry: Symmetry) -> Float[Array, ""]:
-    here, there = jax.vmap(function)(x), jax.vmap(function)(act(symmetry, x))
-    square = jnp.mean(here**2)
-    gap = jnp.mean((there - symmetry.sign.astype(here.dtype) * here) ** 2)
+def _sampled_defect(function: Callable[[Array], Array], points: Empirical, symmetry: Symmetry) -> Float[Array, ""]:
+    here, there = jax.vmap(function)(points.x), jax.vmap(function)(act(symmetry, points.x))
+    square = jnp.sum(points.mean(here**2))
+    gap = jnp.sum(points.mean((there - symmetry.sign.astype(here.dtype) * here) ** 2))
     return jnp.where(square > 0, gap / jnp.where(square > 0, square, 1), 0)
 
 

@@ -3,9 +3,12 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from ..errors import check_instance, check_is
+from ..problem.functions import check_scalar_function
 from ..problem.inputs import AbstractInputs, AbstractIsotropicInputs
 from ..problem.targets import AbstractTarget, FunctionTarget
 from ..types import RealFunction
@@ -53,6 +56,7 @@ def detect(fn: RealFunction | AbstractTarget, inputs: AbstractInputs) -> Detecti
     law = check_is("inputs", inputs, AbstractIsotropicInputs, expected, "State the structure of the target instead.")
     target = fn if isinstance(fn, AbstractTarget) else FunctionTarget(fn)
     target.check(inputs.dim)
+    check_scalar_function("fn", target, jax.ShapeDtypeStruct((inputs.dim,), jnp.result_type(float)))
     sampled = Sampled(target, law)
     if sampled.variance <= sampled.eps * sampled.mean_square:
         return _constant(target, sampled)

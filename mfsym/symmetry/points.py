@@ -3,9 +3,9 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
 
-from ..problem.inputs import AbstractInputs, AbstractIsotropicInputs, Empirical
+from ..problem.empirical import Empirical
+from ..problem.inputs import AbstractInputs, AbstractIsotropicInputs
 from ..problem.quasi_random import to_normal, unit_points
 
 _SEED = 20221116  # of the scrambling; any number does
@@ -36,10 +36,10 @@ def _placed(inputs: AbstractIsotropicInputs, normals: np.ndarray) -> np.ndarray:
     return coordinate_scale(inputs) * normals
 
 
-def evaluation_points(inputs: AbstractInputs, count: int, dtype) -> Float[Array, "n d"]:
-    """Where functions of inputs are compared: quasi-random points, the rows of a data set, or fixed draws of the law."""
+def evaluation_points(inputs: AbstractInputs, count: int, dtype) -> Empirical:
+    """Where functions of inputs are compared: quasi-random points, a data set itself, or fixed draws of the law."""
     if isinstance(inputs, Empirical):
-        return inputs.x.astype(dtype)
+        return Empirical(inputs.x.astype(dtype), weights=inputs.weights)
     if isinstance(inputs, AbstractIsotropicInputs):
-        return jnp.asarray(law_points(inputs, count), dtype)
-    return inputs.sample(jax.random.key(_SEED), count, dtype)
+        return Empirical(jnp.asarray(law_points(inputs, count), dtype))
+    return Empirical(inputs.sample(jax.random.key(_SEED), count, dtype))

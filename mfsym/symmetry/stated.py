@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 from ..groups import complete_basis
 from ..problem.block_targets import BlockNorms, MultiIndex
 from ..problem.rotated import Rotated
-from ..problem.targets import AbstractTarget, FunctionTarget, SingleIndex, SubspaceNorm
+from ..problem.targets import AbstractTarget, FunctionTarget, RadialIndex, SingleIndex, SubspaceNorm
 
 MOST_COORDINATES = 3  # of a MultiIndex that has a reduced equation
 
@@ -45,6 +45,11 @@ def stated_target(function: AbstractTarget, found: Structure) -> AbstractTarget:
         return _turned(SubspaceNorm(len(found.basis), found.weights[0]), found.basis)
     if len(found.basis) == 1:
         return _turned(SingleIndex(Section(function, jnp.asarray(found.basis, jnp.result_type(float)))), found.basis)
+    if found.block_radial and len(found.blocks) == 1:
+        return _turned(
+            RadialIndex(Section(function, jnp.asarray(found.basis[:1], jnp.result_type(float))), len(found.basis)),
+            found.basis,
+        )
     if found.weights is not None:
         return _turned(BlockNorms(found.blocks, np.array(found.weights)), found.basis)
     fewer = 0 < len(found.basis) < found.basis.shape[1]

@@ -4,7 +4,8 @@ from typing import TypeVar
 
 from ...errors import argument_error, check_integer, check_is, check_key, positive_number
 from ...problem.block_inputs import GaussianBlocks
-from ...problem.inputs import AbstractIsotropicInputs, Empirical
+from ...problem.empirical import Empirical
+from ...problem.inputs import AbstractIsotropicInputs
 from ...problem.losses import SquareLoss
 from ...problem.problem import Problem
 from ...problem.units import AbstractHomogeneousUnit
@@ -44,7 +45,8 @@ def risk_of(
     if key is not None:
         raise argument_error("key", "left out where `samples` is", key, "Only fresh inputs need a key.")
     if isinstance(problem.inputs, Empirical):
-        return EmpiricalRisk(problem.target, problem.unit, problem.loss, problem.inputs.x, None, block_size)
+        data = problem.inputs
+        return EmpiricalRisk(problem.target, problem.unit, problem.loss, data.x, data.y, data.weights, block_size)
     if problem.noise is not None:
         raise argument_error("samples", "given where labels have noise", None, USE_SAMPLES)
     laws = (AbstractIsotropicInputs, GaussianBlocks)

@@ -7,6 +7,8 @@ with q the cosine of the angle between b and b'. Nothing here carries the factor
 The series of arcsin is our own: it is several times faster than the compiled arcsin on a CPU.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,6 +20,7 @@ from ...products import product
 from ...safe import safe_norm, safe_ratio, safe_root
 from ..angles import safe_direction
 from .chebyshev import chebyshev_points, coefficient_matrix
+from .fused import fused_sums, is_fused
 
 _EXACT = jax.lax.Precision.HIGHEST
 
@@ -100,17 +103,40 @@ def pair_field(
     (1/M) Σ_j a_j [odd b_j + even (2/π) (ψ_j b_j + √(1−q_j²) ‖b_j‖ u)]. The sine and ψ come from the same rounded
     cosine: their errors cancel where directions coincide (derived). At b = 0 it is the mean over directions.
     """
-    others, norms = safe_direction(source.b), safe_norm(source.b)
     weights = source.a[:, None] * source.b / source.width
-    sizes = source.a * norms / source.width
+    sizes = source.a * safe_norm(source.b) / source.width
+    fused = block_size is None and is_fused(b.shape[0], source.width, source.dim, source.dtype)
+    sums = _fused_sums if fused else functools.partial(_sums_in_blocks, block_size=block_size)
+    curved = sums(safe_direction(b), safe_direction(source.b), weights, sizes)
+    return odd * jnp.sum(weights, axis=0)[None, :] + even * (2 / np.pi) * curved
+
+
+def _sums_in_blocks(
+    directions: Float[Array, "n d"],
+    others: Float[Array, "m d"],
+    weights: Float[Array, "m d"],
+    sizes: Float[Array, " m"],
+    block_size: int | None = None,
+) -> Float[Array, "n d"]:
+    """Σ_j (ψ_ij w_j + √(1−q_ij²) s_j u_i) at every direction u_i, [n, d]."""
 
     def block(directions):
         q = _cosines(directions, others)
         rows = product(arcsine(q), weights)
         return rows + jnp.matmul(sine(q), sizes, precision=_EXACT)[:, None] * directions
 
-    curved = map_blocks(block, safe_direction(b), rows_per_block(source.width, block_size))
-    return odd * jnp.sum(weights, axis=0)[None, :] + even * (2 / np.pi) * curved
+    return map_blocks(block, directions, rows_per_block(others.shape[0], block_size))
+
+
+@jax.custom_jvp
+def _fused_sums(directions, others, weights, sizes):
+    """The same in one kernel, whose derivative is that of the blocks."""
+    return fused_sums(directions, others, weights, sizes)
+
+
+@_fused_sums.defjvp
+def _fused_sums_jvp(primals, tangents):
+    return jax.jvp(_sums_in_blocks, primals, tangents)
 
 
 def pair_energy(

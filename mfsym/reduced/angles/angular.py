@@ -17,6 +17,7 @@ from .target_parts import TargetParts
 POSITIONS = "distances to the ends of the interval are measured for targets of ‖x_H‖ only"
 METHODS = ("grid", "characteristics", "upwind")
 SMALLEST_GRID = 8  # cells of an angle that the reconstruction needs
+_COVER = 8  # cells in 1/√d, the width of the law of an angle at time 0, from which on a grid resolves it
 
 
 class AbstractAngularReduction(AbstractReduction):
@@ -25,7 +26,8 @@ class AbstractAngularReduction(AbstractReduction):
         ψ̂ = ∫ψ d(τ⁺ − τ⁻),   G = Σ s (η − s ψ̂) ψ,   F = floor + ½ Σ (η − s ψ̂)².
 
     `labels` is the law of (|a|, ‖b‖) at time 0, `tail` the energy of the target beyond the stored harmonics, and `check` the
-    three numbers of the target by another rule; their difference is the error of the quadrature.
+    three numbers of the target by another rule; their difference is the error of the quadrature. `usual_method` is the one
+    to take where none is given, see `usual_method`.
     """
 
     coefficients: eqx.AbstractVar[Float[Array, "..."]]
@@ -33,6 +35,7 @@ class AbstractAngularReduction(AbstractReduction):
     tail: eqx.AbstractVar[Float[Array, ""]]
     check: eqx.AbstractVar[TargetParts]
     labels: eqx.AbstractVar[LabelLaw]
+    usual_method: eqx.AbstractVar[str]
 
     @abc.abstractmethod
     def resolved(self) -> "AbstractAngularReduction":
@@ -163,9 +166,20 @@ def halved_cells(masses: Float[Array, "..."], first: int) -> Float[Array, "..."]
     return masses
 
 
-def check_angular_method(method: str | None) -> str:
-    """A method for angles, "grid" by default."""
-    return check_choice("method", "grid" if method is None else method, METHODS)
+def check_angular_method(method: str) -> str:
+    """A method for angles."""
+    return check_choice("method", method, METHODS)
+
+
+def usual_method(widest: float, dim: int) -> str:
+    """The method for a problem in R^dim whose cells nobody chose, the widest of them this wide.
+
+    A grid where eight cells cover the width 1/√d of the start, else labels, which crowd there. On coarser grids neurons
+    that collect at points stay spread over cells: for sign(x_1 x_2) in d = 10 the risk at t = 40 is .1837 on 48 × 64 cells
+    and .1901 by 31² labels in the same time, where it is .1898; for He_4(x_1) in d = 10⁴ the target is found at t = 283 on
+    400 cells and at 434.5 by 255 labels, where it is 434.6.
+    """
+    return "grid" if _COVER * widest <= dim**-0.5 else "characteristics"
 
 
 def sizes_can_be_halved(method: str, cells: tuple[int, ...], nodes: tuple[int, ...]) -> bool:

@@ -8,7 +8,6 @@ dθ_1² + sin²θ_1 (dθ_2² + sin²θ_2 (dθ_3² + …)).
 """
 
 import functools
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -17,7 +16,7 @@ from jaxtyping import Array, Float
 
 from ...safe import safe_norm, safe_root
 from ..rules.quadrature import interval_end, node_rule
-from .law import cell_probabilities, log_density
+from .law import cell_probabilities, label_angles
 
 MOST_ANGLES = 3
 
@@ -57,25 +56,25 @@ class Blocks(NamedTuple):
         rows = [cell_probabilities(n, self.dims[a], self.rest(a), self.signed[a]) for a, n in enumerate(cells)]
         return functools.reduce(np.multiply.outer, rows)
 
-    def nodes(self, counts: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-        """Angles [N, k] of a tensor rule for the uniform law and the logarithms of its weights [N]."""
-        return self._tensor(counts, lambda axis, theta, weight: theta), self.log_rule(counts) + self.log_law(counts)
+    def nodes(self, counts: tuple[int, ...]) -> np.ndarray:
+        """Angles [N, k] at which labels start: a tensor product of `label_angles`."""
+        return self._tensor([self._labels(axis, count)[0] for axis, count in enumerate(counts)])
 
     def log_rule(self, counts: tuple[int, ...]) -> np.ndarray:
-        """Logarithms of the weights of the rule [N] by themselves."""
-        return np.sum(self._tensor(counts, lambda axis, theta, weight: np.log(weight)), axis=1)
+        """Logarithms of the weights [N] of the tensor product of `node_rule`."""
+        weights = [node_rule(count, self.end(axis))[1] for axis, count in enumerate(counts)]
+        return np.sum(self._tensor([np.log(weight) for weight in weights]), axis=1)
 
     def log_law(self, counts: tuple[int, ...]) -> np.ndarray:
-        """Log-density of the uniform law at the nodes, [N]."""
-        dims, signed = self.dims, self.signed
-        return np.sum(
-            self._tensor(counts, lambda axis, theta, _: log_density(theta, dims[axis], self.rest(axis), signed[axis])),
-            axis=1,
-        )
+        """Log-density of the uniform law at the labels [N], per unit of the variables of these rules."""
+        return np.sum(self._tensor([self._labels(axis, count)[1] for axis, count in enumerate(counts)]), axis=1)
 
-    def _tensor(self, counts: tuple[int, ...], function: Callable[..., np.ndarray]) -> np.ndarray:
-        """function(axis, θ, weight) of the rule of every angle, at the nodes of their tensor product, [N, k]."""
-        rows = [function(axis, *node_rule(count, self.end(axis))) for axis, count in enumerate(counts)]
+    def _labels(self, axis: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+        return label_angles(count, self.dims[axis], self.rest(axis), self.signed[axis])
+
+    @staticmethod
+    def _tensor(rows: list[np.ndarray]) -> np.ndarray:
+        """One entry of every row in all combinations, [N, k]."""
         return np.stack([mesh.ravel() for mesh in np.meshgrid(*rows, indexing="ij")], axis=1)
 
     def sides(self, inside: Float[Array, "n own"], outside: Float[Array, " n"] | None) -> Float[Array, "n K"]:

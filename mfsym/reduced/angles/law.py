@@ -8,10 +8,13 @@ import numpy as np
 from jaxtyping import Array, Float
 from scipy.special import betainc, betaincc, betaln
 
+from ...errors import argument_error, is_traced
 from ...integrate import cast_floats
 from ...problem.start import AbstractBalancedStart, AbstractStart, SphereStart
-from ..rules.quadrature import composite_rule, grid, interval_end, node_rule
+from ..rules.quadrature import composite_rule, crowded, grid, interval_end, node_rule
 from .label_law import LabelLaw, label_law
+
+_SPREAD = 2.0  # times 1/√d, the standard deviation of the angle or nearly so: how far labels are equally close
 
 
 def log_density(theta: np.ndarray, dim_h: int, dim_perp: int, signed: bool) -> np.ndarray:
@@ -21,6 +24,14 @@ def log_density(theta: np.ndarray, dim_h: int, dim_perp: int, signed: bool) -> n
         cosine = np.zeros_like(theta) if dim_h == 1 else (dim_h - 1) * np.log(np.abs(np.cos(theta)))
         sine = np.zeros_like(theta) if dim_perp == 1 else (dim_perp - 1) * np.log(np.sin(theta))
     return cosine + sine + np.log(1.0 if signed else 2.0) - betaln(dim_h / 2, dim_perp / 2)
+
+
+def label_angles(count: int, dim_h: int, dim_perp: int, signed: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Angles [count] at which labels start, crowded where the law of the angle is, and the log-density of that law there
+    per unit of the variable of `node_rule`."""
+    end, centre = interval_end(signed), np.pi / 2 if signed else np.arctan2(np.sqrt(dim_perp), np.sqrt(dim_h))
+    theta, log_slope = crowded(node_rule(count, end)[0], end, centre, _SPREAD / np.sqrt(dim_h + dim_perp))
+    return theta, log_density(theta, dim_h, dim_perp, signed) + log_slope
 
 
 def cell_probabilities(cells: int, dim_h: int, dim_perp: int, signed: bool) -> np.ndarray:
@@ -56,13 +67,21 @@ def _(start: SphereStart):
     return None
 
 
+def check_tilt(tilt: Tilt, end: float) -> None:
+    """A density of the angle on [0, end] must be positive somewhere; raises where it is negative or not finite, too."""
+    values = tilt(jnp.linspace(0.0, end, 257))
+    if not is_traced(values) and not bool(jnp.any(values > 0)):
+        raise argument_error("density_of_angle", "positive somewhere", values, "A start without neurons learns nothing.")
+
+
 def initial_measures(
     start: AbstractStart, dim_h: int, dim_perp: int, signed: bool, cells: int, nodes: int, dtype
 ) -> tuple[Float[Array, "2 cells"], Float[Array, "2 nodes"], LabelLaw]:
-    """Masses of τ⁺, τ⁻ in the cells [2, cells], their log-densities at the nodes [2, nodes], and the law of the labels."""
+    """Masses of τ⁺, τ⁻ in the cells [2, cells], their log-densities at the labels [2, nodes] as `label_angles` gives them,
+    and the law of the labels."""
     end = interval_end(signed)
-    theta, weights = node_rule(nodes, end)
-    node_density = jnp.asarray(log_density(theta, dim_h, dim_perp, signed), dtype)
+    (theta, log_law), weights = label_angles(nodes, dim_h, dim_perp, signed), node_rule(nodes, end)[1]
+    node_density = jnp.asarray(log_law, dtype)
     probabilities = jnp.asarray(cell_probabilities(cells, dim_h, dim_perp, signed), dtype)
     tilt = tilt_of(start)
     if tilt is not None:

@@ -46,18 +46,21 @@ class AngleReduction(AbstractAngularReduction):
 
     - `features`, `coefficients` η, `factors` s: [M] with M = 2·modes (+1 on a signed angle).
     - `cell_masses` [2, cells]: initial masses of τ⁺, τ⁻ in equal cells of [0, end].
-    - `node_log_density` [2, nodes]: log-density of τ⁺, τ⁻ at the nodes of `node_rule`.
+    - `node_angles` [nodes]: where the labels start; `node_log_density` [2, nodes]: log-density of τ⁺, τ⁻ there, per unit of
+      the variable of `node_rule`.
     - `floor`: risk that no τ can remove; `tail`: energy of the target beyond the stored features.
     - `check`: the three numbers of the target by another rule; their difference is the error of the quadrature.
     - `average_table`, `slope_table` [2, K]: the averaged feature and its slope, see `predictor.average_table`.
     - `parity` [2]: parity of the density about both ends of the interval.
     - `labels`: the law of (|a|, ‖b‖) at time 0, which only starts that are not balanced, or not kept so, need.
+    - `usual_method`: the method where none is given (static).
     """
 
     features: AngleFeatures
     coefficients: Float[Array, " M"]
     factors: Float[Array, " M"]
     cell_masses: Float[Array, "2 cells"]
+    node_angles: Float[Array, " nodes"]
     node_log_density: Float[Array, "2 nodes"]
     parity: Float[Array, " 2"]
     floor: Float[Array, ""]
@@ -72,6 +75,7 @@ class AngleReduction(AbstractAngularReduction):
     basis: Float[Array, "dim_h d"] | None
     labels: LabelLaw
     modes: int = eqx.field(static=True)
+    usual_method: str = eqx.field(static=True)
 
     @property
     def signed(self) -> bool:
@@ -128,8 +132,8 @@ class AngleReduction(AbstractAngularReduction):
         return METHODS
 
     def choose_method(self, method: str | None, training: Training | None, initial: PyTree) -> str:
-        """ "grid" by default."""
-        return check_angular_method(method)
+        """The usual one by default."""
+        return check_angular_method(self.usual_method if method is None else method)
 
     def scales(self) -> Scales:
         """Of the cells."""
@@ -139,10 +143,11 @@ class AngleReduction(AbstractAngularReduction):
         """Half the cells (exact sums of pairs) and half the labels (nested angles, and half the ratios of a start)."""
         halves = (
             halved_cells(self.cell_masses, 1),
+            self.node_angles[1::2],
             self.node_log_density[:, 1::2],
             self.labels.coarsened(self.labels.log_probability[1::2]),
         )
-        return eqx.tree_at(lambda r: (r.cell_masses, r.node_log_density, r.labels), self, halves)
+        return eqx.tree_at(lambda r: (r.cell_masses, r.node_angles, r.node_log_density, r.labels), self, halves)
 
     def can_be_halved(self, method: str) -> bool:
         """Whether the numbers of cells and labels are even and odd, and large enough."""
@@ -163,6 +168,7 @@ class AngleReduction(AbstractAngularReduction):
             "cells": self.cells,
             "nodes": self.nodes,
             "modes": self.modes,
+            "method": self.usual_method,
             "axes": None if self.basis is None else self.basis.shape,
             "blocks": self.features.stretch is not None,
             "balanced": self.labels.balanced,
@@ -195,8 +201,7 @@ class AngleReduction(AbstractAngularReduction):
 
     def node_points(self) -> Float[Array, "N 2"]:
         """(cos θ, sin θ)."""
-        theta = jnp.asarray(node_rule(self.nodes, self.end)[0], self.dtype)
-        return jnp.stack([jnp.cos(theta), jnp.sin(theta)], axis=1)
+        return jnp.stack([jnp.cos(self.node_angles), jnp.sin(self.node_angles)], axis=1)
 
     def log_rule(self) -> Float[Array, " N"]:
         """Of `node_rule`."""
@@ -204,7 +209,7 @@ class AngleReduction(AbstractAngularReduction):
 
     def labels_in_balance(self) -> CharacteristicState:
         """Angles."""
-        theta = jnp.asarray(node_rule(self.nodes, self.end)[0], self.dtype)
+        theta = self.node_angles
         return CharacteristicState(jnp.stack([theta, theta]), self.node_log_density + self.log_rule()[None])
 
     def angles_of_points(self, points: Float[Array, "n 2"]) -> Float[Array, "n 1"]:

@@ -17,8 +17,8 @@ from ...problem.problem import Problem
 from ...problem.rotated import rotation_of, unrotated
 from ...problem.units import AbstractHomogeneousUnit
 from ...types import IntLike
-from ..angles.angular import SMALLEST_GRID
-from ..angles.law import Tilt, initial_measures, tilt_of
+from ..angles.angular import SMALLEST_GRID, usual_method
+from ..angles.law import check_tilt, initial_measures, label_angles, tilt_of
 from ..rules.harmonics import even_features, truncated_share
 from ..rules.panels import quadrature_of
 from ..rules.quadrature import Quadrature, interval_end
@@ -86,22 +86,17 @@ def build_angle_reduction(
 ) -> AngleReduction:
     """The equation on one angle of a problem that `check_angle` lets through."""
     dim, (dim_h, signed, _) = problem.dim, angle_of(problem)
+    method = usual_method(interval_end(signed) / default_cells(signed), dim) if cells is None else "grid"
     cells = check_integer("cells", default_cells(signed) if cells is None else cells, SMALLEST_GRID, _CELLS)
-    nodes = check_integer("nodes", default_nodes(dim, signed) if nodes is None else nodes, 7, _NODES)
+    nodes = check_integer("nodes", default_nodes(signed) if nodes is None else nodes, 7, _NODES)
     if nodes % 2 == 0:
         raise argument_error("nodes", "odd", nodes, "The rule is nested, so that its error can be estimated.")
     modes = check_integer("modes", default_modes(dim, dim_h) if modes is None else modes, 1, _MODES)
     tilt = tilt_of(problem.start)
     if tilt is not None:
-        _check_tilt(tilt, signed)
+        check_tilt(tilt, interval_end(signed))
     rules = quadrature_of(unrotated(problem.target), isotropic_inputs(problem.inputs)[0])
-    return _angle_reduction(problem, cells, nodes, modes, rules)
-
-
-def _check_tilt(tilt: Tilt, signed: bool) -> None:
-    values = tilt(jnp.linspace(0.0, interval_end(signed), 257))  # raises where it is negative or not finite
-    if not is_traced(values) and not bool(jnp.any(values > 0)):
-        raise argument_error("density_of_angle", "positive somewhere", values, "A start without neurons learns nothing.")
+    return _angle_reduction(problem, cells, nodes, modes, method, rules)
 
 
 def default_modes(dim: int, dim_h: int) -> int:
@@ -125,7 +120,7 @@ class DefaultSizes(NamedTuple):
 def default_sizes(problem: Problem) -> DefaultSizes:
     """Those of a problem of one angle."""
     dim_h, signed, _ = angle_of(problem)
-    return DefaultSizes(default_nodes(problem.dim, signed), default_modes(problem.dim, dim_h), signed)
+    return DefaultSizes(default_nodes(signed), default_modes(problem.dim, dim_h), signed)
 
 
 def default_cells(signed: bool) -> int:
@@ -133,14 +128,13 @@ def default_cells(signed: bool) -> int:
     return 400 if signed else 200
 
 
-def default_nodes(dim: int, signed: bool) -> int:
-    """Labels per sign: about eight in 1/√d, the width of the law of the angle."""
-    wanted = (2 if signed else 1) * max(128, 8 * np.pi / 2 * np.sqrt(dim))
-    return 2 ** int(np.ceil(np.log2(wanted))) - 1
+def default_nodes(signed: bool) -> int:
+    """Labels per sign, in any dimension: they crowd where the law of the angle is."""
+    return 255 if signed else 127
 
 
 @eqx.filter_jit
-def _angle_reduction(problem: Problem, cells: int, nodes: int, modes: int, rules: Quadrature) -> AngleReduction:
+def _angle_reduction(problem: Problem, cells: int, nodes: int, modes: int, method: str, rules: Quadrature) -> AngleReduction:
     (inputs, stretch), dim, (dim_h, signed, first_axes) = isotropic_inputs(problem.inputs), problem.dim, angle_of(problem)
     unit = check_reducible(problem.unit, AbstractHomogeneousUnit, "its unit is not 1-homogeneous")
     dtype = jnp.result_type(float)
@@ -153,6 +147,7 @@ def _angle_reduction(problem: Problem, cells: int, nodes: int, modes: int, rules
     if signed:
         factors = jnp.append(factors, linear)
         linear_feature = 0.5 * jnp.sqrt(second_moment / dim)
+    node_angles = jnp.asarray(label_angles(nodes, dim_h, dim - dim_h, signed)[0])
     measures = initial_measures(problem.start, dim_h, dim - dim_h, signed, cells, nodes, dtype)
     cell_masses, node_density, labels = measures
     left, right = (-1.0) ** (dim - dim_h - 1), (-1.0) ** ((dim - dim_h if signed else dim_h) - 1)
@@ -161,6 +156,7 @@ def _angle_reduction(problem: Problem, cells: int, nodes: int, modes: int, rules
         coefficients=parts.coefficients,
         factors=factors,
         cell_masses=cell_masses,
+        node_angles=node_angles,
         node_log_density=node_density,
         parity=jnp.array([left, right]),
         floor=parts.floor,
@@ -175,4 +171,5 @@ def _angle_reduction(problem: Problem, cells: int, nodes: int, modes: int, rules
         basis=None if first_axes else problem.subspace(),
         labels=labels,
         modes=modes,
+        usual_method=method,
     )

@@ -15,7 +15,7 @@ from ...errors import check_reducible, no_reduction
 from ...problem.inputs import AbstractInputs
 from ...problem.problem import Problem
 from ...problem.rotated import Rotated
-from ...problem.targets import AbstractTarget, LinearTarget, SingleIndex, SubspaceNorm
+from ...problem.targets import AbstractTarget, LinearTarget, RadialIndex, SingleIndex, SubspaceNorm
 from ...problem.units import AbstractHomogeneousUnit
 from ..angles.target_parts import TargetCoefficients, TargetParts, representable
 from ..rules.harmonics import EvenFeatures, norm_constant, scaled_recurrence, three_terms
@@ -44,7 +44,7 @@ def target_coefficients(
     """η on the even features and on the linear one, by `rule`; refuses targets that no function here covers."""
     raise no_reduction(
         f"the target {type(target).__name__} declares no structure",
-        "Declare it (SubspaceNorm, SingleIndex, LinearTarget), or use `solve_particles`, which needs none.",
+        "Declare it (SubspaceNorm, RadialIndex, SingleIndex, LinearTarget), or use `solve_particles`, which needs none.",
     )
 
 
@@ -74,38 +74,74 @@ def _(target: LinearTarget, inputs: AbstractInputs, features: EvenFeatures, rule
 
 @target_coefficients.register
 def _(target: SingleIndex, inputs: AbstractInputs, features: EvenFeatures, rule: Quadrature) -> TargetCoefficients:
-    dim, second_moment = inputs.dim, inputs.second_moment
-    theta, weight = _angle_rule(inputs, len(features), rule)
-
-    def averages(cosines):
-        both = jnp.stack([cosines, -cosines])
-        return jax.vmap(jax.vmap(lambda cosine: _radial_average(target, inputs, cosine, rule)))(both)
-
-    # One panel at a time: the radii of all angles would not fit where g needs many panels.
-    by_panel = jax.lax.map(averages, jnp.cos(theta).reshape(-1, len(rule.nodes)))
-    (plus, minus), (plus_square, minus_square) = (jnp.moveaxis(part, 1, 0).reshape(2, -1) for part in by_panel)
-    even_part, odd_part = (plus + minus) / 2, (plus - minus) / 2
-    orthonormal = _orthonormal_harmonics(len(features), dim, theta, weight)  # times the root of the weight: bounded
-    root = jnp.sqrt(weight)
-    signs = np.where(np.arange(len(features)) == 0, 1.0, (-1.0) ** (np.arange(len(features)) + 1))
-    coefficients = jnp.matmul(orthonormal, root * even_part, precision=jax.lax.Precision.HIGHEST)
-    even = jnp.asarray(signs, root.dtype) * coefficients / jnp.sqrt(second_moment)
-    linear = jnp.sum(weight * odd_part * jnp.cos(theta)) * jnp.sqrt(dim / second_moment)
-    even_energy = 0.5 * jnp.sum(weight * even_part**2) / second_moment
-    total = 0.5 * jnp.sum(weight * (plus_square + minus_square)) / 2
-    rest = total - even_energy - 0.5 * linear**2
+    theta, weight = _angle_rule(inputs, 1, len(features), rule)
+    plus, plus_square = _averages(target, inputs, jnp.cos(theta), rule)
+    minus, minus_square = _averages(target, inputs, -jnp.cos(theta), rule)
+    even, even_energy = _even_part((plus + minus) / 2, inputs, 1, len(features), theta, weight)
+    linear = jnp.sum(weight * (plus - minus) / 2 * jnp.cos(theta)) * jnp.sqrt(inputs.dim / inputs.second_moment)
+    rest = 0.25 * jnp.sum(weight * (plus_square + minus_square)) - even_energy - 0.5 * linear**2
     return TargetCoefficients(jnp.append(even, linear), even_energy, 0.5 * linear**2, rest)
 
 
-def _angle_rule(inputs: AbstractInputs, count: int, rule: Quadrature) -> tuple[Float[Array, " N"], Float[Array, " N"]]:
-    """Nodes on (0, π/2) and weights of the law of arccos|x_1|/‖x‖ for a uniform direction.
+@target_coefficients.register
+def _(target: RadialIndex, inputs: AbstractInputs, features: EvenFeatures, rule: Quadrature) -> TargetCoefficients:
+    theta, weight = _angle_rule(inputs, target.dim_h, len(features), rule)
+    values, squares = _averages(target, inputs, jnp.cos(theta), rule)
+    even, energy = _even_part(values, inputs, target.dim_h, len(features), theta, weight)
+    zero = jnp.zeros_like(energy)
+    return TargetCoefficients(jnp.append(even, zero), energy, zero, 0.5 * jnp.sum(weight * squares) - energy)
 
-    Panels end where x_1 comes to a break of g. For Gaussian inputs the radius smears it over a few 1/√2 around √(d−1).
+
+@functools.singledispatch
+def multiple_of_norm(
+    target: AbstractTarget, inputs: AbstractInputs, rule: Quadrature
+) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """c of the multiple c‖x‖ nearest to f* = g(‖x‖), E[R g(R)]/E R² with R = ‖x‖, and ½E f*²."""
+    raise no_reduction(f"the target {type(target).__name__} is not declared to be a function of ‖x‖")
+
+
+@multiple_of_norm.register
+def _(target: SubspaceNorm, inputs: AbstractInputs, rule: Quadrature):
+    return target.scale, 0.5 * target.scale**2 * inputs.second_moment
+
+
+@multiple_of_norm.register
+def _(target: RadialIndex, inputs: AbstractInputs, rule: Quadrature):
+    mean, square = _radial_average(target, inputs, jnp.ones_like(inputs.second_moment), rule)
+    return mean / inputs.second_moment, square / 2
+
+
+def _even_part(values, inputs: AbstractInputs, dim_h: int, count: int, theta, weight):
+    """η on the even features and the energy ½E of the part, from h at the nodes of the angle."""
+    orthonormal = _orthonormal_harmonics(count, dim_h, inputs.dim, theta, weight)  # times the root of the weight: bounded
+    signs = np.where(np.arange(count) == 0, 1.0, (-1.0) ** (np.arange(count) + 1))
+    found = jnp.matmul(orthonormal, jnp.sqrt(weight) * values, precision=jax.lax.Precision.HIGHEST)
+    even = jnp.asarray(signs, found.dtype) * found / jnp.sqrt(inputs.second_moment)
+    return even, 0.5 * jnp.sum(weight * values**2) / inputs.second_moment
+
+
+def _averages(target: SingleIndex | RadialIndex, inputs: AbstractInputs, cosines: Float[Array, " N"], rule: Quadrature):
+    """h = E_R[R g(R c)] and E_R[g(R c)²] for every cosine c, one panel at a time: the radii of all angles would not fit
+    where g needs many panels."""
+    by_panel = jax.lax.map(
+        jax.vmap(lambda cosine: _radial_average(target, inputs, cosine, rule)), cosines.reshape(-1, len(rule.nodes))
+    )
+    return tuple(part.ravel() for part in by_panel)
+
+
+def _angle_rule(
+    inputs: AbstractInputs, dim_h: int, count: int, rule: Quadrature
+) -> tuple[Float[Array, " N"], Float[Array, " N"]]:
+    """Nodes on (0, π/2) and weights of the law of arccos ‖x_H‖/‖x‖ for a uniform direction.
+
+    Panels end where ‖x_H‖ comes to a break of g. For Gaussian inputs the radius smears it over a few 1/√2 around √(d−1).
     """
     dim = inputs.dim
     panels = max(32, -(-count // 4))  # 16 nodes resolve two periods of the last feature
-    spread = np.minimum(np.linspace(0, 40, 65) / np.sqrt(dim), np.pi / 2)  # from π/2: 40 standard deviations, then the rest
-    fixed = np.unique(np.concatenate([np.pi / 2 - spread, np.linspace(0, np.pi / 2, panels + 1)]))
+    centre = np.arctan2(np.sqrt(dim - dim_h), np.sqrt(dim_h)) if dim_h > 1 else np.pi / 2
+    spread = np.linspace(0, 40, 65) / np.sqrt(dim)  # from the centre of the law: 40 standard deviations, then the rest
+    near = np.clip(np.concatenate([centre - spread, centre + spread]), 0, np.pi / 2)
+    fixed = np.unique(np.concatenate([near, np.linspace(0, np.pi / 2, panels + 1)]))
     fixed = jnp.asarray(fixed, jnp.result_type(inputs.second_moment))
     breaks = jnp.abs(rule.breaks).astype(fixed.dtype)
     scale = chi_scale(inputs)
@@ -116,12 +152,12 @@ def _angle_rule(inputs: AbstractInputs, count: int, rule: Quadrature) -> tuple[F
         cosines = breaks / jnp.sqrt(inputs.second_moment)
     edges = jnp.sort(jnp.concatenate([fixed, jnp.arccos(jnp.clip(cosines.ravel(), 0.0, 1.0))]))
     theta, weight = rule.on_panels(edges)
-    log_density = (dim - 2) * jnp.log(jnp.sin(theta))
-    density = jnp.exp(log_density) * weight
+    log_density = (dim - dim_h - 1) * jnp.log(jnp.sin(theta)) + (dim_h - 1) * jnp.log(jnp.cos(theta))
+    density = jnp.exp(log_density - jnp.max(log_density)) * weight
     return theta, density / jnp.sum(density)
 
 
-def _radial_average(target: SingleIndex, inputs: AbstractInputs, cosine: Float[Array, ""], rule: Quadrature):
+def _radial_average(target: SingleIndex | RadialIndex, inputs: AbstractInputs, cosine: Float[Array, ""], rule: Quadrature):
     """h = E_R[R g(R cos θ)] and E_R[g(R cos θ)²] at one angle, R = ‖x‖."""
     scale = chi_scale(inputs)
     if scale is None:
@@ -144,9 +180,9 @@ def _radial_average(target: SingleIndex, inputs: AbstractInputs, cosine: Float[A
     return jnp.sum(density * scale * radius * values), jnp.sum(density * values**2)
 
 
-def _orthonormal_harmonics(count: int, dim: int, theta, weight) -> Float[Array, "M N"]:
+def _orthonormal_harmonics(count: int, dim_h: int, dim: int, theta, weight) -> Float[Array, "M N"]:
     """√weight(θ) p_n(θ) for n < M: the recurrence of the features without their Funk–Hecke ratios."""
-    rows = scaled_recurrence((dim - 1) / 2 - 1, -1 / 2, np.ones(count))
+    rows = scaled_recurrence((dim - dim_h) / 2 - 1, dim_h / 2 - 1, np.ones(count))
     rows = tuple(jnp.asarray(row, theta.dtype) for row in rows)
     root = jnp.sqrt(weight)
     return three_terms(rows, jnp.cos(2 * theta), (root, jnp.zeros_like(root)))[0]

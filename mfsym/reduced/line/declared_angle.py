@@ -4,7 +4,7 @@ import functools
 from typing import NamedTuple
 
 from ...problem.rotated import Rotated
-from ...problem.targets import AbstractTarget, LinearTarget, SingleIndex, SubspaceNorm
+from ...problem.targets import AbstractTarget, LinearTarget, RadialIndex, SingleIndex, SubspaceNorm
 
 
 class DeclaredAngle(NamedTuple):
@@ -23,6 +23,11 @@ def declared_angle(target: AbstractTarget) -> DeclaredAngle | None:
 
 @declared_angle.register
 def _(target: SubspaceNorm):
+    return DeclaredAngle(target.dim_h, signed=False)
+
+
+@declared_angle.register
+def _(target: RadialIndex):
     return DeclaredAngle(target.dim_h, signed=False)
 
 

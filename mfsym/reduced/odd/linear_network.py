@@ -12,7 +12,7 @@ from ...integrate import cast_floats
 from ...problem.losses import SquareLoss
 from ...problem.problem import Problem
 from ...problem.rotated import unrotated
-from ...problem.targets import FunctionTarget
+from ...problem.targets import FunctionTarget, Labels
 from ...problem.units import AbstractHomogeneousUnit, AbstractOddSlope, AbstractUnit, Identity
 from ...types import DTypeLike
 from ..rules.second_moment import check_found, check_values
@@ -68,7 +68,7 @@ def _check_dynamics(problem: Problem) -> None:
 
 def _check_symmetry(problem: Problem) -> None:
     target = problem.target
-    if isinstance(unrotated(target), FunctionTarget) and target.parity != "odd":
+    if isinstance(unrotated(target), FunctionTarget | Labels) and target.parity != "odd":
         raise no_reduction(
             "the target is not declared odd", 'Pass FunctionTarget(fn, parity="odd"), or use `solve_particles`.'
         )

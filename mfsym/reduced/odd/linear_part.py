@@ -11,7 +11,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ...errors import is_traced
-from ...problem.inputs import AbstractInputs, Empirical
+from ...problem.empirical import Empirical
+from ...problem.inputs import AbstractInputs
 from ...problem.targets import AbstractTarget
 from ..rules.second_moment import check_growth
 from .cubature import Expectations, exact_expectations, expectations, is_exact, sampled_expectations
@@ -65,12 +66,12 @@ def _integrated(inputs: AbstractInputs, target: AbstractTarget) -> LinearPart:
 @eqx.filter_jit
 def _(inputs: Empirical, target: AbstractTarget) -> LinearPart:
     covariance, x = inputs.covariance, inputs.x
-    y = jax.vmap(target)(x).astype(x.dtype)
-    cross = jnp.matmul(y, x, precision=_HIGHEST) / x.shape[0]
+    y = jax.vmap(target)(x).astype(x.dtype) if inputs.y is None else inputs.y
+    cross = inputs.mean(y[:, None] * x)
     optimum = solve_covariance(covariance, cross)
     rest = y - jnp.matmul(x, optimum, precision=_HIGHEST)
     zero = jnp.zeros((), covariance.dtype)
-    return LinearPart(covariance, cross, optimum, jnp.mean(rest**2) / 2, zero, zero)
+    return LinearPart(covariance, cross, optimum, inputs.mean(rest**2) / 2, zero, zero)
 
 
 @eqx.filter_jit

@@ -13,7 +13,8 @@ from scipy.special import gammaln
 from ...errors import is_traced, no_reduction
 from ...problem.block_inputs import GaussianBlocks
 from ...problem.covariance import GaussianCovariance
-from ...problem.inputs import AbstractInputs, Empirical, Gaussian, Sphere
+from ...problem.empirical import Empirical
+from ...problem.inputs import AbstractInputs, Gaussian, Sphere
 from .cubature import Law
 from .polynomial import DEGREE
 
@@ -47,7 +48,7 @@ def is_symmetric(inputs: AbstractInputs) -> bool:
 
 @is_symmetric.register
 def _(inputs: Empirical):
-    return is_traced(inputs.x) or inputs.is_invariant(-jnp.eye(inputs.dim))
+    return is_traced(inputs.x) or is_traced(inputs.weights) or inputs.is_invariant(-jnp.eye(inputs.dim))
 
 
 def covariance_of(inputs: AbstractInputs) -> Float[Array, ""] | Float[Array, "d d"]:

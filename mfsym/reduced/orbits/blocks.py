@@ -16,13 +16,15 @@ from ...problem.functions import values_on_host
 from ...problem.inputs import AbstractInputs, Gaussian, Sphere
 from ...problem.problem import Problem
 from ...problem.rotated import Rotated
-from ...problem.targets import AbstractTarget, LinearTarget, SingleIndex, SubspaceNorm
+from ...problem.targets import AbstractTarget, LinearTarget, RadialIndex, SingleIndex, SubspaceNorm
 from ...safe import safe_norm
 
 _PARTICLES = "Use `solve_particles`, which needs no symmetry."
 MOST_BLOCKS = 4
 MOST_KEPT = 3
-_DECLARE = "Declare it (SubspaceNorm, SingleIndex, LinearTarget, MultiIndex, BlockNorms), or use `solve_particles`."
+_DECLARE = (
+    "Declare it (SubspaceNorm, RadialIndex, SingleIndex, LinearTarget, MultiIndex, BlockNorms), or use `solve_particles`."
+)
 
 
 class OrbitBlocks(eqx.Module):
@@ -117,6 +119,11 @@ def rotating_blocks(target: AbstractTarget) -> tuple[int, ...] | None:
 
 @rotating_blocks.register
 def _(target: SubspaceNorm):
+    return (target.dim_h,)
+
+
+@rotating_blocks.register
+def _(target: RadialIndex):
     return (target.dim_h,)
 
 

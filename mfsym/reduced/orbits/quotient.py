@@ -19,7 +19,7 @@ from jaxtyping import Array, Float, PyTree
 
 from ...chunks import map_blocks
 from ...errors import check_choice
-from ...problem.losses import AbstractLoss, has_margin, smallest_margin
+from ...problem.losses import AbstractLoss, has_margin, losses, residuals, smallest_margin
 from ...problem.training import Training
 from ...safe import safe_ratio, safe_root
 from ..base import AbstractReduction
@@ -104,7 +104,7 @@ class OrbitReduction(AbstractReduction):
     def velocity(self, state: OrbitState) -> OrbitState:
         """(E[R Ψ], a E[R ∇_q Ψ], a E[R Ψ_u]) for every label."""
         value, slope, radial = self.features(state, self.inputs.points)
-        force = self.inputs.probability * self.loss.residual(self.outputs(state, value), self.inputs.values)
+        force = self.inputs.probability * residuals(self.loss, self.outputs(state, value), self.inputs.values)
         forced = force[:, None] * self.inputs.points
         moved = jnp.matmul(slope, forced, precision=_HIGHEST)
         along = jnp.einsum("Nnr,nr->Nr", radial, forced[:, self.blocks.radial], precision=_HIGHEST)
@@ -125,7 +125,7 @@ class OrbitReduction(AbstractReduction):
         outputs = self.predict(state, self.inputs.points)
         squares, inside = jnp.matmul(self.labels.weight, state.q**2), self.blocks.of_target
         record = {
-            "risk": self.floor + jnp.sum(self.inputs.probability * self.loss(outputs, self.inputs.values)),
+            "risk": self.floor + jnp.sum(self.inputs.probability * losses(self.loss, outputs, self.inputs.values)),
             "a_squared": jnp.sum(self.labels.weight * state.a**2),
             "b_h_squared": jnp.sum(jnp.where(inside, squares, 0)),
             "b_perp_squared": jnp.sum(jnp.where(inside, 0, squares)),

@@ -9,12 +9,14 @@ import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 
 from ...errors import Words, argument_error
-from ...problem.functions import Function, values_on_host
+from ...problem.functions import values_on_host
 from ...problem.inputs import AbstractInputs
-from ...problem.targets import AbstractTarget, SingleIndex
+from ...problem.targets import AbstractTarget, RadialIndex, SingleIndex
+from ...types import RealFunction
 from .quadrature import FARTHEST, USUAL_REACH, Quadrature, two_rules
 from .radii import chi_scale
 
@@ -41,13 +43,23 @@ def quadrature_of(target: AbstractTarget, inputs: AbstractInputs) -> Quadrature:
 
 @quadrature_of.register
 def _(target: SingleIndex, inputs: AbstractInputs) -> Quadrature:
-    """For f* = g(x_1), edges at the declared kinks, and at what is found besides.
+    """For f* = g(x_1), edges at the declared kinks, and at what is found besides."""
+    return _with_edges(target.g, target.kinks or (0.0,), _Law.of(inputs, 0))
+
+
+@quadrature_of.register
+def _(target: RadialIndex, inputs: AbstractInputs) -> Quadrature:
+    """The same for f* = g(‖x_H‖)."""
+    return _with_edges(lambda r: target.g(jnp.abs(r)), (0.0, *target.kinks), _Law.of(inputs, target.dim_h))
+
+
+def _with_edges(g: RealFunction, kinks: tuple[float, ...], law: "_Law | None") -> Quadrature:
+    """Edges at these kinks of g, and at what is found besides.
 
     Where g is traced only what is declared is known. Raises ArgumentError where E f*² is infinite, or so large that
     float64 cannot see it end.
     """
-    g, declared = target.g, np.asarray(target.kinks or (0.0,), float)
-    law = _Law.of(inputs)
+    declared = np.asarray(kinks, float)
     values = None if law is None else values_on_host(g, np.zeros(1))
     if law is None or values is None:
         return two_rules(declared)
@@ -55,7 +67,7 @@ def _(target: SingleIndex, inputs: AbstractInputs) -> Quadrature:
     reach, norm = _reach(g, law, bits)
     count = np.ceil(reach / _WIDTH) + 1
     first = (np.arange(-count, count + 1) + _SHIFT) * _WIDTH * law.spread
-    first = np.unique(np.concatenate([np.clip(first, -law.end, law.end), declared[np.abs(declared) < law.end]]))
+    first = np.unique(np.concatenate([np.clip(first, law.begin, law.end), declared[np.abs(declared) < law.end]]))
 
     def resolved(left, right):
         return _misses(g, law, left, right) <= _RELATIVE[bits] * norm
@@ -68,30 +80,38 @@ def _(target: SingleIndex, inputs: AbstractInputs) -> Quadrature:
 
 
 class _Law(NamedTuple):
-    """The law of x_1: its standard deviation or nearly so, and the end of its support."""
+    """The law of x_1, or for dim_h > 0 of ‖x_H‖: the standard deviation of x_1 or nearly so, and the end of the support."""
 
     dim: int
+    dim_h: int
     spread: float
     end: float
 
     @staticmethod
-    def of(inputs: AbstractInputs) -> "_Law | None":
+    def of(inputs: AbstractInputs, dim_h: int) -> "_Law | None":
         """None where a length is traced."""
         found = values_on_host(lambda _: inputs.second_moment, np.zeros(1))
         if found is None:
             return None
         length = float(np.sqrt(found[0]))
-        return _Law(inputs.dim, length / np.sqrt(inputs.dim), length if chi_scale(inputs) is None else np.inf)
+        return _Law(inputs.dim, dim_h, length / np.sqrt(inputs.dim), length if chi_scale(inputs) is None else np.inf)
+
+    @property
+    def begin(self) -> float:
+        """Beginning of the support."""
+        return 0.0 if self.dim_h else -self.end
 
     def log_density(self, x: np.ndarray) -> np.ndarray:
-        """Logarithm of the density of x_1, up to a constant; bounded at the ends of a circle."""
-        if not np.isfinite(self.end):
-            return -((x / self.spread) ** 2) / 2
+        """Logarithm of the density, up to a constant; bounded at the ends of a circle."""
+        free = max(self.dim_h, 1)
         with np.errstate(divide="ignore"):
-            return max(self.dim - 3, 0) / 2 * np.log1p(-(np.minimum(np.abs(x / self.end), 1.0) ** 2))
+            sphere = (free - 1) * np.log(np.abs(x / self.spread)) if free > 1 else 0.0
+            if not np.isfinite(self.end):
+                return sphere - ((x / self.spread) ** 2) / 2
+            return sphere + max(self.dim - free - 2, 0) / 2 * np.log1p(-(np.minimum(np.abs(x / self.end), 1.0) ** 2))
 
 
-def _reach(g: Function, law: _Law, bits: int) -> tuple[int, float]:
+def _reach(g: RealFunction, law: _Law, bits: int) -> tuple[int, float]:
     """How far |x_1| counts for E f*², in standard deviations, and √(E f*²) for the unnormalised density."""
     farthest = min(_FARTHEST[bits], law.end / law.spread)
     x = farthest * law.spread * np.linspace(-1, 1, 2048)
@@ -112,7 +132,7 @@ def _reach(g: Function, law: _Law, bits: int) -> tuple[int, float]:
     return max(USUAL_REACH, int(np.ceil(np.max(counts) / 4) * 4)), float(norm)
 
 
-def _misses(g: Function, law: _Law, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+def _misses(g: RealFunction, law: _Law, left: np.ndarray, right: np.ndarray) -> np.ndarray:
     """What a polynomial through the Gauss points of each panel [left, right] misses, weighted by the law's root."""
     half, middle = (right - left)[:, None] / 2, (right + left)[:, None] / 2
     nodes, between = middle + half * _GAUSS, middle + half * _BETWEEN

@@ -32,6 +32,18 @@ def node_rule(count: int, end: float) -> tuple[np.ndarray, np.ndarray]:
     return end * (1 - np.cos(angles)) / 2, end * weights / 2
 
 
+def crowded(nodes: np.ndarray, end: float, centre: float, width: float) -> tuple[np.ndarray, np.ndarray]:
+    """Angles θ(x) at nodes x of [0, end], closer by a factor that falls from `centre` on over `width`, and log dθ/dx (host).
+
+    θ = centre + width sinh(β x/end − α), with α, β such that both ends stay where they are: the map is analytic and one for
+    every number of nodes, so that a rule keeps its order and its nesting, while of N nodes a share 1/log(end/width) lies
+    where the law of the angle is, in however many dimensions.
+    """
+    below, above = np.arcsinh(centre / width), np.arcsinh((end - centre) / width)
+    place = (below + above) * nodes / end - below
+    return centre + width * np.sinh(place), np.log(width * (below + above) / end * np.cosh(place))
+
+
 def grid(cells: int, end: float) -> tuple[np.ndarray, np.ndarray]:
     """Centres [cells] and faces [cells + 1] of equal cells of [0, end] (host, float64)."""
     faces = np.linspace(0.0, end, cells + 1)

@@ -40,7 +40,8 @@ class BlockReduction(AbstractAngularReduction):
 
     - `blocks`: how R^d is split (static); `tables`: the harmonics, one table per angle.
     - `coefficients` η [L, J, …] of the target, `factors` f [L] of the unit; the first axis runs over reachable degrees.
-    - `uniform` [n_1, …, n_k]: probability of every cell for a uniform unit vector; `masses` [2]: of τ⁺ and τ⁻ at time 0.
+    - `uniform`, `probability` [n_1, …, n_k]: of every cell, for a uniform unit vector and for a direction at time 0.
+    - `masses` [2]: of τ⁺ and τ⁻ at time 0.
     - `labels`: the law of (|a|, ‖b‖) at time 0, and of the directions at a tensor product of `node_counts` nodes.
     - `stretch` [k + 1]: how large the inputs are in every block, or None for isotropic inputs: then b acts as S b does for
       isotropic inputs, ψ(b) = ‖S b‖ ψ(S b/‖S b‖).
@@ -49,6 +50,7 @@ class BlockReduction(AbstractAngularReduction):
     - `check`: the three numbers of the target by another rule; their difference is the error of the quadrature.
     - `resolved_count`: how many of the stored degrees the dynamics uses; the risk uses all.
     - `remainder`: whether the last block is what the target ignores, rather than one of its own blocks.
+    - `usual_method`: the method where none is given (static).
     """
 
     blocks: Blocks = eqx.field(static=True)
@@ -56,6 +58,7 @@ class BlockReduction(AbstractAngularReduction):
     coefficients: Float[Array, "..."]
     factors: Float[Array, " L"]
     uniform: Float[Array, "..."]
+    probability: Float[Array, "..."]
     masses: Float[Array, " 2"]
     labels: LabelLaw
     stretch: Float[Array, " K"] | None
@@ -67,6 +70,7 @@ class BlockReduction(AbstractAngularReduction):
     node_counts: tuple[int, ...] = eqx.field(static=True)
     resolved_count: int = eqx.field(static=True)
     remainder: bool = eqx.field(static=True)
+    usual_method: str = eqx.field(static=True)
 
     @property
     def cells(self) -> tuple[int, ...]:
@@ -132,8 +136,8 @@ class BlockReduction(AbstractAngularReduction):
         return ("grid", "characteristics") if self.stretch is None else ("characteristics",)
 
     def choose_method(self, method: str | None, training: Training | None, initial: PyTree) -> str:
-        """ "grid" by default where there is one; "upwind" is a yardstick of one angle."""
-        method = check_angular_method(self.methods[0] if method is None else method)
+        """The usual one by default; "upwind" is a yardstick of one angle."""
+        method = check_angular_method(self.usual_method if method is None else method)
         if method == "upwind":
             expected = "'grid' or 'characteristics' in several angles"
             raise argument_error("method", expected, method, "Choose one of these.")
@@ -147,8 +151,11 @@ class BlockReduction(AbstractAngularReduction):
         """Half the cells (exact sums of pairs) and half the labels (the nested rule) in every angle."""
         counts = tuple((n - 1) // 2 for n in self.node_counts)
         nested = self.labels.log_probability.reshape(self.node_counts)[(slice(1, None, 2),) * self.angles]
-        new = (halved_cells(self.uniform, 0), self.labels.coarsened(nested.ravel()))
-        return dataclasses.replace(eqx.tree_at(lambda r: (r.uniform, r.labels), self, new), node_counts=counts)
+        halves = [halved_cells(cells, 0) for cells in (self.uniform, self.probability)]
+        new = (*halves, self.labels.coarsened(nested.ravel()))
+        return dataclasses.replace(
+            eqx.tree_at(lambda r: (r.uniform, r.probability, r.labels), self, new), node_counts=counts
+        )
 
     def can_be_halved(self, method: str) -> bool:
         """Whether the numbers of cells and labels are even and odd, and large enough."""
@@ -168,6 +175,7 @@ class BlockReduction(AbstractAngularReduction):
             "blocks": self.blocks,
             "cells": self.cells,
             "nodes": self.node_counts,
+            "method": self.usual_method,
             "modes": (self.resolved_count, self.count),
             "axes": None if self.basis is None else self.basis.shape,
             "remainder": self.remainder,
@@ -182,7 +190,7 @@ class BlockReduction(AbstractAngularReduction):
 
     def node_points(self) -> Float[Array, "N K"]:
         """Tensor product of the nodes of every angle."""
-        return to_point(jnp.asarray(self.blocks.nodes(self.node_counts)[0], self.dtype))
+        return to_point(jnp.asarray(self.blocks.nodes(self.node_counts), self.dtype))
 
     def log_rule(self) -> Float[Array, " N"]:
         """Of the tensor product of the rules."""

@@ -10,18 +10,20 @@ from ...problem.block_inputs import GaussianBlocks
 from ...problem.inputs import Gaussian
 from ...problem.problem import Problem
 from ...problem.rotated import rotation_of, unrotated
-from ...problem.start import GaussianStart, SphereStart, UnbalancedStart
 from ...types import IntLike, Sizes
+from ..angles.angular import usual_method
 from ..angles.coordinates import MOST_ANGLES, Blocks
 from ..angles.label_law import label_law
+from ..angles.law import check_tilt, tilt_of
 from ..angles.target_parts import representable
 from .block_coefficients import CHECK, RULE, block_coefficients
 from .block_reduction import BlockReduction
 from .declared import declared_blocks, in_stretched_coordinates
 from .nested_tables import nested_tables, reachable_degrees
+from .tilted import tilted_cells, tilted_labels
 
 _CELLS = {1: (200,), 2: (48, 64), 3: (20, 24, 24)}
-_NODES = {1: 127, 2: 47, 3: 17}
+_NODES = {1: 127, 2: 31, 3: 15}
 _MODES = {1: 32, 2: 16, 3: 8}
 _FEWEST = 8
 _PARTICLES = "Use `solve_particles`, whose cost does not depend on the number of angles."
@@ -29,11 +31,7 @@ _PARTICLES = "Use `solve_particles`, whose cost does not depend on the number of
 
 def check_blocks(problem: Problem) -> None:
     """Raise NoReductionError, saying why, if there is no equation in up to three angles."""
-    blocks, _ = _blocks(problem)
-    uniform = "uniform over directions (SphereStart, UnbalancedStart, GaussianStart)"
-    reason = f"several angles start {uniform}, not from a {type(problem.start).__name__}"
-    check_reducible(problem.start, (SphereStart, UnbalancedStart, GaussianStart), reason, _PARTICLES)
-    _isotropic(problem, blocks)
+    _isotropic(problem, _blocks(problem)[0])
 
 
 def build_block_reduction(
@@ -41,13 +39,19 @@ def build_block_reduction(
 ) -> BlockReduction:
     """The equation in up to three angles of a problem that `check_blocks` lets through."""
     blocks, remainder = _blocks(problem)
+    widest = max(blocks.end(axis) / n for axis, n in enumerate(_CELLS[blocks.angles]))
+    method = usual_method(widest, problem.dim) if cells is None else "grid"
     cells = _sizes("cells", cells, _CELLS[blocks.angles], blocks.angles)
     nodes = _sizes("nodes", nodes, (_NODES[blocks.angles],) * blocks.angles, blocks.angles)
     if any(n % 2 == 0 for n in nodes):
         raise argument_error("nodes", "odd", nodes, "The rule is nested, so that its error can be estimated.")
     modes = check_integer("modes", _MODES[blocks.angles] if modes is None else modes, 2, "Number of even degrees.")
+    tilt = tilt_of(problem.start)
+    if tilt is not None:
+        check_tilt(tilt, np.pi / 2)
     problem, stretch = _isotropic(problem, blocks)
-    return _build(problem, stretch, blocks, remainder, cells, nodes, modes)
+    method = method if stretch is None else "characteristics"  # the only one
+    return _build(problem, stretch, blocks, remainder, cells, nodes, modes, method)
 
 
 def _isotropic(problem: Problem, blocks: Blocks) -> tuple[Problem, Float[Array, " K"] | None]:
@@ -97,7 +101,7 @@ def _sizes(name: str, value: Sizes | None, default: tuple[int, ...], angles: int
 
 
 @eqx.filter_jit
-def _build(problem, stretch, blocks, remainder, cells, nodes, modes) -> BlockReduction:
+def _build(problem, stretch, blocks, remainder, cells, nodes, modes, method) -> BlockReduction:
     inputs, unit = problem.inputs, problem.unit
     count = (2 * (2 * modes - 1)) // blocks.stride + 1  # twice the modes are stored
     tables = nested_tables(blocks, count)
@@ -107,13 +111,20 @@ def _build(problem, stretch, blocks, remainder, cells, nodes, modes) -> BlockRed
     parts, check = (representable(each, degree, unit) for each in found)
     even_slope, odd_slope = 2 * unit.even_slope, 2 * unit.odd_slope  # relative to ReLU
     factors = jnp.sqrt(inputs.second_moment) * jnp.where(degree == 1, odd_slope, even_slope)
-    labels = label_law(problem.start, problem.dim, jnp.asarray(blocks.log_law(nodes)))
+    uniform, tilt = jnp.asarray(blocks.probabilities(cells)), tilt_of(problem.start)
+    if tilt is None:
+        log_law, probability = jnp.asarray(blocks.log_law(nodes)), uniform
+    else:
+        log_law = tilted_labels(tilt, blocks, remainder, nodes)
+        probability = tilted_cells(tilt, blocks, remainder, cells)
+    labels = label_law(problem.start, problem.dim, log_law)
     return BlockReduction(
         blocks=blocks,
         tables=tables,
         coefficients=parts.coefficients,
         factors=factors,
-        uniform=jnp.asarray(blocks.probabilities(cells)),
+        uniform=uniform,
+        probability=probability,
         masses=jnp.sum(labels.share * labels.outer * labels.inner, axis=1),
         labels=labels,
         stretch=stretch,
@@ -125,4 +136,5 @@ def _build(problem, stretch, blocks, remainder, cells, nodes, modes) -> BlockRed
         node_counts=nodes,
         resolved_count=(2 * (modes - 1)) // blocks.stride + 1,
         remainder=remainder,
+        usual_method=method,
     )

@@ -55,7 +55,7 @@ class BlockGridDynamics(AbstractTensorGrid):
     def initial_state(self) -> Float[Array, "..."]:
         """Cell means of the start."""
         masses = self.reduction.masses.reshape(2, *(1,) * len(self.axes))
-        return masses * self.reduction.uniform[None] / self._volume()
+        return masses * self.reduction.probability[None] / self._volume()
 
     def velocity(self, t, state):
         """Rate of change of every cell mean."""

@@ -1,0 +1,126 @@
+"""Vector fields on the space of parameters: those along which training can move, and brackets of them."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Float, PyTree
+
+from ..errors import Words, argument_error, positive_number
+from ..types import Checked, RealLike
+
+Apply = Checked[Callable[[PyTree, PyTree], PyTree]]
+FlatField = Callable[[Float[Array, " n"], Float[Array, " D"]], Float[Array, " D"]]  # linear in its first argument
+
+_INPUTS = "Pass a pytree of arrays with one leading axis, that of the inputs: apply(params, x) takes one of them."
+_PARAMS = "Pass a pytree of floating arrays; split an equinox module with eqx.partition(model, eqx.is_inexact_array)."
+
+
+class Space(NamedTuple):
+    """The parameters as one vector θ, [D], with the way back, and the mean square of every leaf spread over its entries."""
+
+    point: Float[Array, " D"]
+    unravel: Callable[[Float[Array, " D"]], PyTree]
+    scale: Float[Array, " D"]
+
+    @property
+    def dim(self) -> int:
+        """D."""
+        return self.point.shape[0]
+
+    def random(self, key: Array) -> Float[Array, " D"]:
+        """Another point, with the same root mean square in every leaf."""
+        return self.scale * jax.random.normal(key, self.point.shape, self.point.dtype)
+
+
+def space_of(params: PyTree) -> Space:
+    """The space of parameters around these."""
+    leaves = jax.tree.leaves(params)
+    if not leaves or not all(hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in leaves):
+        got = Words("one without floating leaves" if not leaves else "one with leaves of other types")
+        raise argument_error("params", "a pytree of floating arrays", got, _PARAMS)
+    point, unravel = ravel_pytree(params)
+    sizes = [jnp.sqrt(jnp.mean(jnp.asarray(leaf) ** 2)) for leaf in leaves]
+    scale = jnp.concatenate(
+        [
+            jnp.full(np.size(leaf), jnp.where(size > 0, size, 1), point.dtype)
+            for leaf, size in zip(leaves, sizes, strict=True)
+        ]
+    )
+    return Space(point, unravel, scale)
+
+
+def check_precision(dtype: np.dtype, tol: RealLike | None) -> float:
+    """The relative size below which singular values count as zero: 1e-9 in float64, the caller's own in float32."""
+    if tol is None and dtype != jnp.float64:
+        remedy = 'Run jax.config.update("jax_enable_x64", True) first, or pass tol= and look at the gap.'
+        raise argument_error("params", "of float64, since ranks are decided by rounding", Words(f"of {dtype}"), remedy)
+    return 1e-9 if tol is None else float(positive_number("tol", tol, "It is relative to the largest singular value."))
+
+
+def count_of(inputs: PyTree) -> int:
+    """How many inputs there are."""
+    leaves = jax.tree.leaves(inputs)
+    counts = {np.shape(leaf)[0] if np.ndim(leaf) else None for leaf in leaves}
+    if len(counts) != 1 or None in counts or 0 in counts:
+        got = Words(f"leading axes {sorted(map(str, counts))}" if leaves else "nothing")
+        raise argument_error("inputs", "arrays with one leading axis", got, _INPUTS)
+    return int(counts.pop())
+
+
+def check_apply(apply: Apply, params: PyTree, inputs: PyTree) -> int:
+    """The number n of outputs for one input, after looking at what `apply` returns; nothing is run."""
+    remedy = "It is called as apply(params, x) with one input x, and returns floating arrays."
+    if not callable(apply):
+        raise argument_error("apply", "a function apply(params, x)", apply, remedy)
+    count_of(inputs)
+    try:
+        shapes = jax.eval_shape(lambda p, xs: apply(p, jax.tree.map(lambda leaf: leaf[0], xs)), params, inputs)
+    except Exception as error:
+        got = Words(f"one that fails on the first input with {type(error).__name__}: {error}")
+        raise argument_error("apply", "a function apply(params, x)", got, remedy) from error
+    leaves = jax.tree.leaves(shapes)
+    if not leaves or not all(jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in leaves):
+        raise argument_error("apply", "a function with floating outputs", Words(f"one with {shapes}"), remedy)
+    return sum(int(np.prod(leaf.shape)) for leaf in leaves)
+
+
+def outputs_of(apply: Apply, space: Space, inputs: PyTree) -> Callable[[Float[Array, " D"]], Float[Array, " N"]]:
+    """θ ↦ all outputs on all inputs, as one vector."""
+
+    def outputs(theta):
+        params = space.unravel(theta)
+        found = jax.vmap(lambda x: ravel_pytree(apply(params, x))[0])(inputs)
+        return found.ravel()
+
+    return outputs
+
+
+def training_fields(apply: Apply, space: Space, inputs: PyTree, metric: Callable | None = None) -> FlatField:
+    """(c, θ) ↦ J_F(θ)ᵀc, F the outputs on all inputs: the velocities that some loss on these inputs gives; M(θ) times it."""
+    outputs = outputs_of(apply, space, inputs)
+
+    def field(c, theta):
+        (gradient,) = jax.vjp(outputs, theta)[1](c)
+        return gradient if metric is None else ravel_pytree(metric(space.unravel(theta), space.unravel(gradient)))[0]
+
+    return field
+
+
+def nested_bracket(field: FlatField, cs: Float[Array, "k n"]) -> Callable[[Float[Array, " D"]], Float[Array, " D"]]:
+    """[X_1, [X_2, … X_k]] of the fields X_i = field(c_i, ·), with [X, Y] = DY X − DX Y."""
+    *outer, last = [lambda theta, c=c: field(c, theta) for c in cs]
+    nested = last
+    for one in reversed(outer):
+        nested = _bracket(one, nested)
+    return nested
+
+
+def _bracket(x: Callable, y: Callable) -> Callable:
+    def value(theta):
+        return jax.jvp(y, (theta,), (x(theta),))[1] - jax.jvp(x, (theta,), (y(theta),))[1]
+
+    return value

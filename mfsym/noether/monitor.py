@@ -1,0 +1,175 @@
+"""`track`: what a training loop does to its laws, split into what finite steps must do and what the optimiser broke.
+
+It goes at the end of a chain of optax and changes nothing. For an update u = −τ∇L, with any step, batch, dropout mask or
+clipping by the global norm, ⟨∇h(θ), u⟩ = 0 and h(θ + u) = h(θ) + h(u) for a law of degree 2: the sum of h(u) is what finite
+steps must do, exactly, and everything beyond it was broken by the optimiser (derived).
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float, PyTree
+
+from ..errors import Words, argument_error, check_instance, positive_number
+from ..types import Checked, RealLike
+from .laws import Law, check_laws, gradient_norms
+
+_BROKEN = {"float64": 1e-6, "float32": 1e-3}  # of what could have been broken
+
+
+class Tracked(eqx.Module):
+    """The state of `track`: a pytree of arrays, which checkpoints hold as any other part of the optimiser's state."""
+
+    names: tuple[str, ...] = eqx.field(static=True)
+    start: tuple[Array, ...]
+    value: tuple[Array, ...]
+    predicted: tuple[Array, ...]
+    path: tuple[Array, ...]
+    steps: Array
+
+
+class Drift(NamedTuple):
+    """What happened to laws: value − start = (predicted − start) + broken, part by part, exactly. It prints as a table.
+
+    - `names`; `start`, `value`, `predicted`: one array for each law. `path`: what could have been broken.
+    - `steps`: how many updates were seen.
+    """
+
+    names: tuple[str, ...]
+    start: tuple[Float[np.ndarray, "..."], ...]
+    value: tuple[Float[np.ndarray, "..."], ...]
+    predicted: tuple[Float[np.ndarray, "..."], ...]
+    path: tuple[Float[np.ndarray, "..."], ...]
+    steps: int
+
+    @property
+    def broken(self) -> tuple[Float[np.ndarray, "..."], ...]:
+        """What the optimiser did beyond the steps of plain gradient descent."""
+        return _differences(self.value, self.predicted)
+
+    @property
+    def kept(self) -> tuple[bool, ...]:
+        """Whether each law was kept up to finite steps: |broken| ≤ 1e-6 of the path in float64, 1e-3 in float32."""
+        limits = [_BROKEN[str(path.dtype)] * path for path in self.path]
+        return tuple(bool(np.all(np.abs(each) <= limit)) for each, limit in zip(self.broken, limits, strict=True))
+
+    def as_dict(self) -> dict[str, dict[str, object]]:
+        """By the names of the laws: largest drift and part that was broken, and the verdict."""
+        return {
+            name: {"drift": _largest(drift), "broken": _largest(broken), "kept": kept, "parts": drift.size}
+            for name, drift, broken, kept in zip(
+                self.names, _differences(self.value, self.start), self.broken, self.kept, strict=True
+            )
+        }
+
+    def __str__(self) -> str:
+        rows = [("law", "parts", "largest drift", "of it broken", "verdict")]
+        for name, row in self.as_dict().items():
+            verdict = "kept up to finite steps" if row["kept"] else "broken by the optimiser"
+            rows.append((name, str(row["parts"]), f"{row['drift']:.2e}", f"{row['broken']:.2e}", verdict))
+        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+        return "\n".join([*lines, f"after {self.steps} steps"])
+
+
+def track(
+    laws: Checked[Law | Sequence[Law]], *, shrink: Checked[RealLike | Callable[[Array], Array]] = 0.0
+) -> optax.GradientTransformationExtraArgs:
+    """A transformation of optax that leaves updates alone and watches laws: the last of a chain, after the learning rate.
+
+    Arguments: `laws`, one or several; `shrink` s = τλ where the loop has a weight decay λ that shrinks all parameters alike,
+    coupled or decoupled, as a number or a schedule of the step: with u the update and u' = u + sθ,
+        predicted ← (1 − s)² predicted + h(u')   for degree 2,   (1 − s) predicted   for degree 1.
+    A law of no degree needs s = 0; what is predicted for it is h(θ + u) − h(θ) − ⟨∇h(θ), u⟩. Read it with `drift(state)`.
+    Works in float32, under jit and scan. Raises ArgumentError where an update comes without parameters.
+    """
+    laws = check_laws(laws)
+    scheduled = callable(shrink)
+    rate = shrink if scheduled else positive_number("shrink", shrink, "It is τλ, or a schedule of it.", strict=False)
+    shrinks = scheduled or float(rate) != 0
+    for law in laws:
+        if law.degree is None and shrinks:
+            remedy = "What decay does to it is not known; leave shrink out to measure all that happens to it."
+            raise argument_error("shrink", "0 with a law of no degree", Words(f"not, and {law.name} has none"), remedy)
+
+    def init(params: PyTree) -> Tracked:
+        values = tuple(jnp.asarray(law(params)) for law in laws)
+        names, zeros = tuple(law.name for law in laws), tuple(map(jnp.zeros_like, values))
+        return Tracked(names, values, values, values, zeros, jnp.zeros((), jnp.int32))
+
+    def update(
+        updates: optax.Updates, state: optax.OptState, params: optax.Params | None = None, **extra: object
+    ) -> tuple[optax.Updates, optax.OptState]:
+        del extra
+        state = check_instance("state", state, Tracked, "Pass what init returned, or the last update.")
+        if params is None:
+            remedy = "Call optimiser.update(gradient, state, params): a law is a function of the parameters."
+            raise argument_error("params", "the parameters", None, remedy)
+        s = rate(state.steps) if scheduled else rate
+        after = jax.tree.map(jnp.add, params, updates)
+        straight = (
+            jax.tree.map(lambda u, leaf: u + jnp.asarray(s, leaf.dtype) * leaf, updates, params) if shrinks else updates
+        )
+        seen = [_watched(law, params, straight, after, state.predicted[i], s) for i, law in enumerate(laws)]
+        predicted, paths = (tuple(column) for column in zip(*seen, strict=True)) if seen else ((), ())
+        path = tuple(total + each for total, each in zip(state.path, paths, strict=True))
+        value = tuple(law(after) for law in laws)
+        return updates, Tracked(state.names, state.start, value, predicted, path, state.steps + 1)
+
+    return optax.GradientTransformationExtraArgs(init, update)
+
+
+def _watched(law: Law, params: PyTree, update: PyTree, after: PyTree, predicted: Array, s: RealLike) -> tuple[Array, Array]:
+    """What is predicted after a step, and what the step could have broken."""
+    factor = 1 - jnp.asarray(s, predicted.dtype)
+    if law.degree == 1:
+        change = jnp.zeros_like(predicted)
+    elif law.degree == 2:
+        change = law(update)
+    else:
+        before, slope = jax.jvp(law.function, (params,), (update,))
+        change = law(after) - before - slope
+    return factor ** (law.degree or 1) * predicted + change, _path(law, params, update)
+
+
+def _path(law: Law, params: PyTree, update: PyTree) -> Float[Array, "..."]:
+    """An upper bound of |⟨∇h(θ), u⟩|, by Cauchy and Schwarz."""
+    if law.size is None or law.degree is None:
+        return gradient_norms(law, params) * _norm(update)
+    return law.size(update) if law.degree == 1 else 2 * jnp.sqrt(law.size(params) * law.size(update))
+
+
+def drift(optimiser_state: PyTree) -> Drift:
+    """What `track` saw so far, found anywhere in the state of an optimiser.
+
+    Raises ArgumentError where there is no tracker in it, or more than one.
+    """
+    leaves = jax.tree.leaves(optimiser_state, is_leaf=lambda leaf: isinstance(leaf, Tracked))
+    found = [leaf for leaf in leaves if isinstance(leaf, Tracked)]
+    if len(found) != 1:
+        remedy = "Chain mf.noether.track(laws) once, after the optimiser, and pass the state of the chain."
+        raise argument_error("optimiser_state", "a state with one tracker", Words(f"one with {len(found)}"), remedy)
+    seen = found[0]
+    start, value, predicted, path = (
+        tuple(map(np.asarray, each)) for each in (seen.start, seen.value, seen.predicted, seen.path)
+    )
+    return Drift(seen.names, start, value, predicted, path, int(seen.steps))
+
+
+def _differences(
+    arrays: Sequence[Float[np.ndarray, "..."]], others: Sequence[Float[np.ndarray, "..."]]
+) -> tuple[Float[np.ndarray, "..."], ...]:
+    return tuple(np.asarray(array - other) for array, other in zip(arrays, others, strict=True))
+
+
+def _norm(tree: PyTree) -> Float[Array, ""]:
+    return jnp.sqrt(sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(tree)))
+
+
+def _largest(array: Float[np.ndarray, "..."]) -> float:
+    return float(np.max(np.abs(array), initial=0.0))
