@@ -310,6 +310,7 @@ TABLE = {
                 later(lambda: mf.FunctionTarget(lambda x: x), "unit"),
                 later(lambda: mf.FunctionTarget(lambda x: x[9] if len(x) > 9 else 1 / 0), "fn"),
             ],
+            "noise": [*NOT_NEGATIVE, later(lambda: 0.1, loss=mf.Huber())],
             "unit": ["relu", mf.ReLU, jnp.tanh],
             "loss": ["square", mf.SquareLoss, jnp.square],
             "start": ["sphere", mf.SphereStart, 1.0],

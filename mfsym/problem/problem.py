@@ -40,8 +40,7 @@ class Problem(eqx.Module):
     unit: AbstractUnit
     loss: AbstractLoss
     start: AbstractStart
-    noise: Float[Array, ""]
-    noisy: bool = eqx.field(static=True)
+    noise: Float[Array, ""] | None
 
     def __init__(
         self,
@@ -68,8 +67,9 @@ class Problem(eqx.Module):
             "loss", loss, AbstractLoss, "Use mf.SquareLoss(), mf.Logistic(), mf.CrossEntropy() or mf.FunctionLoss(fn)."
         )
         self.start = check_instance("start", start, AbstractStart, "Use mf.SphereStart().")
-        self.noise = positive_number("noise", noise, "It is the standard deviation of the labels.", strict=False)
-        self.noisy = is_traced(noise) or float(noise) > 0  # of what was given: in jit constants become traced arrays
+        sigma = positive_number("noise", noise, "It is the standard deviation of the labels.", strict=False)
+        # asked of what was given: inside jit constants become traced arrays
+        self.noise = sigma if is_traced(noise) or float(noise) > 0 else None
         self.target.check(inputs.dim)
         _check_start(self.start, self.unit)
         shape = self.target_shape
@@ -125,7 +125,7 @@ class Problem(eqx.Module):
             rows = self.inputs.draw(key, count)
             x, y = self.inputs.x[rows], self.inputs.y[rows]
             return (x, y) if dtype is None else (x.astype(dtype), y.astype(dtype))
-        if not self.noisy:
+        if self.noise is None:
             x = self.inputs.sample(key, count, dtype)
             return x, self.values(x)
         input_key, noise_key = jax.random.split(key)
@@ -171,7 +171,7 @@ def _check_values(target: AbstractTarget, inputs: AbstractInputs) -> None:
 
 def _check_noise(problem: Problem) -> None:
     """Only the mean of the square loss over noise is that loss and a constant; data have the labels that they have."""
-    if not problem.noisy:
+    if problem.noise is None:
         return
     if not isinstance(problem.loss, SquareLoss):
         remedy = "Noisy labels ±1 of mf.Logistic are values of the target between −1 and 1."

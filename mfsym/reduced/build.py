@@ -46,7 +46,7 @@ def equation_of(problem: Problem, structure: str | None = None) -> Equation:
     if orbits:
         check_orbits(problem)
         return Equation.ORBITS
-    if problem.noisy:
+    if problem.noise is not None:
         reason = "noise of the labels adds σ²/2 to the risk, which only labels of neurons add"
         raise no_reduction(reason, 'Pass structure="orbits", or leave the noise out: it moves nothing.')
     if structure == "odd" or (structure is None and prefers_moments(problem)):

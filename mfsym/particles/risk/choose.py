@@ -52,7 +52,7 @@ def risk_of(
     if isinstance(problem.inputs, Empirical):
         data = problem.inputs
         return EmpiricalRisk(problem.target, problem.unit, problem.loss, data.x, data.y, data.weights, block_size)
-    if problem.noisy:
+    if problem.noise is not None:
         raise argument_error("samples", "given where labels have noise", None, USE_SAMPLES)
     if is_erf(problem.unit):
         return _arcsine_risk(problem, block_size)

@@ -92,12 +92,13 @@ class OrbitBlocks(eqx.Module):
     def lift(self, points: Float[Array, "n K"], key: PRNGKeyArray) -> Float[Array, "n d"]:
         """Vectors with these coordinates, whose directions in the blocks that rotate are uniform and independent."""
         self._check_finite()
-        parts = self.components(jax.random.normal(key, (len(points), self.dim), points.dtype))
+        parts = self.components(jax.random.normal(key, (len(points), int(self.dim)), points.dtype))
         parts = [
             self.basis[start][None] if kept else part / safe_norm(part)[:, None]
             for part, start, kept in zip(parts, self.starts, self.kept, strict=True)
         ]
-        return sum(points[:, i : i + 1] * part.astype(points.dtype) for i, part in enumerate(parts))
+        columns = [points[:, i : i + 1] * part.astype(points.dtype) for i, part in enumerate(parts)]
+        return functools.reduce(jnp.add, columns)
 
     def _check_finite(self) -> None:
         """Raise ArgumentError in the limit d → ∞."""

@@ -109,7 +109,7 @@ def _build(problem: Problem, blocks: OrbitBlocks, sizes: RuleSizes, splits: Spli
         average=_average(unit, blocks, sizes.omega, dtype),
         inputs=InputRule(*few, values[:count]),
         labels=labels,
-        floor=(problem.noise**2 / 2).astype(dtype),
+        floor=jnp.asarray(0.0 if problem.noise is None else problem.noise**2 / 2, dtype),
         variants=Variants(tuple(coarser), InputRule(*many, values[count:]), _average(unit, blocks, 2 * sizes.omega, dtype)),
         biased=unit.biased,
     )

@@ -73,7 +73,7 @@ def share_rule(dim: int, rest: int, count: int) -> Rule:
     return _pieces(log_density, max(0.0, centre - width), min(np.pi / 2, centre + width), (), count, np.sin)
 
 
-def _cosine_power(power: int) -> Function:
+def _cosine_power(power: int | float) -> Function:
     def log_density(angle):
         return power * np.log(np.cos(angle)) if power else np.zeros_like(angle)
 
