@@ -97,7 +97,7 @@ def track(
             remedy = "What decay does to it is not known; leave shrink out to measure all that happens to it."
             raise argument_error("shrink", "0 with a law of no degree", Words(f"not, and {law.name} has none"), remedy)
 
-    def init(params: PyTree) -> Tracked:
+    def init(params: optax.Params) -> optax.OptState:
         values = tuple(jnp.asarray(law(params)) for law in laws)
         names, zeros = tuple(law.name for law in laws), tuple(map(jnp.zeros_like, values))
         return Tracked(names, values, values, values, zeros, jnp.zeros((), jnp.int32))
@@ -106,20 +106,20 @@ def track(
         updates: optax.Updates, state: optax.OptState, params: optax.Params | None = None, **extra: object
     ) -> tuple[optax.Updates, optax.OptState]:
         del extra
-        state = check_instance("state", state, Tracked, "Pass what init returned, or the last update.")
+        seen = check_instance("state", state, Tracked, "Pass what init returned, or the last update.")
         if params is None:
             remedy = "Call optimiser.update(gradient, state, params): a law is a function of the parameters."
             raise argument_error("params", "the parameters", None, remedy)
-        s = rate(state.steps) if scheduled else rate
+        s = rate(seen.steps) if scheduled else rate
         after = jax.tree.map(jnp.add, params, updates)
         straight = (
             jax.tree.map(lambda u, leaf: u + jnp.asarray(s, leaf.dtype) * leaf, updates, params) if shrinks else updates
         )
-        seen = [_watched(law, params, straight, after, state.predicted[i], s) for i, law in enumerate(laws)]
-        predicted, paths = (tuple(column) for column in zip(*seen, strict=True)) if seen else ((), ())
-        path = tuple(total + each for total, each in zip(state.path, paths, strict=True))
+        steps = [_watched(law, params, straight, after, seen.predicted[i], s) for i, law in enumerate(laws)]
+        predicted, paths = (tuple(column) for column in zip(*steps, strict=True)) if steps else ((), ())
+        path = tuple(total + each for total, each in zip(seen.path, paths, strict=True))
         value = tuple(law(after) for law in laws)
-        return updates, Tracked(state.names, state.start, value, predicted, path, state.steps + 1)
+        return updates, Tracked(seen.names, seen.start, value, predicted, path, seen.steps + 1)
 
     return optax.GradientTransformationExtraArgs(init, update)
 
