@@ -6,7 +6,6 @@ independent laws, and every other is a function of them (Frobenius; Marcotte, Gr
 random fields replace a basis, since they are linear in every field.
 """
 
-import itertools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -152,7 +151,7 @@ def _levels(field, dim, theta, most, deepest, tol, key, samplers) -> tuple[list[
     """
     basis, ranks = np.zeros((0, theta.size)), []
     gap, speed, radius = np.inf, 0.0, float(jnp.linalg.norm(theta))
-    for level in itertools.count():
+    for level in range(deepest + 1):
         if level not in samplers:
             samplers[level] = jax.jit(lambda cs, theta: _rows(field, cs, theta))
         unknown = min(dim, theta.size) if level == 0 else most - len(basis)
@@ -171,8 +170,7 @@ def _levels(field, dim, theta, most, deepest, tol, key, samplers) -> tuple[list[
             return ranks, gap, True
         if level and not grew:
             return ranks, gap, gap >= _GAP
-        if level == deepest:
-            return ranks, gap, False
+    return ranks, gap, False
 
 
 def _extended(basis: Float[np.ndarray, "r D"], rows: Float[np.ndarray, "n D"], tol: float) -> Rank:

@@ -64,11 +64,11 @@ def check_precision(dtype: np.dtype, tol: RealLike | None) -> float:
 def count_of(inputs: PyTree) -> int:
     """How many inputs there are."""
     leaves = jax.tree.leaves(inputs)
-    counts = {np.shape(leaf)[0] if np.ndim(leaf) else None for leaf in leaves}
-    if len(counts) != 1 or None in counts or 0 in counts:
+    counts = {int(np.shape(leaf)[0]) if np.ndim(leaf) else 0 for leaf in leaves}
+    if len(counts) != 1 or 0 in counts:
         got = Words(f"leading axes {sorted(map(str, counts))}" if leaves else "nothing")
         raise argument_error("inputs", "arrays with one leading axis", got, _INPUTS)
-    return int(counts.pop())
+    return counts.pop()
 
 
 def check_apply(apply: Apply, params: PyTree, inputs: PyTree) -> int:

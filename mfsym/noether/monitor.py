@@ -89,28 +89,28 @@ def track(
     Works in float32, under jit and scan. Raises ArgumentError where an update comes without parameters.
     """
     laws = check_laws(laws)
-    scheduled = callable(shrink)
-    rate = shrink if scheduled else positive_number("shrink", shrink, "It is τλ, or a schedule of it.", strict=False)
-    shrinks = scheduled or float(rate) != 0
+    schedule = shrink if callable(shrink) else None
+    constant = (
+        0.0 if callable(shrink) else float(positive_number("shrink", shrink, "It is τλ, or a schedule.", strict=False))
+    )
+    shrinks = schedule is not None or constant != 0
     for law in laws:
         if law.degree is None and shrinks:
             remedy = "What decay does to it is not known; leave shrink out to measure all that happens to it."
             raise argument_error("shrink", "0 with a law of no degree", Words(f"not, and {law.name} has none"), remedy)
 
-    def init(params: optax.Params) -> optax.OptState:
+    def init(params: PyTree) -> PyTree:
         values = tuple(jnp.asarray(law(params)) for law in laws)
         names, zeros = tuple(law.name for law in laws), tuple(map(jnp.zeros_like, values))
         return Tracked(names, values, values, values, zeros, jnp.zeros((), jnp.int32))
 
-    def update(
-        updates: optax.Updates, state: optax.OptState, params: optax.Params | None = None, **extra: object
-    ) -> tuple[optax.Updates, optax.OptState]:
+    def update(updates: PyTree, state: PyTree, params: PyTree | None = None, **extra: object) -> tuple[PyTree, PyTree]:
         del extra
         seen = check_instance("state", state, Tracked, "Pass what init returned, or the last update.")
         if params is None:
             remedy = "Call optimiser.update(gradient, state, params): a law is a function of the parameters."
             raise argument_error("params", "the parameters", None, remedy)
-        s = rate(seen.steps) if scheduled else rate
+        s = constant if schedule is None else schedule(seen.steps)
         after = jax.tree.map(jnp.add, params, updates)
         straight = (
             jax.tree.map(lambda u, leaf: u + jnp.asarray(s, leaf.dtype) * leaf, updates, params) if shrinks else updates
