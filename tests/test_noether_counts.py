@@ -57,6 +57,11 @@ MANY = [
 ]
 
 
+def named(case):
+    """Sizes, activation, and whether there are biases."""
+    return f"{'-'.join(map(str, case[0]))} {case[1].__name__}{' bias' * case[2]}"
+
+
 def check_count(sizes, activation, bias, laws, levels):
     params, apply = network(sizes, activation, bias)
     scale = 0.7 if activation is jnp.exp else 2.0
@@ -68,13 +73,13 @@ def check_count(sizes, activation, bias, laws, levels):
         assert found.levels == levels
 
 
-@pytest.mark.parametrize("case", FEW, ids=str)
+@pytest.mark.parametrize("case", FEW, ids=named)
 def test_counts(case):
     check_count(*case)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", MANY, ids=str)
+@pytest.mark.parametrize("case", MANY, ids=named)
 def test_more_counts(case):
     check_count(*case)
 
