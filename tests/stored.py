@@ -100,6 +100,7 @@ def _targets() -> dict[str, Any]:
         "jax.nn": mf.SingleIndex(jax.nn.relu),
         "built in": mf.SingleIndex(abs),
         "norm": mf.MultiIndex(jnp.linalg.norm, 2),
+        "radial": mf.RadialIndex(jnp.tanh, 2, kinks=(1.0,)),
         "own function": mf.FunctionTarget(bump, parity="even"),
         "own module": mf.SingleIndex(Wave(jnp.asarray(2.0), "given")),
         "rotated": mf.Rotated(mf.SubspaceNorm(1), turn),

@@ -217,6 +217,11 @@ TABLE = {
         lambda: {"g": jnp.tanh},
         {"g": SCALAR_FUNCTION, "kinks": [0.0, None, "a", (np.nan,), (1j,), ("0",), ((0.0, 1.0),), (True,)]},
     ),
+    "RadialIndex": Entry(
+        lambda: {"g": jnp.tanh, "dim_h": 2},
+        {"g": SCALAR_FUNCTION, "dim_h": INTEGER,
+         "kinks": [1.0, None, "a", (np.nan,), (1j,), ("0",), ((0.0, 1.0),), (True,)]},
+    ),
     "MultiIndex": Entry(
         lambda: {"g": jnp.sum, "dim_h": 2}, {"g": [*SCALAR_FUNCTION, jnp.abs], "dim_h": INTEGER}
     ),
@@ -784,6 +789,7 @@ QUICK = (
     "cubature",
     "SubspaceNorm",
     "SingleIndex",
+    "RadialIndex",
     "MultiIndex",
     "BlockNorms",
     "LinearTarget",
