@@ -59,7 +59,9 @@ def _entry(notebook: Notebook, picture: Picture) -> str:
 
 def on_page_markdown(markdown, page, **_):
     """Links to files of the repository, which a reader of the bare files follows, lead to their pages."""
-    return markdown if page.file.generated_by else _LINK.sub(lambda found: f"]({_page_of(found[1])}", markdown)
+    if page.file.generated_by:  # from a notebook, to whose folder docs/ is a neighbour
+        return markdown.replace("](../docs/", "](../")
+    return _LINK.sub(lambda found: f"]({_page_of(found[1])}", markdown)
 
 
 def _page_of(source: str) -> str:
