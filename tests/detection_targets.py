@@ -52,7 +52,7 @@ def norm(generator):
 def radial(generator):
     k, a = int(generator.integers(2, 4)), float(generator.uniform(0.5, 2))
     profile = [lambda s: jnp.log1p(a * s), lambda s: jnp.exp(-a * s), lambda s: s * (s - a)][generator.integers(3)]
-    return Truth(lambda z: profile(jnp.sum(z**2)), k, "even", (k,), True)
+    return Truth(lambda z: profile(jnp.sum(z**2)), k, "even", (k,), True, stated="RadialIndex")
 
 
 def single_index(generator):

@@ -119,6 +119,7 @@ _STARTS = {
     "angular": lambda: mf.AngularStart(jnp.cos, 0.5, 0.25),
     "unbalanced": lambda: mf.UnbalancedStart(2.0, 0.5),
     "gaussian": lambda: mf.GaussianStart(0.5, 2.0),
+    "independent": lambda: mf.IndependentStart("normal", "sphere", 0.5, 2.0),
 }
 
 

@@ -135,8 +135,6 @@ def test_what_is_refused_in_several_angles():
         reduction(NORMS, mf.GaussianBlocks((1, 7), (2.0, 0.5)))
     with pytest.raises(mf.NoReductionError, match="does not keep the blocks"):
         reduction(mf.Rotated(NORMS, jnp.eye(DIM)), mf.GaussianBlocks((2, 6), (2.0, 0.5)))
-    with pytest.raises(mf.NoReductionError, match="uniform over directions"):
-        reduction(start=mf.AngularStart(lambda theta: 1 + theta))
     with pytest.raises(mf.ArgumentError, match="equal in"):
         mf.stack([reduced, reduction(nodes=9)])
     assert mf.stack([reduced, reduced]).coefficients.shape[0] == 2

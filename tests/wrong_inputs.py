@@ -610,7 +610,7 @@ TABLE = {
             "scale": [*POSITIVE, "1/d"],
             "preactivation": POSITIVE,
             "activation": SCALAR_FUNCTION,
-            "start": [3, "sphere", mf.SphereStart, later(lambda: mf.UnbalancedStart(3.0, 1.0))],
+            "start": [3, "sphere", mf.SphereStart],
         },
     ),
     "predict": Entry(

@@ -128,8 +128,8 @@ class Diagonal(AbstractFamily):
         return found
 
 
-class Axes(AbstractFamily):
-    """One matrix on each axis of each leaf, and their sum: what acts on hidden dimensions, heads and channels."""
+class AbstractAxes(AbstractFamily):
+    """Matrices on axes of leaves, and their sum."""
 
     def __init__(self, leaves, translations):
         AbstractFamily.__init__(self, leaves, translations)
@@ -139,9 +139,9 @@ class Axes(AbstractFamily):
                 for part in self.parts(leaf, axis):
                     self.blocks.append(Block(index, axis, part, length, self.linear))
 
+    @abc.abstractmethod
     def parts(self, leaf: Leaf, axis: int) -> list[tuple[int, int] | None]:
-        """What has a matrix of its own on this axis: the whole leaf."""
-        return [None]
+        """What has a matrix of its own on this axis: the whole leaf (None), or slices (axis, index) of it."""
 
     @property
     def linear(self):
@@ -193,7 +193,14 @@ class Axes(AbstractFamily):
         return alpha[block.start : block.start + block.length**2].reshape(block.length, block.length)
 
 
-class Slices(Axes):
+class Axes(AbstractAxes):
+    """One matrix on each axis of each leaf: what acts on hidden dimensions, heads and channels."""
+
+    def parts(self, leaf, axis):
+        return [None]
+
+
+class Slices(AbstractAxes):
     """The same, and matrices for slices of leaves with three axes or more: for stacked heads and experts, each by itself."""
 
     def parts(self, leaf, axis):
