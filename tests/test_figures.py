@@ -302,6 +302,7 @@ def test_staircase_networks(kind):
     assert np.all(np.abs(limit - exact)[1:] < (4.5 * error + 0.01 * exact)[1:]) and np.all(error < 0.15 * exact)
 
 
+@pytest.mark.slow
 def test_staircases_are_drawn(stairs):
     (ax,) = FIGURES["staircase"].draw(stairs).axes
     assert curves(ax) == (2, 3)
@@ -346,6 +347,7 @@ def test_networks_in_either_dimension(dimensions):
         assert np.all(np.abs(limit - exact)[1:] < (4.5 * error + 0.01 * exact)[1:])
 
 
+@pytest.mark.slow
 def test_dimensions_are_drawn(dimensions):
     curve, crossing = FIGURES["dimension"].draw(dimensions).axes
     assert curves(curve) == (3, 1) and curves(crossing)[0] == 1

@@ -61,34 +61,25 @@ def test_arcsine_polynomial():
     assert errors[1] < np.finfo(np.float32).eps / 4 < errors[0]
 
 
-@pytest.fixture
-def everywhere(monkeypatch):
-    """The kernel in every velocity, interpreted."""
+def test_the_field_of_a_cloud_and_its_derivative(monkeypatch):
+    """In one kernel, which is interpreted here, and in blocks; the derivative runs in blocks."""
+    one, zero = jnp.float32(1), jnp.float32(0)
+    rng = np.random.default_rng(1)
+    cloud = mf.Particles(jnp.asarray(rng.normal(size=66), jnp.float32), jnp.asarray(rng.normal(size=(66, 3)), jnp.float32))
+
+    def field(b):
+        return kernel.pair_field(b, cloud, zero, one)
+
+    def both():
+        return jax.jvp(field, (cloud.b,), (cloud.a[:, None] * cloud.b,))
+
+    expected = field(cloud.b), *both()
     monkeypatch.setattr(kernel, "is_fused", lambda *sizes: True)
     monkeypatch.setattr(kernel, "fused_sums", interpreted)
-
-
-def exact_risk(width):
-    problem = mf.Problem(mf.Gaussian(DIM), mf.SubspaceNorm(2))
-    return mf.risk_of(problem).prepare(), mf.sphere_cloud(problem, width=width, key=jax.random.key(1), dtype=jnp.float32)
-
-
-def test_velocity_and_its_derivative(everywhere, monkeypatch):
-    """Of the exact risk, through the kernel and in blocks; widths differ, as what was traced is kept."""
-    risk, cloud = exact_risk(66)
-
-    def speed(cloud):
-        return jnp.sum(risk.velocity(cloud).b ** 2)
-
-    found = risk.velocity(cloud), jax.grad(speed)(cloud)
-    monkeypatch.undo()
-    jax.clear_caches()
-    expected = risk.velocity(cloud), jax.grad(speed)(cloud)
-    for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+    found = field(cloud.b), *both()
+    for one, other in zip(found, expected, strict=True):
         assert relative_error(one, np.asarray(other, float)) < 2e-6
-    assert any(
-        np.any(one != other) for one, other in zip(jax.tree.leaves(found[0]), jax.tree.leaves(expected[0]), strict=True)
-    )
+    assert np.any(found[0] != expected[0]) and np.all(found[1] == expected[1])
 
 
 @pytest.mark.filterwarnings("ignore:The Pallas Triton backend")
