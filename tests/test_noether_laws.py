@@ -241,6 +241,8 @@ def test_the_law_of_a_cloud_along_the_flow(training, rate):
         (lambda: noether.Law("h", 3), "function"),
         (lambda: noether.Law("h", jnp.sum, 3), "degree"),
         (lambda: noether.unit_norms(3, LAYERS[1]), "incoming"),
+        (lambda: noether.unit_norms(LAYERS[0], []), "outgoing"),
+        (lambda: noether.squared_norm(None), "where"),
         (lambda: noether.unit_norms(LAYERS[0], LAYERS[0])(RELU[0]), "outgoing"),
         (lambda: noether.unit_norms(*LAYERS, rates=(1.0, -1.0)), "rates"),
         (lambda: noether.balance(LAYERS[0], lambda p: p[0]["b"])(RELU[0]), "outgoing"),

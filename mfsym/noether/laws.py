@@ -75,7 +75,7 @@ def unit_norms(
     ReLU and |z|, 2 for relu². `rates`, constant learning rates of the two sides, divide their terms. Convolutions followed
     by a mean over positions and RMSNorm gains before linear maps obey it too; no other path may lead around the units.
     """
-    _check_where(incoming=incoming, bias=bias)
+    _check_where(incoming=incoming, **({} if bias is None else {"bias": bias}))
     after = _several("outgoing", outgoing)
     k = _constant("degree", degree)
     first, second = _rates(rates)
@@ -171,12 +171,14 @@ def gradient_norms(law: Law, params: PyTree) -> Float[Array, "..."]:
 
 def _check_where(**functions: object) -> None:
     for argument, value in functions.items():
-        if value is not None and not callable(value):
+        if not callable(value):
             raise argument_error(argument, "a function of the parameters", value, _WHERE)
 
 
 def _several(argument: str, value: Several) -> tuple[Callable[[PyTree], Array], ...]:
     several = (value,) if callable(value) else check_sequence(argument, value, "a function, or several", _WHERE)
+    if not several:
+        raise argument_error(argument, "a function, or several", value, _WHERE)
     for each in several:
         _check_where(**{argument: each})
     return several

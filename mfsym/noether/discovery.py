@@ -13,8 +13,8 @@ from .counting import LawCount, count_laws
 from .families import FAMILIES
 from .fields import Apply, check_apply, check_precision, space_of
 from .laws import Law, check_law_like
+from .linear_symmetries import LinearSymmetries, leaves_of, random_gradients, symmetries
 from .ranks import rank_of
-from .symmetries import LinearSymmetries, leaves_of, random_gradients, symmetries
 
 _FULL = 40  # parameters up to which every linear field is tried
 _MOST = 4000  # unknowns
