@@ -91,7 +91,6 @@ def count_laws(
     Returns a `LawCount`. Raises ArgumentError in float32 without `tol`.
     """
     space = space_of(params)
-    check_precision(space.point.dtype, tol)
     outputs = check_apply(apply, params, inputs)
     field = training_fields(apply, space, inputs, metric)
     return _count(field, outputs * count_of(inputs), space, known, points, max_level, tol, key)
@@ -150,7 +149,7 @@ def _levels(field, dim, theta, most, deepest, tol, key, samplers) -> tuple[list[
     as large as the known laws allow, no gap is needed.
     """
     basis, ranks = np.zeros((0, theta.size)), []
-    gap, speed, radius = np.inf, 0.0, float(jnp.linalg.norm(theta))
+    gap, speed, radius = np.inf, 0.0, float(jnp.linalg.norm(theta)) or 1.0
     for level in range(deepest + 1):
         if level not in samplers:
             samplers[level] = jax.jit(lambda cs, theta: _rows(field, cs, theta))

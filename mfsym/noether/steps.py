@@ -60,10 +60,7 @@ def step_defect(
     law = _homogeneous(law)
     a, b = _tableau(method)
     tau, s = positive_number("step", step, "It is the length τ."), _shrink(shrink, b)
-    slopes: list[PyTree] = []
-    for row in a:
-        place = _moved(params, [tau * coefficient for coefficient in row[: len(slopes)]], slopes)
-        slopes.append(jax.tree.map(jnp.negative, gradient(place)))
+    slopes = _slopes(gradient, params, tau, a)
     after = _moved(jax.tree.map(lambda leaf: (1 - s) * leaf, params), [tau * weight for weight in b], slopes)
     before = law(params)
     kept = (1 - s) ** (1 if law.degree == 1 else 2) * before
@@ -93,14 +90,19 @@ def drift_order(
 
 def _drift(law: Law, gradient: Gradient, params: PyTree, tau: Array, count: IntLike, a: np.ndarray, b: np.ndarray) -> float:
     def advance(_, params):
-        slopes: list[PyTree] = []
-        for row in a:
-            place = _moved(params, [tau * coefficient for coefficient in row[: len(slopes)]], slopes)
-            slopes.append(jax.tree.map(jnp.negative, gradient(place)))
-        return _moved(params, [tau * weight for weight in b], slopes)
+        return _moved(params, [tau * weight for weight in b], _slopes(gradient, params, tau, a))
 
     last = jax.jit(lambda params: jax.lax.fori_loop(0, count, advance, params))(params)
     return float(jnp.max(jnp.abs(law(last) - law(params))))
+
+
+def _slopes(gradient: Gradient, params: PyTree, tau: Array, a: np.ndarray) -> list[PyTree]:
+    """k_i = −∇L(θ + τ Σ_j a_ij k_j) of every stage."""
+    slopes: list[PyTree] = []
+    for row in a:
+        place = _moved(params, [tau * coefficient for coefficient in row[: len(slopes)]], slopes)
+        slopes.append(jax.tree.map(jnp.negative, gradient(place)))
+    return slopes
 
 
 def _moved(params: PyTree, factors: Sequence[Array], directions: Sequence[PyTree]) -> PyTree:

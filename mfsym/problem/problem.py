@@ -15,12 +15,12 @@ from .inputs import AbstractInputs
 from .losses import AbstractLoss, SquareLoss, check_loss, takes_all_values, wrong_values
 from .rotated import unrotated
 from .start import AbstractStart, BiasedStart, NormalStart, SphereStart
-from .targets import AbstractTarget, Labels, LinearTarget, RadialIndex, SingleIndex, SubspaceNorm
+from .targets import AbstractRadialTarget, AbstractTarget, Labels, LinearTarget, RadialIndex, SingleIndex
 from .tree_units import example_neuron, output_shape
 from .units import AbstractRidgeUnit, AbstractUnit, ReLU, has_bias
 
 # Targets whose values are numbers.
-_OF_NUMBERS = (SubspaceNorm, RadialIndex, SingleIndex, LinearTarget, MultiIndex, BlockNorms)
+_OF_NUMBERS = (AbstractRadialTarget, SingleIndex, LinearTarget, MultiIndex, BlockNorms)
 
 
 class Problem(eqx.Module):
@@ -110,11 +110,11 @@ class Problem(eqx.Module):
 
     def radial_subspace(self) -> bool:
         """Whether f* is a function of ‖x_H‖ alone, so that angles to H lie in [0, π/2]."""
-        return isinstance(unrotated(self.target), SubspaceNorm | RadialIndex)
+        return isinstance(unrotated(self.target), AbstractRadialTarget)
 
     def signed_angle(self) -> bool:
         """Whether f* is a function of one coordinate with its sign, so that angles to its axis lie in [0, π]."""
-        basis, norms = self.subspace(), SubspaceNorm | RadialIndex | BlockNorms
+        basis, norms = self.subspace(), AbstractRadialTarget | BlockNorms
         return basis is not None and basis.shape[0] == 1 and not isinstance(unrotated(self.target), norms)
 
     def sample(

@@ -28,6 +28,19 @@ class AbstractStart(eqx.Module):
         """Density of the angle to H relative to the uniform law on the sphere, not normalised, [n]."""
 
 
+class AbstractUniformStart(AbstractStart):
+    """A start whose vectors have uniform directions."""
+
+    @property
+    def uniform(self):
+        """True."""
+        return True
+
+    def density(self, theta):
+        """1: uniform."""
+        return jnp.ones_like(theta)
+
+
 class Sizes(NamedTuple):
     """|a| and ‖b‖ of neurons that differ by their sign alone: first those with a > 0, then those with a < 0."""
 
@@ -67,7 +80,7 @@ def _safe_root(square: Scalar) -> Scalar:
     return jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), 0)
 
 
-class SphereStart(AbstractBalancedStart):
+class SphereStart(AbstractBalancedStart, AbstractUniformStart):
     """b/‖b‖ uniform on the sphere, half of the neurons with a > 0, |a| = ‖b‖ = √(2 mass of the sign).
 
     The default, masses ½ and ½, is |a| = ‖b‖ = 1 (Hajjar & Chizat 2022).
@@ -80,15 +93,6 @@ class SphereStart(AbstractBalancedStart):
         self.mass_plus = positive_number("mass_plus", mass_plus, _MASS, strict=False)
         self.mass_minus = positive_number("mass_minus", mass_minus, _MASS, strict=False)
         _check_some_mass(self.mass_plus, self.mass_minus)
-
-    @property
-    def uniform(self):
-        """True."""
-        return True
-
-    def density(self, theta):
-        """1: uniform."""
-        return jnp.ones_like(theta)
 
 
 class AngularStart(AbstractBalancedStart):
@@ -126,7 +130,7 @@ class AngularStart(AbstractBalancedStart):
         return values
 
 
-class UnbalancedStart(AbstractSignedStart):
+class UnbalancedStart(AbstractSignedStart, AbstractUniformStart):
     """Directions b/‖b‖ uniform on the sphere, half of the neurons with a > 0, |a| = norm_a and ‖b‖ = norm_b.
 
     The masses of the signs are ½ norm_a norm_b. One factor in both norms is the scale of the start: large ones are
@@ -151,17 +155,8 @@ class UnbalancedStart(AbstractSignedStart):
         mass = self.norm_a * self.norm_b / 2
         return mass, mass
 
-    @property
-    def uniform(self):
-        """True."""
-        return True
 
-    def density(self, theta):
-        """1: uniform."""
-        return jnp.ones_like(theta)
-
-
-class GaussianStart(AbstractStart):
+class GaussianStart(AbstractUniformStart):
     """a ~ N(0, scale_a²) and b ~ N(0, scale_b² I_d / d), independent: not balanced, so that no angle alone follows it."""
 
     scale_a: Float[Array, ""]
@@ -171,17 +166,8 @@ class GaussianStart(AbstractStart):
         self.scale_a = positive_number("scale_a", scale_a, "It is the standard deviation of a.")
         self.scale_b = positive_number("scale_b", scale_b, "It is the root mean square of ‖b‖.")
 
-    @property
-    def uniform(self):
-        """True."""
-        return True
 
-    def density(self, theta):
-        """1: uniform."""
-        return jnp.ones_like(theta)
-
-
-class NormalStart(AbstractStart):
+class NormalStart(AbstractUniformStart):
     """Every entry of a neuron ~ N(0, scale²), independent, for units whose neurons are any pytree (`FunctionUnit`,
     `ModuleUnit`); for units a σ(b·x) it is `GaussianStart(scale, scale √d)`.
     """
@@ -191,17 +177,8 @@ class NormalStart(AbstractStart):
     def __init__(self, scale: RealLike = 1.0):
         self.scale = positive_number("scale", scale, "It is the standard deviation of every entry of a neuron.")
 
-    @property
-    def uniform(self):
-        """True, of every vector in a neuron."""
-        return True
 
-    def density(self, theta):
-        """1: uniform."""
-        return jnp.ones_like(theta)
-
-
-class IndependentStart(AbstractStart):
+class IndependentStart(AbstractUniformStart):
     """a and b independent, each of a law by name with a root mean square: scale_a of a, scale_b of ‖b‖.
 
     `outer` is that of a: "signs" (± scale_a), "normal" or "uniform" (on ± √3 scale_a). `inner` is that of b, in uniform
@@ -219,15 +196,6 @@ class IndependentStart(AbstractStart):
         self.inner = check_choice("inner", inner, ("sphere", "normal"))
         self.scale_a = positive_number("scale_a", scale_a, "It is the root mean square of a.")
         self.scale_b = positive_number("scale_b", scale_b, "It is the root mean square of ‖b‖.")
-
-    @property
-    def uniform(self):
-        """True."""
-        return True
-
-    def density(self, theta):
-        """1: uniform."""
-        return jnp.ones_like(theta)
 
 
 class BiasedStart(AbstractStart):

@@ -46,19 +46,10 @@ def first_axes(count: int, dim: int) -> Float[Array, "count d"]:
     return jnp.asarray(np.eye(count, dim), jnp.result_type(float))
 
 
-class SubspaceNorm(AbstractTarget):
-    """f*(x) = scale · ‖x_H‖ with H spanned by the first dim_h coordinates (Hajjar & Chizat 2022)."""
+class AbstractRadialTarget(AbstractTarget):
+    """A function of ‖x_H‖ alone, H spanned by the first dim_h coordinates."""
 
-    dim_h: int = eqx.field(static=True)
-    scale: Float[Array, ""]
-
-    def __init__(self, dim_h: int, scale: RealLike = 1.0):
-        self.dim_h = check_integer("dim_h", dim_h, 1, "It is the dimension of the subspace H.")
-        self.scale = float_array("scale", scale, 0)
-
-    def __call__(self, x):
-        """scale · ‖x_H‖."""
-        return self.scale.astype(x.dtype) * jnp.linalg.norm(x[: self.dim_h])
+    dim_h: eqx.AbstractVar[int]
 
     @property
     def parity(self):
@@ -77,6 +68,21 @@ class SubspaceNorm(AbstractTarget):
         """dim_h ≤ dim."""
         if self.dim_h > dim:
             raise argument_error("target.dim_h", f"at most {dim}, the dimension of the inputs", self.dim_h, "H lies in R^d.")
+
+
+class SubspaceNorm(AbstractRadialTarget):
+    """f*(x) = scale · ‖x_H‖ with H spanned by the first dim_h coordinates (Hajjar & Chizat 2022)."""
+
+    dim_h: int = eqx.field(static=True)
+    scale: Float[Array, ""]
+
+    def __init__(self, dim_h: int, scale: RealLike = 1.0):
+        self.dim_h = check_integer("dim_h", dim_h, 1, "It is the dimension of the subspace H.")
+        self.scale = float_array("scale", scale, 0)
+
+    def __call__(self, x):
+        """scale · ‖x_H‖."""
+        return self.scale.astype(x.dtype) * jnp.linalg.norm(x[: self.dim_h])
 
 
 def _static_number(argument: str, value: RealLike) -> float:
@@ -124,7 +130,7 @@ class SingleIndex(AbstractTarget):
         """Every dimension has a first coordinate."""
 
 
-class RadialIndex(AbstractTarget):
+class RadialIndex(AbstractRadialTarget):
     """f*(x) = g(‖x_H‖) with H spanned by the first dim_h coordinates. `g` takes and returns a scalar.
 
     `kinks` are the points where g is not smooth, as in `SingleIndex`. A multiple of the norm is `SubspaceNorm`, which has
@@ -145,24 +151,6 @@ class RadialIndex(AbstractTarget):
     def __call__(self, x):
         """g(‖x_H‖)."""
         return self.g(jnp.linalg.norm(x[: self.dim_h]))
-
-    @property
-    def parity(self):
-        """ "even": norms do not see signs."""
-        return "even"
-
-    def subspace(self, dim):
-        """The first dim_h axes."""
-        return first_axes(self.dim_h, dim)
-
-    def linear_weights(self):
-        """None: not declared to be linear."""
-        return None
-
-    def check(self, dim):
-        """dim_h ≤ dim."""
-        if self.dim_h > dim:
-            raise argument_error("target.dim_h", f"at most {dim}, the dimension of the inputs", self.dim_h, "H lies in R^d.")
 
 
 class LinearTarget(AbstractTarget):
