@@ -40,7 +40,7 @@ def initial_cloud(problem: Problem, *, width: IntLike, key: KeyLike, dtype: DTyp
     """A random cloud of `width` neurons from the start of the problem; balanced signs where it has masses.
 
     For a unit with a bias they are BiasedParticles, with biases 0 unless the start is a `BiasedStart`; from a `NormalStart`
-    they are like the example that a `FunctionUnit` or a `ModuleUnit` has.
+    they are like the example that a `FunctionUnit` or a `ModuleUnit` has, and of the shapes that other units know.
     """
     check_problem(problem)
     if isinstance(problem.start, NormalStart):
@@ -74,7 +74,7 @@ def _normal_cloud(problem: Problem, width: IntLike, key: KeyLike, dtype: DTypeLi
     """Independent normal entries in every leaf of the example of a neuron."""
     assert isinstance(problem.start, NormalStart)
     width, dtype = check_integer("width", width, 1, "It is the number of neurons."), check_floating(dtype)
-    example = example_neuron(problem.unit)
+    example = example_neuron(problem.unit, problem.dim, problem.target_shape)
     if example is None:
         remedy = "Pass mf.FunctionUnit(function, neuron=example), or a cloud of your own to the solver."
         got = Words(f"a {type(problem.unit).__name__} without one")
