@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import mfsym as mf
+from mfsym.particles.noise import thermal_noise
 from mfsym.risks import AbstractRisk
 
 KEY = jax.random.key(3)
@@ -94,8 +95,9 @@ def noisy_run(training=NOISY, **options):
     return mf.solve_particles(problem, cloud, TS, training=training, key=jax.random.key(5), **options)
 
 
-@pytest.mark.parametrize("inputs", [{}, {"samples": 3}], ids=["data", "fresh inputs"])
-def test_a_run_that_was_cut_short_goes_on_to_the_bit(inputs, tmp_path):
+def test_a_run_that_was_cut_short_goes_on_to_the_bit(tmp_path):
+    """Of fresh inputs and noise: both come from their keys and the number of the step."""
+    inputs = {"samples": 3}
     whole = noisy_run(**inputs)
     files = {"checkpoint": mf.Checkpoints(tmp_path, every=0)}
     short = noisy_run(max_steps=5, throw=False, **inputs, **files)
@@ -109,20 +111,17 @@ def test_a_run_that_was_cut_short_goes_on_to_the_bit(inputs, tmp_path):
 
 
 def test_noise_and_fresh_inputs_are_two_streams():
-    """The same inputs with noise and without; the same noise with fresh inputs and without; neither is the other."""
-    cold = mf.Training(step=0.1)
-    first = {"samples": 3, "save_states": True}
-    hot, still = noisy_run(**first), noisy_run(cold, **first)
-    assert float(hot.risk[0]) == float(still.risk[0]) and float(hot.risk[1]) != float(still.risk[1])
+    """Steps with noise draw the inputs of steps without it, and move by the noise of their key besides."""
     problem, key = small_problem(), jax.random.key(5)
     cloud = mf.initial_cloud(problem, width=4, key=KEY)
-
-    def kicks(**options):
-        step = mf.solve_particles(problem, cloud, [0.0, 0.1], training=NOISY, key=key, **options).final
-        quiet = mf.solve_particles(problem, cloud, [0.0, 0.1], training=cold, **options, **({"key": key} if options else {}))
-        return (step.b - quiet.final.b) / np.sqrt(2e-4)
-
-    np.testing.assert_allclose(kicks(), kicks(samples=3), atol=1e-12)
+    fresh = {"samples": 3, "key": key}
+    hot, cold = (mf.solve_particles(problem, cloud, [0.0, 0.1], training=t, **fresh) for t in (NOISY, mf.Training(step=0.1)))
+    assert float(hot.risk[0]) == float(cold.risk[0])
+    noise = thermal_noise(NOISY, 0.1, key)
+    kick = noise.kick(jnp.asarray(0), jnp.asarray(0.1), cloud)
+    np.testing.assert_allclose(hot.final.b - cold.final.b, kick.b, atol=1e-15)
+    later = noise.kick(jnp.asarray(1), jnp.asarray(0.1), cloud)
+    assert not np.allclose(later.b, kick.b) and not np.allclose(kick.a, kick.b[:, 0])
 
 
 def test_stop_at_rest_looks_at_the_drift():

@@ -17,7 +17,8 @@ def cloud_law(unit: Checked[AbstractUnit], training: Checked[Training | None] = 
     and τ⁻ lives. Hand it to a solver, `observe={"q": mf.noether.cloud_law(mf.ReLU())}`, or to `track`.
 
     Arguments: `unit`, ReLU, LeakyReLU or Identity; `training`, with constant rates. Raises ArgumentError for a unit that is
-    not homogeneous, for a momentum or a temperature, which keep no such law, for a layer at rest, and for a decay with unequal rates.
+    not homogeneous, for a momentum or a temperature, which keep no such law, for a layer at rest, and for a decay with
+    unequal rates.
     """
     check_instance("unit", unit, AbstractUnit, "Pass that of the problem, such as mf.ReLU().")
     if not isinstance(unit, AbstractHomogeneousUnit):

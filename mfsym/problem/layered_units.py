@@ -1,6 +1,7 @@
 """Units with named layers: a matrix, a pair of vectors, a network of several layers; what every axis of them carries."""
 
 import abc
+import itertools
 from typing import Any
 
 import equinox as eqx
@@ -112,7 +113,7 @@ class MLPUnit(AbstractLayeredUnit):
     def neuron_shape(self, dim, out):
         """W [h, …] and β [h] of every layer."""
         sizes = (dim, *self.widths, out)
-        weights = tuple(_shape(rows, columns) for columns, rows in zip(sizes, sizes[1:], strict=False))
+        weights = tuple(_shape(rows, columns) for columns, rows in itertools.pairwise(sizes))
         return {"weights": weights, "biases": tuple(map(_shape, sizes[1:]))}
 
     def axes(self, inputs, outputs, hidden=None):
@@ -122,7 +123,7 @@ class MLPUnit(AbstractLayeredUnit):
             expected = f"one representation for each of {len(self.widths)} hidden layers, or one for all"
             raise argument_error("hidden", expected, Words(f"{len(each)} of them"), "Leave out none.")
         carried = (inputs, *each, outputs)
-        weights = tuple((rows, columns) for columns, rows in zip(carried, carried[1:], strict=False))
+        weights = tuple((rows, columns) for columns, rows in itertools.pairwise(carried))
         return {"weights": weights, "biases": tuple((rows,) for rows in carried[1:])}
 
 
