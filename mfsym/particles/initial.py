@@ -41,7 +41,7 @@ def initial_cloud(problem: Problem, *, width: IntLike, key: KeyLike, dtype: DTyp
     """A random cloud of `width` neurons from the start of the problem; balanced signs where it has masses.
 
     For a unit with a bias they are BiasedParticles, with biases 0 unless the start is a `BiasedStart`; from a `NormalStart`
-    they are like the example that a `FunctionUnit` or a `ModuleUnit` has.
+    they are like the example that a `FunctionUnit` or a `ModuleUnit` has, and of the shapes that other units know.
     """
     check_problem(problem)
     draw = _biased_cloud if has_bias(problem.unit) else functools.partial(_cloud_from, problem.start)
@@ -92,7 +92,7 @@ def _(start: IndependentStart, problem, width, key, dtype):
 def _(start: NormalStart, problem, width, key, dtype):
     """Independent normal entries in every leaf of the example of a neuron."""
     width, dtype = check_integer("width", width, 1, "It is the number of neurons."), check_floating(dtype)
-    example = example_neuron(problem.unit)
+    example = example_neuron(problem.unit, problem.dim, problem.target_shape)
     if example is None:
         remedy = "Pass mf.FunctionUnit(function, neuron=example), or a cloud of your own to the solver."
         got = Words(f"a {type(problem.unit).__name__} without one")
