@@ -54,6 +54,9 @@ from .problem.cubature import cubature as cubature
 from .problem.empirical import Empirical as Empirical
 from .problem.inputs import Gaussian as Gaussian
 from .problem.inputs import Sphere as Sphere
+from .problem.layered_units import MatrixUnit as MatrixUnit
+from .problem.layered_units import MLPUnit as MLPUnit
+from .problem.layered_units import VectorUnit as VectorUnit
 from .problem.losses import CrossEntropy as CrossEntropy
 from .problem.losses import FunctionLoss as FunctionLoss
 from .problem.losses import Huber as Huber

@@ -228,11 +228,8 @@ class Neuron(AbstractRidgeUnit):
     biased: bool = eqx.field(static=True)
 
     def __init__(self, activation: RealFunction, bias: bool = True):
-        self.function = Function("activation", activation)
+        self.function = checked_activation(activation)
         check_flags(bias=bias)
-        number = jax.ShapeDtypeStruct((), jnp.result_type(float))
-        check_scalar_function("activation", self.function, number)
-        _check_activation(self.function, number.dtype)
         self.biased = bias
 
     def __call__(self, neuron, x):
@@ -245,8 +242,15 @@ class Neuron(AbstractRidgeUnit):
         return jax.vmap(self.function)(z.ravel()).reshape(z.shape)
 
 
-def _check_activation(function: Function, dtype: np.dtype) -> None:
-    """σ keeps the floating type of its argument, and is a number at ordinary ones."""
+def checked_activation(activation: RealFunction) -> Function:
+    """σ of one real number, which keeps the floating type of its argument and is a number at ordinary ones."""
+    function, dtype = Function("activation", activation), jnp.result_type(float)
+    check_scalar_function("activation", function, jax.ShapeDtypeStruct((), dtype))
+    _check_values(function, dtype)
+    return function
+
+
+def _check_values(function: Function, dtype: np.dtype) -> None:
     kept = jax.eval_shape(lambda z: function(z), jax.ShapeDtypeStruct((), dtype)).dtype
     if kept != dtype:
         remedy = "Write jnp.tanh(z) without a cast, and constants as plain numbers."
