@@ -138,7 +138,18 @@ def _labelled() -> dict[str, mf.Problem]:
         "classes": mf.Problem(several, unit=gates, loss=mf.CrossEntropy(), start=mf.NormalStart(0.5)),
         "own loss of outputs": mf.Problem(several, unit=mf.FunctionUnit(gate), loss=mf.FunctionLoss(split, (3,))),
         "modules": mf.Problem(several, unit=mf.ModuleUnit(Wave(jnp.asarray(2.0), "given"))),
+        "matrices": mf.Problem(several, unit=mf.MatrixUnit(jax.nn.sigmoid), start=mf.NormalStart()),
+        "vectors": mf.Problem(mf.Gaussian(3), mf.Teacher(_pairs(), _VECTORS), _VECTORS),
+        "layers": mf.Problem(several, unit=mf.MLPUnit((2, 4), jnp.tanh)),
     }
+
+
+_VECTORS = mf.VectorUnit(jnp.tanh, 0.5)
+
+
+def _pairs() -> tuple[jax.Array, jax.Array]:
+    """Two neurons of vectors."""
+    return jnp.eye(2, 3), jnp.ones((2, 2))
 
 
 def problems() -> dict[str, mf.Problem]:
@@ -170,6 +181,7 @@ def plain_things() -> dict[str, Any]:
         "weak": (jnp.asarray(2), jnp.asarray(2.5), jnp.broadcast_to(jnp.asarray(-0.0), (3,)), jnp.array([True, False])),
         "keys": (jax.random.key(7), jax.random.split(jax.random.key(7), 3), jax.random.key(7, impl="rbg")),
         "training": mf.Training(rate_a=2.0, weight_decay=0.1, step=0.01, momentum=0.9),
+        "noise": mf.Training(step=0.01, temperature=0.1),
         "symmetries": (mf.Symmetry(-1.0, jnp.eye(2)), mf.BlockOrthogonal((1, 2), (0,))),
         "own classes": Pair(Note("it's", (1.0, None)), Pair(cloud(), {"cloud": (jnp.ones(3), jnp.ones((3, 2)))})),
         "checkpoints": mf.Checkpoints("somewhere", every=0, keep=3),

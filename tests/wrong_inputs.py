@@ -269,6 +269,12 @@ TABLE = {
         lambda: {"module": eqx.nn.MLP(2, 2, 2, 1, key=jax.random.key(0))},
         {"module": [*NO_FUNCTION, jnp.tanh, eqx.nn.MLP, later(mf.SquareLoss), later(eqx.nn.Identity)]},
     ),
+    "MatrixUnit": Entry(lambda: {"activation": jnp.tanh}, {"activation": SCALAR_FUNCTION}),
+    "VectorUnit": Entry(lambda: {"activation": jnp.tanh}, {"activation": SCALAR_FUNCTION, "scale": NO_NUMBER}),
+    "MLPUnit": Entry(
+        lambda: {"widths": (3,), "activation": jnp.tanh},
+        {"widths": [3, None, "12", (), (0,), (2.0,), (True,)], "activation": SCALAR_FUNCTION},
+    ),
     "NormalStart": Entry(dict, {"scale": POSITIVE}),
     "BiasedStart": Entry(
         lambda: {"start": mf.SphereStart()},
@@ -296,6 +302,8 @@ TABLE = {
             "weight_decay": NOT_NEGATIVE,
             "step": [v for v in POSITIVE if v is not None],
             "momentum": [0.9, *(given(v, step=0.1) for v in (1.0, -0.1, "a", np.nan, True, None))],
+            "temperature": [*NOT_NEGATIVE, given(0.1, step=0.1, momentum=0.9)],
+            "confine": [3, "fixed", jnp.tanh],
         },
     ),
     "Problem": Entry(
@@ -804,6 +812,9 @@ QUICK = (
     "FunctionLoss",
     "FunctionUnit",
     "ModuleUnit",
+    "MatrixUnit",
+    "VectorUnit",
+    "MLPUnit",
     "NormalStart",
     "BiasedStart",
     "SphereStart",

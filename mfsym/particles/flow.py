@@ -4,7 +4,6 @@ import dataclasses
 from types import ModuleType
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -24,15 +23,17 @@ from ..errors import (
     is_traced,
 )
 from ..integrate import AbstractDynamics, Stepping, cast_floats, integrate, require_complete
-from ..iterate import Descent, iterate, times_between_steps, times_of_whole_steps
-from ..neurons import AbstractRidgeCloud, Particles
+from ..iterate import Descent, Langevin, iterate, times_between_steps, times_of_whole_steps
+from ..neurons import Particles
 from ..problem.problem import Problem
 from ..problem.training import Training
 from ..risks import AbstractRisk
 from ..solution import Solution, with_masks
 from ..types import Checked, Cloud, DTypeLike, IntLike, KeyLike, Observe, RealLike, Times
 from .arguments import check_cloud, check_problem_beside, check_state
+from .noise import ThermalNoise, thermal_noise
 from .observables import Measurement, measurement
+from .rates import rates_of, trained
 from .risk import risk_to_follow
 from .zero import comes_to_zero, nearest_to_zero
 
@@ -72,23 +73,6 @@ def reaches_zero(dynamics: ParticleDynamics, cloud: Particles) -> Bool[Array, ""
     return comes_to_zero(dynamics.nearest, cloud)
 
 
-def trained(training: Training, velocity: PyTree, cloud: PyTree) -> PyTree:
-    """The velocity of every layer at its rate and with weight decay; a bias belongs to the first layer, as b does."""
-    decay = training.weight_decay
-    forces = jax.tree.map(lambda v, z: v - decay.astype(z.dtype) * z, velocity, cloud)
-    return jax.tree.map(lambda force, rate: rate.astype(force.dtype) * force, forces, _rates(training, cloud))
-
-
-def _rates(training: Training, cloud: Cloud) -> Cloud:
-    """The rate of every leaf; raises ArgumentError where they differ and the layers have no names."""
-    if isinstance(cloud, AbstractRidgeCloud):
-        return eqx.tree_at(lambda rates: rates.a, jax.tree.map(lambda _: training.rate_b, cloud), training.rate_a)
-    if not training.same_rates:
-        expected = "one with equal rates for neurons other than Particles and BiasedParticles"
-        raise argument_error("training", expected, training, "Their layers have no names.")
-    return jax.tree.map(lambda _: training.rate_a, cloud)
-
-
 @with_masks
 def solve_particles(
     problem: Problem | None,
@@ -116,8 +100,8 @@ def solve_particles(
     """Move a cloud along the Wasserstein gradient flow, z_j' = −m ∇_{z_j} F.
 
     Arguments: `cloud` at time 0, any pytree with a leading particle axis; `ts` [T] flow times, starting at 0.
-    `training` changes the dynamics: rates of the layers, weight decay, and gradient descent or the heavy ball in steps
-    of `training.step`, of which `ts` must then be multiples.
+    `training` changes the dynamics: rates of the layers, weight decay, and gradient descent, the heavy ball or steps with
+    noise, which is drawn from `key` too, in steps of `training.step`, of which `ts` must then be multiples.
     `samples` draws n fresh inputs per Euler step of length `step` from `key`; without it the risk is exact where a
     closed form exists, and the training risk on a data set. `step` alone asks for Euler steps of that length, the last
     one shortened to end at the last time, which is gradient descent with this rate; otherwise steps are adaptive
@@ -145,7 +129,9 @@ def solve_particles(
     times = check_times(ts)
     whole, step = step is None, training.step if step is None and training is not None else step
     check_sampling(samples, step)
-    risk = risk_to_follow(problem, cloud, risk, samples=samples, key=key, step=step, block_size=block_size)
+    noise = thermal_noise(training, step, key)
+    of_inputs = None if noise is not None and samples is None else key
+    risk = risk_to_follow(problem, cloud, risk, samples=samples, key=of_inputs, step=step, block_size=block_size)
     options = {"derivative": derivative, "max_steps": max_steps, "save_states": save_states, "control": control}
     stepping, model = Stepping(rtol=rtol, atol=atol, **options), None if problem is None else problem.unit
     dynamics = ParticleDynamics(risk, measurement(problem, cloud), training)
@@ -155,8 +141,8 @@ def solve_particles(
         nearest = nearest_to_zero(model, training, cloud, stepping.atol)
         dynamics = dataclasses.replace(dynamics, nearest=nearest)
     else:
-        times = times_of_whole_steps(ts, step) if whole else times_between_steps(ts, step)
-    return require_complete(follow(dynamics, cloud, times, stepping, model, step), throw)
+        times = times_of_whole_steps(ts, step) if whole or noise is not None else times_between_steps(ts, step)
+    return require_complete(follow(dynamics, cloud, times, stepping, model, step, noise), throw)
 
 
 def follow(
@@ -166,13 +152,16 @@ def follow(
     stepping: Stepping,
     model: PyTree,
     step: RealLike | None = None,
+    noise: ThermalNoise | None = None,
 ) -> Solution:
     """The record of one cloud at flow times [T], or in steps of length `step` at `StepTimes`, which are counted in them."""
     if step is None:
         solution = integrate(dynamics, cloud, times, stepping, model, None if dynamics.nearest is None else reaches_zero)
     else:  # finite steps pass b = 0 in any case
         training, control = dynamics.training, stepping.control
-        rule = Descent(dynamics, jnp.asarray(step, float), None if training is None else training.momentum)
+        assert training is None or training.heated == (noise is not None)
+        length, momentum = jnp.asarray(step, float), None if training is None else training.momentum
+        rule = Descent(dynamics, length, momentum) if noise is None else Langevin(dynamics, length, noise)
         solution = iterate(rule, cloud, times, stepping.save_states, control, stepping.max_steps, model)
         solution = dataclasses.replace(solution, clock=rule.clock)
     return dataclasses.replace(solution, absent=dynamics.measure.absent())
@@ -237,7 +226,7 @@ def check_training(training: Checked[Training | None], cloud: Cloud, step: RealL
     check_instance("training", training, Training, "Leave it out for the gradient flow; optimisers belong in `descend`.")
     if training.step is not None and step is not None:
         raise argument_error("step", "left out where `training` has a step", step, "Pass Training(step=...) alone.")
-    _rates(training, cloud)
+    rates_of(training, cloud)
 
 
 def check_sampling(samples: IntLike | None, step: RealLike | None) -> None:
