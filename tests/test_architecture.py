@@ -52,7 +52,7 @@ ROOMS: dict[str, set[str] | None] = {
     },
     "reduced": {"chunks", "safe", "problem", "groups", "control", "integrate", "iterate", "solution"},
     "symmetry": {"problem", "groups", "neurons", "solution"},
-    "noether": {"problem"},
+    "noether": {"problem", "groups"},
     "reduce": {"reduced", "symmetry", "problem"},
     "lift": {"reduced", "neurons", "solution"},
     "predict": {"particles", "reduced", "problem", "neurons", "solution"},
