@@ -19,6 +19,7 @@ from mfsym.figures import (
     labels,
     long_time,
     masses,
+    noether,
     odd,
     perpendicular,
     staircase,
@@ -415,3 +416,19 @@ def test_labels_turn_and_weight_decay_takes_mass():
     assert record.rates[1] == pytest.approx(0.1905, abs=1e-4)  # 2λ(1 + K(π/2, 0)/K(0, 0)) at λ = 0.05
     axes = FIGURES["labels"].draw(record).axes
     assert [curves(ax)[0] for ax in axes[:2]] == [5, 4] and curves(axes[2])[0] == 3
+
+
+# What training cannot change.
+
+
+@pytest.mark.slow
+def test_laws_are_drawn(standard_promotion):
+    """Finite steps alone make all of the drift of SGD, and not of Adam; the flow keeps the cloud's law."""
+    record = noether.compute(KEY, steps=(10, 20), updates=20, orders=(3, 4), width=12)
+    values, predicted = record.values, record.predicted
+    assert np.max(np.abs(values[0] - predicted[0])) < 1e-12 < 1e-3 < np.max(np.abs(values[2] - predicted[2]))
+    assert np.max(np.abs(record.ends[0] - record.start)) < 1e-4 < 1e-2 < np.max(np.abs(record.ends[1] - record.start))
+    np.testing.assert_allclose(record.ends[2], record.start * np.exp(-0.4), atol=1e-4)
+    steps, loops, turning, clouds = FIGURES["noether"].draw(record).axes
+    assert len(steps.get_lines()) == 6 and len(loops.get_lines()) == 6 and len(turning.get_lines()) == 13
+    assert len(clouds.get_legend().get_texts()) == 4

@@ -4,7 +4,7 @@
 Settings are those of the authors unless a docstring says otherwise; limits come from the reduced route.
 """
 
-from . import dimension, distances, histograms, labels, long_time, masses, odd, perpendicular, staircase
+from . import dimension, distances, histograms, labels, long_time, masses, noether, odd, perpendicular, staircase
 from .base import Experiment as Experiment
 
 FIGURES: dict[str, Experiment] = {
@@ -17,4 +17,5 @@ FIGURES: dict[str, Experiment] = {
     "dimension": dimension.EXPERIMENT,
     "long_time": long_time.EXPERIMENT,
     "labels": labels.EXPERIMENT,
+    "noether": noether.EXPERIMENT,
 }
