@@ -95,6 +95,12 @@ def check_neurons(cloud: Cloud) -> int:
     return leaves[0].shape[0]
 
 
+def images_of(cloud: Cloud, action: Action, elements: Float[Array, "q k k"]) -> Cloud:
+    """The images of every neuron under some elements, side by side: q·m neurons, on the devices where those of the cloud are."""
+    images = jax.vmap(lambda element: action.move(element, cloud), out_axes=1)(elements)
+    return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), images)
+
+
 def neuron_masses(cloud: Particles) -> Float[Array, " m"]:
     """Mass c_j = |a_j| ‖b_j‖ of every neuron of a 1-homogeneous unit, [m]."""
     return jnp.abs(cloud.a) * jnp.linalg.norm(cloud.b, axis=1)
