@@ -257,8 +257,9 @@ def test_large_clouds_at_a_small_size():
     assert run["dtype"] == "float32" and len(run["risk"]) == 2 and run["risk"][1] < run["risk"][0]
     assert 2**25 < run["resident_bytes"] < large.LIMIT
     assert run["resident_bytes"] < 2**30  # of the child alone, without what this process has held
+    assert [row["dtype"] for row in result["exact"]] == ["float64"] * 2 + ["float32"] * 2
     for row in result["exact"]:
-        assert row["matrix_bytes"] == 2048**2 * 8 and 0 < row["temporary_bytes"] < row["matrix_bytes"] / 4
+        assert row["matrix_bytes"] == 2048**2 * np.dtype(row["dtype"]).itemsize and 0 < row["temporary_bytes"] < row["matrix_bytes"] / 4
     assert "of an m × m matrix" in large.table(result)
 
 

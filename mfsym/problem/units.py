@@ -10,7 +10,8 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from ..errors import Words, argument_error, check_flags, float_array
-from ..neurons import Particles
+from ..groups import AbstractRepresentation
+from ..neurons import AbstractRidgeCloud, Particles, neuron_of
 from ..types import Cloud, RealFunction, RealLike
 from .functions import Function, check_scalar_function, values_on_host
 
@@ -34,6 +35,14 @@ class AbstractRidgeUnit(AbstractUnit):
     @abc.abstractmethod
     def activation(self, z: Float[Array, "..."]) -> Float[Array, "..."]:
         """σ(z), elementwise."""
+
+    def axes(
+        self, inputs: AbstractRepresentation, outputs: AbstractRepresentation, hidden: AbstractRepresentation | None = None
+    ) -> AbstractRidgeCloud:
+        """a ↦ ρ̂ a, b ↦ ρ b, and β stays; with a sign h = ±1 inside, for odd σ, a ↦ ρ̂ h a, b ↦ h ρ b and β ↦ h β."""
+        if hidden is None:
+            return neuron_of(outputs, (inputs,), () if self.biased else None)
+        return neuron_of(outputs * hidden, (hidden * inputs,), hidden if self.biased else None)
 
 
 class AbstractOddSlope(AbstractRidgeUnit):

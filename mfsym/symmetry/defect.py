@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from ..errors import Words, argument_error, check_choice, check_instance, check_integer, check_is, check_sequence
-from ..groups import AbstractGroup, Symmetry
+from ..groups import AbstractSymmetries, Symmetry
 from ..neurons import Particles, dim_of
 from ..problem.empirical import Empirical
 from ..problem.inputs import AbstractInputs
@@ -29,7 +29,7 @@ Defect: TypeAlias = Callable[[PyTree, PyTree, Symmetry], Scalar]
 
 def symmetry_defect(
     network: Checked[Solution | Particles | RealFunction],
-    group: Checked[Symmetry | AbstractGroup | Sequence[Symmetry]],
+    group: Checked[Symmetry | AbstractSymmetries | Sequence[Symmetry]],
     *,
     space: str = "function",
     inputs: AbstractInputs | None = None,
@@ -80,8 +80,8 @@ _CLOUD = "Build one with mf.Particles(a, b)."
 _GROUP = "Pass a Symmetry, a list of them, mf.generate(...) or mf.BlockOrthogonal(...)."
 
 
-def _symmetries(group: Symmetry | AbstractGroup | Sequence[Symmetry], elements: int) -> list[Symmetry]:
-    if isinstance(group, AbstractGroup):
+def _symmetries(group: Symmetry | AbstractSymmetries | Sequence[Symmetry], elements: int) -> list[Symmetry]:
+    if isinstance(group, AbstractSymmetries):
         return group.elements(jax.random.key(0), elements)
     given = (group,) if isinstance(group, Symmetry) else check_sequence("group", group, "a group of symmetries", _GROUP)
     listed = [check_instance("group", symmetry, Symmetry, _GROUP) for symmetry in given]
