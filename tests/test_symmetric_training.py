@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from maass_fontbona import SWAP, TEACHERS, UNIT, fixed_matrices, matrices
-from symmetric_problems import CASES, case, cloud_of, data_of, distance, problem_of, schemes_of
+from maass_fontbona import TEACHERS, UNIT, fixed_matrices, matrices
+from symmetric_problems import CASES, case, cloud_of, distance, problem_of, schemes_of
 
 import mfsym as mf
 from mfsym.neurons import images_of

@@ -17,8 +17,8 @@ from ..risks import AbstractRisk
 from ..solution import Solution, with_masks
 from ..types import Checked, Cloud, DTypeLike, IntLike, KeyLike, Observe, RealLike
 from .arguments import check_problem_beside
-from .flow import ParticleDynamics, floating_cloud
 from .fixed_neurons import observers_of
+from .flow import ParticleDynamics, floating_cloud
 from .observables import measurement
 from .risk import AbstractScheme, model_of, risk_to_follow
 

@@ -20,8 +20,8 @@ _ELEMENTS = 8
 def canonical(data: Checked[Empirical], action: Checked[Action], *, frame: Checked[Callable[[Array], Array]]) -> Empirical:
     """Labelled data with every input moved by its element c = frame(x), and its label with it: (ρ_c x, ρ̂_c y).
 
-    A cloud trained on them predicts with `CanonicalUnit(unit, action, frame)`, which moves inputs there and outputs back. The
-    canonical data are not equivariant, so that nothing that is proved for equivariant data holds of this training.
+    A cloud trained on them predicts with `CanonicalUnit(unit, action, frame)`, which moves inputs there and outputs back.
+    The canonical data are not equivariant, so that nothing that is proved for equivariant data holds of this training.
 
     Arguments: `data` with labels; `frame`, a function from an input [d] to an element [k, k] of the group, such that whole
     orbits have one place: c(ρ_g x) = c(x) g⁻¹. Raises ArgumentError if, at the rows and some of their images, it has not.

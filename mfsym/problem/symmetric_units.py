@@ -65,9 +65,9 @@ class FixedUnit(AbstractUnit):
 
 
 class CanonicalUnit(AbstractUnit):
-    """ρ̂_c⁻¹ σ*(ρ_c x; z) with the element c = frame(x) that moves an input to its canonical place: the read-out of `canonical`.
+    """ρ̂_c⁻¹ σ*(ρ_c x; z) with the element c = frame(x) that moves an input to its canonical place.
 
-    Where c(ρ_g x) = c(x) g⁻¹, every network of such units is equivariant; but for most groups no frame is continuous, and so
+    It reads out what was trained on `canonical` data. Where c(ρ_g x) = c(x) g⁻¹, every network of such units is equivariant; but for most groups no frame is continuous, and so
     are these networks (Dym, Lawrence & Siegel 2024).
     """
 

@@ -44,9 +44,9 @@ def action(
     check_instance("inputs", inputs, AbstractRepresentation, _REPRESENTATION)
     for name, given in [("outputs", outputs), *(("hidden", each) for each in _hidden(hidden))]:
         check_same_group(name, inputs.group, check_instance(name, given, AbstractRepresentation, _REPRESENTATION))
-    carried, neuron = _carried(unit, inputs, outputs, hidden, axes), example_neuron(unit)
-    leaves = _leaf_actions(carried, neuron, inputs)
-    found = Action(inputs, outputs, leaves)
+    carried = _carried(unit, inputs, outputs, hidden, axes)
+    neuron = example_neuron(unit, inputs.size, (outputs.size,))
+    found = Action(inputs, outputs, _leaf_actions(carried, neuron, inputs))
     _check_output(unit, found)
     return found
 

@@ -81,7 +81,8 @@ class FeatureAveraging(AbstractScheme):
     Its network is Q_G Φ_μ, Φ of the mean of the images. A step holds |G| images of all neurons at once.
 
     Arguments: `degree` as in `DataAugmentation`. Raises ArgumentError for a group without a known rule, and for one whose
-    rule has unequal weights (SO(3), O(3)): a cloud has equal ones; there `AveragedUnit` is the same. (Maass & Fontbona 2024.)
+    rule has unequal weights (SO(3), O(3)): a cloud has equal ones; there `AveragedUnit` is the same.
+    (Maass & Fontbona 2024.)
     """
 
     action: Action
