@@ -65,8 +65,9 @@ def mirror():
     return mf.action(mf.ReLU(), group.inputs, group.outputs)
 
 
+@pytest.mark.slow
 def test_schemes_of_the_exact_risk():
-    """Without samples: the mean of risks, the risk of means and that of fixed neurons, beside clouds that are written out."""
+    """The mean of risks, the risk of means and that of fixed neurons, beside clouds that are written out."""
     action, problem = mirror(), mf.Problem(mf.Gaussian(3), mf.LinearTarget([1.0, -0.5, 0.2]))
     cloud = mf.sphere_cloud(problem, width=4, key=KEY)
     across = np.array([1.0, 2.0, 2.0]) / 3

@@ -1,6 +1,6 @@
-"""Data augmentation, feature averaging and equivariant architectures: the identities that hold at every width, for every law.
+"""Data augmentation, feature averaging and equivariant architectures: identities that hold at every width, for every law.
 
-Each is a number got in two ways. The risks are checked against means over moved data and averaged outputs, written out, which
+Each is a number got in two ways. The risks are checked against means over moved data and averaged outputs, written out, that
 know nothing of an action on neurons; velocities against automatic differentiation and central differences of the values.
 """
 
@@ -125,7 +125,7 @@ def same(one, other, tolerance=1e-13):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_on_symmetric_laws_the_schemes_agree(name):
-    """Of any data: DA = FA on orbits, DA = FA = EA on fixed neurons, where plain training leaves; all join on symmetric data."""
+    """DA = FA on orbits and DA = FA = EA on fixed neurons, for any data; for symmetric ones plain training joins."""
     found, action = states_and_velocities(name, False), case(name).action
     assert same(found["DA"]["orbit"], found["FA"]["orbit"])
     assert same(found["DA"]["fixed"], found["FA"]["fixed"]) and same(found["FA"]["fixed"], found["EA"]["fixed"])
@@ -152,7 +152,7 @@ def test_averaging_over_representatives_is_plain_training_of_their_orbits(name):
 @pytest.mark.slow
 def test_a_quadrature_of_degree_one_keeps_the_fixed_neurons_of_rotations():
     """Identity 6 of matrices of rotations needs their entries integrated, and nothing of the unit."""
-    action, unit, _, _ = case("SO(2)")
+    action = case("SO(2)").action
     problem, fixed = problem_of("SO(2)"), action.project(cloud_of("SO(2)", WIDTH))
     coarse = mf.DataAugmentation(action, degree=1)
     assert coarse.elements.shape[0] == 2
@@ -180,7 +180,7 @@ def test_published_experiment_at_two_neurons(teacher):
 @pytest.mark.parametrize("name", NAMES)
 def test_the_model_of_a_scheme_is_a_unit(name):
     """FA and EA as units of the problem have the risk of the scheme, by another path; their networks are equivariant."""
-    action, unit, degree, _ = case(name)
+    action, unit, _, _ = case(name)
     problem, cloud, schemes = problem_of(name), cloud_of(name, WIDTH), schemes_of(name)
     x, g = problem.inputs.x, action.group.sample(jax.random.key(3), 1)[0]
     for scheme in ("FA", "EA"):

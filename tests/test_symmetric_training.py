@@ -41,7 +41,7 @@ FIRST = {"WI": (0.2269159540, 0.3479218205), "SI": (0.2375628055, 0.3299040219),
 @pytest.mark.slow
 @pytest.mark.parametrize("teacher", TABLE)
 def test_five_hundred_steps_from_fixed_matrices(teacher):
-    """DA = FA = EA for every teacher, and they are the plain run where the data are symmetric; risks and a neuron by value."""
+    """DA = FA = EA for every teacher, and the plain run too where the data are symmetric; risks and a neuron by value."""
     runs = {scheme: trained(teacher, scheme) for scheme in SCHEMES}
     plain, together, away = TABLE[teacher]
     np.testing.assert_allclose(2 * runs["vanilla"].risk[-1], plain, atol=1e-9 * max(1, plain))
@@ -63,7 +63,7 @@ def test_some_steps_of_the_published_experiment():
 
 @pytest.mark.slow
 def test_runs_from_an_orbit():
-    """Two matrices and their images, 200 steps: FA = DA, plain training joins for symmetric data and opens the orbits else."""
+    """Two matrices and their images, 200 steps: FA = DA; plain training joins for symmetric data, and else opens orbits."""
     elements, _ = C2.quadrature()
     orbit = images_of(matrices(2), C2, elements)
     expected = {"WI": (2.250519096e-5, 2.250519096e-5), "arbitrary": (3.799654094e-5, 3.311835148e-2)}

@@ -67,8 +67,8 @@ class FixedUnit(AbstractUnit):
 class CanonicalUnit(AbstractUnit):
     """ρ̂_c⁻¹ σ*(ρ_c x; z) with the element c = frame(x) that moves an input to its canonical place.
 
-    It reads out what was trained on `canonical` data. Where c(ρ_g x) = c(x) g⁻¹, every network of such units is equivariant; but for most groups no frame is continuous, and so
-    are these networks (Dym, Lawrence & Siegel 2024).
+    It reads out what was trained on `canonical` data. Where c(ρ_g x) = c(x) g⁻¹, every network of such units is equivariant;
+    but for most groups no frame is continuous, and no more are these networks (Dym, Lawrence & Siegel 2024).
     """
 
     unit: AbstractUnit

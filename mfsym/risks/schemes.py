@@ -2,8 +2,8 @@
 
 Each wraps any risk R of a cloud, and uses nothing of it but its value and velocity: with a unit that is jointly equivariant,
 σ*(ρ_g x; M_g z) = ρ̂_g σ*(x; z), and a loss that ρ̂ leaves as it is, R of the image M_g#μ is the risk of μ on the data that
-g⁻¹ moves. A neuron is moved back by M_g⁻¹ = M(gᵀ): elements are orthogonal. (Maass & Fontbona 2024 for the schemes; their form
-is derived.)
+g⁻¹ moves. A neuron is moved back by M_g⁻¹ = M(gᵀ): elements are orthogonal. (Maass & Fontbona 2024 for the schemes; this
+form of them is derived.)
 """
 
 from collections.abc import Callable
