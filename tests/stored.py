@@ -166,6 +166,24 @@ def problems() -> dict[str, mf.Problem]:
     return found | {name: mf.Problem(mf.Gaussian(3), index, loss=loss()) for name, loss in _LOSSES.items()}
 
 
+def _groups() -> dict[str, Any]:
+    """Every class of groups, of their representations, and actions."""
+    plane, space, turns = mf.O(2), mf.SO(3), mf.dihedral(3)
+    both, signed = mf.product(turns, plane), mf.generate(mf.Symmetry(-1, -np.eye(2)))
+    blocks = mf.BlockOrthogonal((1, 2), (0,))
+    return {
+        "plane": (2 * plane.standard + plane.determinant, plane.frequency(2) * plane.trivial(3)),
+        "images": mf.representation(plane, plane.components, plane.algebra),
+        "listed": mf.representation(turns, turns.components),
+        "factors": both.of_factor(0, turns.regular),
+        "actions": (
+            mf.action(mf.VectorUnit(jnp.tanh), space.standard, space.trivial(2)),
+            mf.action(mf.ReLU(), signed.inputs, signed.outputs),
+            mf.action(mf.ReLU(), blocks.inputs, blocks.outputs),
+        ),
+    }
+
+
 def plain_things() -> dict[str, Any]:
     """Every kind of value that a file can hold."""
     return {
@@ -182,7 +200,12 @@ def plain_things() -> dict[str, Any]:
         "keys": (jax.random.key(7), jax.random.split(jax.random.key(7), 3), jax.random.key(7, impl="rbg")),
         "training": mf.Training(rate_a=2.0, weight_decay=0.1, step=0.01, momentum=0.9),
         "noise": mf.Training(step=0.01, temperature=0.1),
-        "symmetries": (mf.Symmetry(-1.0, jnp.eye(2)), mf.BlockOrthogonal((1, 2), (0,))),
+        "symmetries": (
+            mf.Symmetry(-1.0, jnp.eye(2)),
+            mf.generate(mf.Symmetry(-1, -np.eye(2))),
+            mf.BlockOrthogonal((1, 2), (0,)),
+        ),
+        "groups": _groups(),
         "own classes": Pair(Note("it's", (1.0, None)), Pair(cloud(), {"cloud": (jnp.ones(3), jnp.ones((3, 2)))})),
         "checkpoints": mf.Checkpoints("somewhere", every=0, keep=3),
     }

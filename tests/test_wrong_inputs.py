@@ -15,7 +15,7 @@ import mfsym as mf
 from mfsym.__main__ import main
 
 # Results are built by the library: nobody passes their fields.
-RESULTS = {"Solution", "DetectionReport", "Sweep", "Twin"}
+RESULTS = {"Solution", "DetectionReport", "Sweep", "Twin", "Action", "EquivarianceReport"}
 PACKAGE = Path(mf.__file__).parent
 
 

@@ -65,6 +65,15 @@ def problem(start: str = "sphere") -> mf.Problem:
     return mf.Problem(mf.Gaussian(4), mf.SubspaceNorm(2), start=starts[start]())
 
 
+SWAP = mf.generate([[0.0, 1.0], [1.0, 0.0]])
+TURN = np.array([[[0.0, -1.0], [1.0, 0.0]]])
+
+
+@functools.cache
+def action() -> mf.Action:
+    return mf.action(mf.MatrixUnit(jnp.tanh), SWAP.standard, SWAP.standard)
+
+
 @functools.cache
 def one_device() -> Mesh:
     return jax.make_mesh((1,), ("neurons",), axis_types=(AxisType.Auto,))
@@ -348,11 +357,59 @@ TABLE = {
         lambda: {"generators": (mf.Symmetry(1, np.eye(2)),)},
         {
             "generators": [
-                (), (np.eye(2),), (None,),
+                (), (None,), (np.ones((2, 2)),), ([[0.6, -0.8], [0.8, 0.6]],), (np.eye(2), np.eye(3)), (np.eye(2), None),
+                later(lambda: (np.eye(2), mf.Symmetry(1, np.eye(2)))),
                 later(lambda: (mf.Symmetry(1, np.eye(2)), mf.Symmetry(1, np.eye(3)))),
                 later(lambda: (mf.Symmetry(1, [[0.0, -1.0], [1.0, 0.0]]),), largest=2),
             ],
             "largest": INTEGER,
+        },
+    ),
+    "cyclic": Entry(lambda: {"order": 3}, {"order": [*INTEGER, given(5000, "generators")]}),
+    "dihedral": Entry(lambda: {"order": 3}, {"order": [*INTEGER, given(3000, "generators")]}),
+    "symmetric": Entry(lambda: {"size": 3}, {"size": [*INTEGER, given(7, "generators")]}),
+    "signed_permutations": Entry(lambda: {"size": 2}, {"size": [*INTEGER, given(6, "generators")]}),
+    "SO": Entry(lambda: {"size": 3}, {"size": INTEGER}),
+    "O": Entry(lambda: {"size": 3}, {"size": INTEGER}),
+    "product": Entry(
+        lambda: {"groups": (mf.cyclic(2), mf.SO(2))}, {"groups": [(), (None,), (np.eye(2),), later(lambda: (group(),))]}
+    ),
+    "representation": Entry(
+        lambda: {"group": mf.SO(2), "images": np.zeros((0, 2, 2)), "algebra": TURN},
+        {
+            "group": [None, np.eye(2), group, later(group), later(lambda: mf.SO(4), images=np.zeros((0, 4, 4)))],
+            "images": [*VECTORS, np.eye(2), np.eye(2)[None], given(-np.eye(2)[None], group=mf.cyclic(3), algebra=None),
+                       given(2 * np.eye(2)[None], group=mf.cyclic(3))],
+            "algebra": [*VECTORS, TURN[0], np.eye(2)[None], 0.5 * TURN,
+                        given(TURN, group=mf.cyclic(2), images=-np.eye(2)[None])],
+        },
+    ),
+    "action": Entry(
+        lambda: {"unit": mf.MatrixUnit(jnp.tanh), "inputs": SWAP.standard, "outputs": SWAP.standard},
+        {
+            "unit": [None, 3, jnp.tanh, mf.MatrixUnit, later(lambda: mf.FunctionUnit(jnp.matmul), "axes")],
+            "inputs": [None, 3, np.eye(2), mf.cyclic, later(lambda: SWAP), later(lambda: mf.cyclic(3).standard, "outputs")],
+            "outputs": [None, 3, np.eye(2), later(lambda: SWAP), later(lambda: mf.cyclic(3).standard)],
+            "hidden": [3, "permutations", later(lambda: SWAP), later(lambda: mf.cyclic(3).standard),
+                       later(lambda: SWAP.standard, axes=(SWAP.standard, SWAP.standard))],
+            "axes": [3, "both", (), later(lambda: (SWAP.standard,)), later(lambda: (None, None, None)),
+                     later(lambda: (SWAP.standard, SWAP.trivial(3))), later(lambda: {"z": (SWAP.standard,) * 2})],
+        },
+    ),
+    "fixed_part": Entry(
+        lambda: {"cloud": np.zeros((3, 2, 2)), "action": action()},
+        {"cloud": [None, 3, "cloud", np.zeros((3, 2)), np.zeros((1, 3, 2)), later(cloud)],
+         "action": [None, 3, later(lambda: SWAP), group]},
+    ),
+    "fixed_basis": Entry(lambda: {"action": action()}, {"action": [None, 3, later(lambda: SWAP), group]}),
+    "equivariance_defect": Entry(
+        lambda: {"unit": mf.MatrixUnit(jnp.tanh), "action": action()},
+        {
+            "unit": [None, 3, jnp.tanh, mf.MatrixUnit],
+            "action": [None, 3, later(lambda: SWAP), group],
+            "samples": INTEGER,
+            "elements": [v for v in INTEGER if v != 0],
+            "scale": POSITIVE,
         },
     ),
     "complete_basis": Entry(
@@ -361,13 +418,17 @@ TABLE = {
     "act": Entry(
         lambda: {"symmetry": mf.Symmetry(1, np.eye(4)), "thing": cloud()},
         {"symmetry": [None, np.eye(4), group, later(lambda: mf.Symmetry(1, np.eye(3)))],
-         "thing": [None, "cloud", 3.0, np.ones(3), np.ones((1, 1, 4)), np.full(4, np.nan)]},
+         "thing": [None, "cloud", 3.0, np.ones(3), np.ones((1, 1, 4)), np.full(4, np.nan),
+                   later(lambda: np.ones((1, 1, 1, 2)), action=action(), symmetry=np.eye(2))],
+         "action": [3, group, later(lambda: SWAP), later(action, "symmetry"),
+                    later(action, "symmetry", symmetry=np.eye(3))]},
     ),
     "orbit_cloud": Entry(
         lambda: {"cloud": cloud(), "group": group()},
         {
             "cloud": [*NO_PARTICLES, later(lambda: cloud(3), "group")],
-            "group": [None, 3, np.eye(4), later(lambda: group()[0])],
+            "group": [None, 3, np.eye(4), later(lambda: group()[0]), later(action, "cloud"),
+                      later(lambda: mf.action(mf.ReLU(), mf.SO(4).standard, mf.SO(4).trivial()))],
         },
     ),
     "moments_of": Entry(lambda: {"cloud": cloud()}, {"cloud": NO_PARTICLES}),
@@ -829,6 +890,17 @@ QUICK = (
     "BlockOrthogonal",
     "generate",
     "complete_basis",
+    "cyclic",
+    "dihedral",
+    "symmetric",
+    "signed_permutations",
+    "SO",
+    "O",
+    "product",
+    "representation",
+    "action",
+    "fixed_part",
+    "fixed_basis",
     "act",
     "orbit_cloud",
     "moments_of",
