@@ -134,12 +134,27 @@ def check_scheme(scheme: Checked[AbstractScheme], problem: Problem | None) -> Ab
     """
     remedy = "Use mf.DataAugmentation(action), mf.FeatureAveraging(action) or mf.EquivariantArchitecture(action)."
     check_instance("scheme", scheme, AbstractScheme, remedy)
-    if problem is None or any(map(is_traced, jax.tree.leaves((problem, scheme.action)))):
+    if problem is None:
+        return scheme
+    _check_neurons(problem, scheme.action)
+    if any(map(is_traced, jax.tree.leaves((problem, scheme.action)))):
         return scheme
     with jax.ensure_compile_time_eval():
         check_equivariant(problem.unit, scheme.action)
         _check_loss(problem, scheme.action)
     return scheme
+
+
+def _check_neurons(problem: Problem, action: Action) -> None:
+    """The unit takes the neurons and the inputs that the action moves."""
+    dtype = jnp.result_type(float)
+    try:
+        jax.eval_shape(lambda z, x: problem.unit(z, x), action.shapes(dtype), jax.ShapeDtypeStruct((problem.dim,), dtype))
+    except Exception as error:
+        name = type(problem.unit).__name__
+        got = Words(f"one of neurons {action.shapes(dtype)}, on which {name} fails with {type(error).__name__}")
+        expected = f"one whose action moves the neurons of {name} and inputs of dimension {problem.dim}"
+        raise argument_error("scheme", expected, got, "Build it with mf.action(problem.unit, …).") from error
 
 
 def _check_loss(problem: Problem, action: Action) -> None:
