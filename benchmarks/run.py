@@ -17,6 +17,7 @@ from pathlib import Path
 
 os.environ.setdefault("JAX_ENABLE_X64", "1")  # before jax is imported: some benchmarks make their problems at import
 
+import conserved
 import cost
 import detection
 import gradients
@@ -26,6 +27,7 @@ import large
 import particle_step
 import published_step
 import sweep
+import tracking
 import training
 
 FOLDER = Path(__file__).resolve().parent
@@ -38,6 +40,8 @@ BENCHMARKS = {
     "large": large,
     "training": training,
     "detection": detection,
+    "conserved": conserved,
+    "tracking": tracking,
 }
 PACKAGES = ("mfsym", "jax", "jaxlib", "equinox", "diffrax", "numpy")
 

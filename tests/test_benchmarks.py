@@ -177,6 +177,15 @@ def test_a_sweep_agrees_with_single_runs():
     assert rows[0]["count"] == 3 and rows[0]["difference"] < 1e-5
 
 
+def test_laws_are_found_and_watched(standard_promotion):
+    conserved, tracking = load("conserved"), load("tracking")
+    found = conserved.measure(("attention",), ((2, 2, 2), (1, 2, 1)))
+    assert found["rows"][0]["laws"] == 12 and found["linear"]["right"] == 2
+    assert "34 minutes" in conserved.table(found)
+    watched = tracking.measure(width=8, batches=(4,), turns=2)
+    assert watched["rows"][0]["parameters"] == 8 * (256 + 8 + 10) + 26 and "+" in tracking.table(watched)
+
+
 def test_run_writes_results_after_every_benchmark(tmp_path, monkeypatch, capsys):
     run = load("run")
     first = SimpleNamespace(measure=lambda: {"rows": [1]}, table=lambda result: f"rows {result['rows']}")
