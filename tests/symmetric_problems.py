@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from maass_fontbona import SWAP, UNIT
 
 import mfsym as mf
@@ -65,6 +66,13 @@ CASES = {
     "SO(2)": _rotations,
     "C2 x S3": _product,
 }
+
+
+def marks_of(name: str) -> tuple[pytest.MarkDecorator, ...]:
+    """The first case is fast; the triangle, and the rotations, which are a quadrature, are slow; the others are a study."""
+    if name == "C2":
+        return ()
+    return (pytest.mark.slow,) if name in ("D3", "SO(2)") else (pytest.mark.study,)
 
 
 @functools.cache

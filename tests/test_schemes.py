@@ -9,12 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from maass_fontbona import TEACHERS, UNIT, matrices
-from symmetric_problems import CASES, case, cloud_of, data_of, distance, problem_of, schemes_of
+from symmetric_problems import CASES, case, cloud_of, data_of, distance, marks_of, problem_of, schemes_of
 
 import mfsym as mf
 from mfsym.neurons import images_of
 
-NAMES = [pytest.param(name, marks=() if name == "C2" else pytest.mark.slow, id=name) for name in CASES]
+NAMES = [pytest.param(name, marks=marks_of(name), id=name) for name in CASES]
 WIDTH = 4
 
 
