@@ -36,9 +36,11 @@ ROOMS: dict[str, set[str] | None] = {
     "chunks": set(),
     "products": set(),
     "safe": set(),
-    "risks": {"problem", "neurons", "chunks", "products", "integrate"},
+    "risks": {"groups", "problem", "neurons", "chunks", "products", "integrate"},
     "particles": {
         "risks",
+        "symmetry",
+        "groups",
         "chunks",
         "products",
         "safe",
