@@ -51,7 +51,7 @@ ROOMS: dict[str, set[str] | None] = {
         "solution",
     },
     "reduced": {"chunks", "safe", "problem", "groups", "control", "integrate", "iterate", "solution"},
-    "symmetry": {"problem", "groups", "neurons", "solution"},
+    "symmetry": {"problem", "groups", "neurons", "safe", "solution"},
     "noether": {"problem"},
     "reduce": {"reduced", "symmetry", "problem"},
     "lift": {"reduced", "neurons", "solution"},
