@@ -30,6 +30,11 @@ from .groups import product as product
 from .groups import representation as representation
 from .groups import signed_permutations as signed_permutations
 from .groups import symmetric as symmetric
+from .invariance import DiscoveryReport as DiscoveryReport
+from .invariance import Subspace as Subspace
+from .invariance import TransversalRate as TransversalRate
+from .invariance import discover as discover
+from .invariance import transversal_rate as transversal_rate
 from .lift import project as project
 from .lift import sample_cloud as sample_cloud
 from .neurons import BiasedParticles as BiasedParticles
@@ -45,10 +50,14 @@ from .particles.initial import initial_cloud as initial_cloud
 from .particles.initial import sphere_cloud as sphere_cloud
 from .particles.observables import measure_cloud as measure_cloud
 from .particles.risk.choose import risk_of as risk_of
+from .particles.risk.schemes import DataAugmentation as DataAugmentation
+from .particles.risk.schemes import EquivariantArchitecture as EquivariantArchitecture
+from .particles.risk.schemes import FeatureAveraging as FeatureAveraging
 from .predict import predict as predict
 from .problem.block_inputs import GaussianBlocks as GaussianBlocks
 from .problem.block_targets import BlockNorms as BlockNorms
 from .problem.block_targets import MultiIndex as MultiIndex
+from .problem.canonical import canonical as canonical
 from .problem.covariance import GaussianCovariance as GaussianCovariance
 from .problem.cubature import cubature as cubature
 from .problem.empirical import Empirical as Empirical
@@ -71,6 +80,9 @@ from .problem.start import IndependentStart as IndependentStart
 from .problem.start import NormalStart as NormalStart
 from .problem.start import SphereStart as SphereStart
 from .problem.start import UnbalancedStart as UnbalancedStart
+from .problem.symmetric_units import AveragedUnit as AveragedUnit
+from .problem.symmetric_units import CanonicalUnit as CanonicalUnit
+from .problem.symmetric_units import FixedUnit as FixedUnit
 from .problem.targets import FunctionTarget as FunctionTarget
 from .problem.targets import LinearTarget as LinearTarget
 from .problem.targets import RadialIndex as RadialIndex

@@ -184,6 +184,18 @@ def _groups() -> dict[str, Any]:
     }
 
 
+def _schemes() -> dict[str, Any]:
+    """Every scheme, and the units and starts that hold an action."""
+    unit, swap = mf.MatrixUnit(jax.nn.sigmoid), mf.generate([[0.0, 1.0], [1.0, 0.0]])
+    action = mf.action(unit, swap.standard, swap.standard)
+    return {
+        "schemes": [mf.DataAugmentation(action), mf.DataAugmentation(action, sampled=True), mf.FeatureAveraging(action)],
+        "fixed": (mf.EquivariantArchitecture(action), mf.NormalStart(fixed_by=action), mf.FixedUnit(unit, action)),
+        "averaged": mf.AveragedUnit(unit, action),
+        "noise": mf.Training(step=0.1, temperature=0.1, confine=action),
+    }
+
+
 def plain_things() -> dict[str, Any]:
     """Every kind of value that a file can hold."""
     return {
@@ -199,6 +211,7 @@ def plain_things() -> dict[str, Any]:
         "weak": (jnp.asarray(2), jnp.asarray(2.5), jnp.broadcast_to(jnp.asarray(-0.0), (3,)), jnp.array([True, False])),
         "keys": (jax.random.key(7), jax.random.split(jax.random.key(7), 3), jax.random.key(7, impl="rbg")),
         "training": mf.Training(rate_a=2.0, weight_decay=0.1, step=0.01, momentum=0.9),
+        "schemes": _schemes(),
         "noise": mf.Training(step=0.01, temperature=0.1),
         "symmetries": (
             mf.Symmetry(-1.0, jnp.eye(2)),

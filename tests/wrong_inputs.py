@@ -74,6 +74,16 @@ def action() -> mf.Action:
     return mf.action(mf.MatrixUnit(jnp.tanh), SWAP.standard, SWAP.standard)
 
 
+def _sorting(x):
+    """The swap where the second coordinate is the larger one."""
+    return jnp.where(x[1] > x[0], jnp.asarray(SWAP.elements[1], x.dtype), jnp.eye(2, dtype=x.dtype))
+
+
+def _fixing_only_zero() -> mf.Action:
+    turns = mf.SO(3).standard
+    return mf.action(mf.VectorUnit(jnp.tanh), turns, turns)
+
+
 @functools.cache
 def one_device() -> Mesh:
     return jax.make_mesh((1,), ("neurons",), axis_types=(AxisType.Auto,))
@@ -177,6 +187,9 @@ CONTROL = {"progress": FLAG, "stop": STOP, "checkpoint": CHECKPOINT}
 _NO_ARRAYS = (lambda state: "word", lambda state: (state, state), lambda state: state.missing)
 OBSERVE = [3, [jnp.sum], {3: jnp.sum}, {"no name": jnp.sum}, {"new": 3}, {"risk": jnp.sum}, {"final": jnp.sum}]
 OBSERVE += [{"new": function} for function in _NO_ARRAYS]
+SCHEME = [3, "DA", mf.DataAugmentation, later(action), later(lambda: mf.EquivariantArchitecture(action()))]
+NO_ACTION = [None, 3, later(lambda: SWAP), group]
+NO_UNIT = [None, 3, jnp.tanh, mf.MatrixUnit]
 RISK = [3, "risk", mf.SquareLoss, later(lambda: mf.SquareLoss())]
 
 NO_MASS = given(0.0, "mass_plus", mass_plus=0)
@@ -284,7 +297,32 @@ TABLE = {
         lambda: {"widths": (3,), "activation": jnp.tanh},
         {"widths": [3, None, "12", (), (0,), (2.0,), (True,)], "activation": SCALAR_FUNCTION},
     ),
-    "NormalStart": Entry(dict, {"scale": POSITIVE}),
+    "NormalStart": Entry(dict, {"scale": POSITIVE, "fixed_by": [3, "swap", later(lambda: SWAP), later(_fixing_only_zero)]}),
+    "AveragedUnit": Entry(
+        lambda: {"unit": mf.MatrixUnit(jnp.tanh), "action": action()},
+        {"unit": NO_UNIT, "action": NO_ACTION, "degree": [v for v in INTEGER if v not in (None, 0)]},
+    ),
+    "FixedUnit": Entry(
+        lambda: {"unit": mf.MatrixUnit(jnp.tanh), "action": action()}, {"unit": NO_UNIT, "action": NO_ACTION}
+    ),
+    "CanonicalUnit": Entry(
+        lambda: {"unit": mf.MatrixUnit(jnp.tanh), "action": action(), "frame": lambda x: jnp.eye(2)},
+        {"unit": NO_UNIT, "action": NO_ACTION, "frame": [*NO_FUNCTION, jnp.sum, lambda x: jnp.eye(3)]},
+    ),
+    "canonical": Entry(
+        lambda: {"data": mf.Empirical(np.eye(2), np.eye(2)), "action": action(), "frame": _sorting},
+        {"data": [None, 3, np.eye(2), later(lambda: mf.Gaussian(2)), later(lambda: mf.Empirical(np.eye(2)))],
+         "action": NO_ACTION, "frame": [*NO_FUNCTION, jnp.sum, lambda x: jnp.eye(2)]},
+    ),
+    "DataAugmentation": Entry(
+        lambda: {"action": action()},
+        {"action": NO_ACTION, "degree": [*(v for v in INTEGER if v not in (None, 0)), given(3, sampled=True)],
+         "sampled": FLAG},
+    ),
+    "FeatureAveraging": Entry(
+        lambda: {"action": action()}, {"action": NO_ACTION, "degree": [v for v in INTEGER if v not in (None, 0)]}
+    ),
+    "EquivariantArchitecture": Entry(lambda: {"action": action()}, {"action": NO_ACTION}),
     "BiasedStart": Entry(
         lambda: {"start": mf.SphereStart()},
         {"start": ["sphere", mf.SphereStart, None, later(lambda: mf.BiasedStart(mf.SphereStart()))],
@@ -615,6 +653,7 @@ TABLE = {
                 later(lambda: mf.Problem(mf.Gaussian(4), mf.SubspaceNorm(2), unit=mf.GELU()), "problem.unit"),
                 later(lambda: mf.Problem(mf.Gaussian(4), mf.FunctionTarget(jnp.sum)), "problem.target"),
             ],
+            "scheme": SCHEME,
             "samples": OPTIONAL,
             "block_size": OPTIONAL,
             "key": [*KEY, *(given(k, samples=2) for k in (None, 3, "key"))],
@@ -640,6 +679,7 @@ TABLE = {
             "save_states": FLAG,
             "block_size": OPTIONAL,
             "risk": RISK,
+            "scheme": SCHEME,
             "observe": OBSERVE,
             **_SOLVE,
         },
@@ -660,6 +700,7 @@ TABLE = {
             "save_states": FLAG,
             "block_size": OPTIONAL,
             "risk": RISK,
+            "scheme": SCHEME,
             "observe": OBSERVE,
             **CONTROL,
             "dtype": DTYPE,
@@ -882,6 +923,13 @@ QUICK = (
     "VectorUnit",
     "MLPUnit",
     "NormalStart",
+    "AveragedUnit",
+    "FixedUnit",
+    "CanonicalUnit",
+    "canonical",
+    "DataAugmentation",
+    "FeatureAveraging",
+    "EquivariantArchitecture",
     "BiasedStart",
     "SphereStart",
     "AngularStart",

@@ -22,6 +22,7 @@ from ..errors import (
     is_spread_out,
     is_traced,
 )
+from ..groups import Action
 from ..integrate import AbstractDynamics, Stepping, cast_floats, integrate, require_complete
 from ..iterate import Descent, Langevin, iterate, times_between_steps, times_of_whole_steps
 from ..neurons import Particles
@@ -31,10 +32,11 @@ from ..risks import AbstractRisk
 from ..solution import Solution, with_masks
 from ..types import Checked, Cloud, DTypeLike, IntLike, KeyLike, Observe, RealLike, Times
 from .arguments import check_cloud, check_problem_beside, check_state
+from .fixed_neurons import observers_of
 from .noise import ThermalNoise, thermal_noise
 from .observables import Measurement, measurement
 from .rates import rates_of, trained
-from .risk import risk_to_follow
+from .risk import AbstractScheme, model_of, risk_to_follow
 from .zero import comes_to_zero, nearest_to_zero
 
 
@@ -80,8 +82,9 @@ def solve_particles(
     ts: Times,
     *,
     training: Checked[Training | None] = None,
+    scheme: Checked[AbstractScheme | None] = None,
     risk: Checked[AbstractRisk | None] = None,
-    observe: Observe | None = None,
+    observe: Observe | Checked[Action | None] = None,
     samples: IntLike | None = None,
     step: RealLike | None = None,
     key: KeyLike | None = None,
@@ -102,6 +105,9 @@ def solve_particles(
     Arguments: `cloud` at time 0, any pytree with a leading particle axis; `ts` [T] flow times, starting at 0.
     `training` changes the dynamics: rates of the layers, weight decay, and gradient descent, the heavy ball or steps with
     noise, which is drawn from `key` too, in steps of `training.step`, of which `ts` must then be multiples.
+    `scheme`, a `DataAugmentation`, `FeatureAveraging` or `EquivariantArchitecture`, has the cloud descend its transform of
+    the risk; weight decay and noise act on the neurons themselves, and observables other than `risk` are theirs, while
+    `mf.predict(solution, x)` is the network of the scheme.
     `samples` draws n fresh inputs per Euler step of length `step` from `key`; without it the risk is exact where a
     closed form exists, and the training risk on a data set. `step` alone asks for Euler steps of that length, the last
     one shortened to end at the last time, which is gradient descent with this rate; otherwise steps are adaptive
@@ -114,14 +120,15 @@ def solve_particles(
     `block_size` is that of `risk_of`.
     `risk`, an `mfsym.risks.AbstractRisk`, is followed in place of that of the problem, which may then be None: the cloud
     is in that case any pytree of floating arrays, with or without an axis of neurons.
-    `observe`, a dict from names to functions of the cloud, records what each returns, an array [T, …] in `observables`.
+    `observe`, a dict from names to functions of the cloud, records what each returns, an array [T, …] in `observables`; an
+    `Action` records `distance_fixed` = W₂(ν, P#ν), from the neurons that it fixes, and `rmd_fixed`, relative and squared.
     Returns a Solution: `risk`, `mass_plus`, `mass_minus`, `alignment_plus`, `alignment_minus`, `distance_plus`,
     `distance_minus`, each [T], and `final`, the last cloud, from which a run can be restarted.
     Raises ArgumentError before anything is compiled, and SolveError if the run ends early and `throw`: also where a
     neuron reaches b = 0, as one with |a| > ‖b‖ can, from where the ReLU flow is not unique.
     (Hajjar & Chizat 2022, §2.)
     """
-    control = Control(stop, checkpoint, progress, observe)
+    control = Control(stop, checkpoint, progress, observers_of(observe))
     problem = check_problem_beside(risk, problem)
     cloud = floating_cloud(cloud, problem, dtype)
     check_training(training, cloud, step)
@@ -131,14 +138,15 @@ def solve_particles(
     check_sampling(samples, step)
     noise = thermal_noise(training, step, key)
     of_inputs = None if noise is not None and samples is None else key
-    risk = risk_to_follow(problem, cloud, risk, samples=samples, key=of_inputs, step=step, block_size=block_size)
+    drawn = {"samples": samples, "key": of_inputs, "step": step, "block_size": block_size}
+    risk = risk_to_follow(problem, cloud, risk, scheme=scheme, **drawn)
     options = {"derivative": derivative, "max_steps": max_steps, "save_states": save_states, "control": control}
-    stepping, model = Stepping(rtol=rtol, atol=atol, **options), None if problem is None else problem.unit
+    stepping, model = Stepping(rtol=rtol, atol=atol, **options), model_of(problem, scheme)
     dynamics = ParticleDynamics(risk, measurement(problem, cloud), training)
     if step is None:
         stepping = stepping.with_defaults("tsit5", *tolerances(cloud))
         assert stepping.atol is not None
-        nearest = nearest_to_zero(model, training, cloud, stepping.atol)
+        nearest = nearest_to_zero(None if problem is None else problem.unit, training, cloud, stepping.atol)
         dynamics = dataclasses.replace(dynamics, nearest=nearest)
     else:
         times = times_of_whole_steps(ts, step) if whole or noise is not None else times_between_steps(ts, step)
