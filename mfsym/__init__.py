@@ -118,6 +118,7 @@ from .sweep import sweep as sweep
 from .symmetry.action import act as act
 from .symmetry.defect import symmetry_defect as symmetry_defect
 from .symmetry.detect import detect as detect
+from .symmetry.distance import relative_distance as relative_distance
 from .symmetry.equivariance import EquivarianceReport as EquivarianceReport
 from .symmetry.equivariance import equivariance_defect as equivariance_defect
 from .symmetry.projection import project_cloud as project_cloud

@@ -53,7 +53,7 @@ ROOMS: dict[str, set[str] | None] = {
         "solution",
     },
     "reduced": {"chunks", "safe", "problem", "groups", "control", "integrate", "iterate", "solution"},
-    "symmetry": {"problem", "groups", "neurons", "solution"},
+    "symmetry": {"problem", "groups", "neurons", "safe", "solution"},
     "invariance": {"particles", "risks", "problem", "neurons", "groups", "integrate"},
     "noether": {"problem"},
     "reduce": {"reduced", "symmetry", "problem"},

@@ -440,6 +440,11 @@ TABLE = {
          "action": [None, 3, later(lambda: SWAP), group]},
     ),
     "fixed_basis": Entry(lambda: {"action": action()}, {"action": [None, 3, later(lambda: SWAP), group]}),
+    "relative_distance": Entry(
+        lambda: {"cloud": np.ones((2, 3)), "other": np.ones((4, 3))},
+        {"cloud": [None, 3, "cloud", np.ones(()), given({"z": np.ones((2, 3))}, "other")],
+         "other": [None, 3, "cloud", np.ones(()), np.ones((4, 2)), later(cloud), given(np.ones((8193, 3)))]},
+    ),
     "equivariance_defect": Entry(
         lambda: {"unit": mf.MatrixUnit(jnp.tanh), "action": action()},
         {
@@ -490,7 +495,7 @@ TABLE = {
             "group": [None, 3, [], [np.eye(4)], later(lambda: mf.Symmetry(1, np.eye(3)), "inputs"),
                       later(lambda: mf.Symmetry(1, np.eye(3)), space="parameter"),
                       later(lambda: [mf.Symmetry(1, np.eye(4)), mf.Symmetry(1, np.eye(3))])],
-            "space": ["both", None, 3],
+            "space": ["both", None, 3, given("fixed", "group"), later(lambda: "fixed", "network", group=action())],
             "inputs": [None, 4, "gaussian", later(lambda: mf.Gaussian(3))],
             "unit": ["relu", 3, mf.ReLU],
             "samples": INTEGER,
@@ -949,6 +954,7 @@ QUICK = (
     "action",
     "fixed_part",
     "fixed_basis",
+    "relative_distance",
     "act",
     "orbit_cloud",
     "moments_of",
