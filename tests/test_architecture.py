@@ -54,6 +54,7 @@ ROOMS: dict[str, set[str] | None] = {
     },
     "reduced": {"chunks", "safe", "problem", "groups", "control", "integrate", "iterate", "solution"},
     "symmetry": {"problem", "groups", "neurons", "solution"},
+    "invariance": {"particles", "risks", "problem", "neurons", "groups", "integrate"},
     "noether": {"problem"},
     "reduce": {"reduced", "symmetry", "problem"},
     "lift": {"reduced", "neurons", "solution"},
