@@ -55,7 +55,7 @@ ROOMS: dict[str, set[str] | None] = {
     "reduced": {"chunks", "safe", "problem", "groups", "control", "integrate", "iterate", "solution"},
     "symmetry": {"problem", "groups", "neurons", "safe", "solution"},
     "invariance": {"particles", "risks", "problem", "neurons", "groups", "integrate"},
-    "noether": {"problem"},
+    "noether": {"problem", "groups"},
     "reduce": {"reduced", "symmetry", "problem"},
     "lift": {"reduced", "neurons", "solution"},
     "predict": {"particles", "reduced", "problem", "neurons", "solution"},
