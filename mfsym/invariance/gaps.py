@@ -90,12 +90,12 @@ def invariance_gap(
         raise argument_error("problem", "one on data or a cubature", Words(f"one on {problem.inputs!r}"), remedy)
     width = check_integer("width", width, 1, "It is the number of neurons.")
     searches = check_integer("searches", searches, _REFINED, "It is how many neurons are tried.")
-    until = float(positive_number("until", until, "It is the flow time of both runs."))
+    positive_number("until", until, "It is the flow time of both runs.")
     start_key, key = jax.random.split(check_key(key))
     start = initial_cloud(problem, width=width, key=start_key)
     options = {"training": training, "derivative": "forward"}
     runs = [
-        solve_particles(problem, start, [0.0, until], scheme=scheme, **options)
+        solve_particles(problem, start, [0.0, float(until)], scheme=scheme, **options)
         for scheme in (EquivariantArchitecture(action), FeatureAveraging(action))
     ]
     cloud, averaged = action.project(runs[0].final), float(runs[1].risk[-1])
