@@ -161,7 +161,7 @@ def problems() -> dict[str, mf.Problem]:
     found |= {name: mf.Problem(mf.Gaussian(3), linear, start=start()) for name, start in _STARTS.items()}
     biased = mf.BiasedStart(mf.GaussianStart(), 0.5, 0.25)
     found |= {"biases": mf.Problem(mf.Gaussian(3), linear, mf.Neuron(jnp.tanh), start=biased)}
-    found |= _labelled()
+    found |= {**_labelled(), **_symmetric_problems()}
     index = mf.SingleIndex(jnp.tanh)
     return found | {name: mf.Problem(mf.Gaussian(3), index, loss=loss()) for name, loss in _LOSSES.items()}
 
@@ -194,6 +194,14 @@ def _schemes() -> dict[str, Any]:
         "averaged": mf.AveragedUnit(unit, action),
         "noise": mf.Training(step=0.1, temperature=0.1, confine=action),
     }
+
+
+def _symmetric_problems() -> dict[str, mf.Problem]:
+    """Problems restricted to the neurons that a group fixes, of targets averaged over it."""
+    unit, swap = mf.MatrixUnit(jnp.tanh), mf.generate([[0.0, 1.0], [1.0, 0.0]])
+    action = mf.action(unit, swap.standard, swap.standard)
+    problem = mf.Problem(mf.Gaussian(2), mf.symmetrised(mf.FunctionTarget(jnp.tanh), action), unit)
+    return {"averaged target": problem, "restricted": mf.restrict(problem, action)}
 
 
 def plain_things() -> dict[str, Any]:
