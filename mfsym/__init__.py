@@ -73,6 +73,7 @@ from .problem.losses import FunctionLoss as FunctionLoss
 from .problem.losses import Huber as Huber
 from .problem.losses import Logistic as Logistic
 from .problem.losses import SquareLoss as SquareLoss
+from .problem.orbits import fundamental_domain as fundamental_domain
 from .problem.problem import Problem as Problem
 from .problem.rotated import Rotated as Rotated
 from .problem.start import AngularStart as AngularStart
@@ -123,6 +124,11 @@ from .symmetry.equivariance import EquivarianceReport as EquivarianceReport
 from .symmetry.equivariance import equivariance_defect as equivariance_defect
 from .symmetry.projection import project_cloud as project_cloud
 from .symmetry.report import DetectionReport as DetectionReport
+from .symmetry.restriction import from_coordinates as from_coordinates
+from .symmetry.restriction import restrict as restrict
+from .symmetry.restriction import to_coordinates as to_coordinates
+from .symmetry.symmetric_targets import symmetric_floor as symmetric_floor
+from .symmetry.symmetric_targets import symmetrised as symmetrised
 from .twin import Twin as Twin
 from .twin import twin as twin
 from .version import __version__ as __version__

@@ -167,7 +167,7 @@ def problems() -> dict[str, mf.Problem]:
     found |= {name: mf.Problem(mf.Gaussian(3), linear, start=start()) for name, start in _STARTS.items()}
     biased = mf.BiasedStart(mf.GaussianStart(), 0.5, 0.25)
     found |= {"biases": mf.Problem(mf.Gaussian(3), linear, mf.Neuron(jnp.tanh), start=biased)}
-    found |= _labelled() | _symmetric()
+    found |= _labelled() | _symmetric() | _restricted()
     index = mf.SingleIndex(jnp.tanh)
     return found | {name: mf.Problem(mf.Gaussian(3), index, loss=loss()) for name, loss in _LOSSES.items()}
 
@@ -213,6 +213,13 @@ def _schemes() -> tuple[Any, ...]:
     _, action = _swapped()
     schemes = mf.DataAugmentation(action), mf.DataAugmentation(action, sampled=True), mf.FeatureAveraging(action)
     return *schemes, mf.EquivariantArchitecture(action), mf.Training(step=0.1, temperature=0.1, confine=action)
+
+
+def _restricted() -> dict[str, mf.Problem]:
+    """Problems restricted to the neurons that a group fixes, of targets averaged over it."""
+    unit, action = _swapped()
+    problem = mf.Problem(mf.Gaussian(2), mf.symmetrised(mf.FunctionTarget(jnp.tanh), action), unit)
+    return {"averaged target": problem, "restricted": mf.restrict(problem, action)}
 
 
 def plain_things() -> dict[str, Any]:

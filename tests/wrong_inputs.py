@@ -84,6 +84,31 @@ def _fixing_only_zero() -> mf.Action:
     return mf.action(mf.VectorUnit(jnp.tanh), turns, turns)
 
 
+def turning() -> mf.Action:
+    """Of an infinite group."""
+    return mf.action(mf.VectorUnit(jnp.tanh), mf.SO(2).standard, mf.SO(2).standard)
+
+
+def minus() -> mf.Action:
+    """That fixes z = 0 only, with an odd activation."""
+    both = mf.generate(-np.eye(2))
+    return mf.action(mf.MatrixUnit(jnp.tanh), both.trivial(2), both.standard)
+
+
+def fourth_powers(prediction, value):
+    return jnp.sum((prediction - value) ** 4)
+
+
+def matrix_problem(loss: Any = None) -> mf.Problem:
+    target = mf.FunctionTarget(lambda x: jnp.tanh(x))
+    return mf.Problem(mf.Gaussian(2), target, mf.MatrixUnit(jnp.tanh), loss)
+
+
+@functools.cache
+def labelled() -> mf.Problem:
+    return mf.Problem(mf.Empirical(np.eye(2), np.eye(2)), unit=mf.MatrixUnit(jnp.tanh))
+
+
 @functools.cache
 def one_device() -> Mesh:
     return jax.make_mesh((1,), ("neurons",), axis_types=(AxisType.Auto,))
@@ -239,7 +264,10 @@ TABLE = {
         {"inputs": [None, 2, mf.Gaussian, later(lambda: mf.Empirical(np.eye(2)))],
          "nodes": [v for v in INTEGER if v is not None] + [10**6, given(4, inputs=mf.Gaussian(10))],
          "frames": [v for v in INTEGER if v is not None] + [12, given(8, "key")],
-         "key": [3, "key", given(later(lambda: jax.random.key(0)), "key")]},
+         "key": [3, "key", given(later(lambda: jax.random.key(0)), "key")],
+         "action": [3, group, later(lambda: SWAP), later(turning),
+                    later(lambda: mf.action(mf.ReLU(), mf.cyclic(4).regular, mf.cyclic(4).trivial())),
+                    later(action, inputs=mf.GaussianCovariance(np.diag([1.0, 2.0])))]},
     ),
     "SubspaceNorm": Entry(
         lambda: {"dim_h": 2}, {"dim_h": INTEGER, "scale": NO_NUMBER}
@@ -453,6 +481,42 @@ TABLE = {
         lambda: {"cloud": np.ones((2, 3)), "other": np.ones((4, 3))},
         {"cloud": [None, 3, "cloud", np.ones(()), given({"z": np.ones((2, 3))}, "other")],
          "other": [None, 3, "cloud", np.ones(()), np.ones((4, 2)), later(cloud), given(np.ones((8193, 3)))]},
+    ),
+    "symmetrised": Entry(
+        lambda: {"target": mf.Teacher(np.ones((2, 2, 2)), mf.MatrixUnit(jnp.tanh)), "action": action()},
+        {
+            "target": [None, 3, jnp.tanh, mf.Teacher, later(lambda: labelled().target),
+                       later(lambda: mf.FunctionTarget(jnp.sum)), later(lambda: mf.FunctionTarget(lambda x: x[:1]))],
+            "action": [None, 3, group, later(lambda: SWAP), later(turning, "degree")],
+            "degree": [v for v in OPTIONAL if v != 0],
+        },
+    ),
+    "symmetric_floor": Entry(
+        lambda: {"problem": matrix_problem(), "action": action()},
+        {
+            "problem": [*PROBLEM, later(lambda: labelled(), "target"), later(lambda: matrix_problem(mf.FunctionLoss(fourth_powers, (2,))))],
+            "action": [None, 3, group, later(lambda: SWAP), later(turning, "degree")],
+            "degree": [v for v in OPTIONAL if v != 0],
+            "samples": INTEGER,
+        },
+    ),
+    "restrict": Entry(
+        lambda: {"problem": matrix_problem(), "action": action()},
+        {"problem": PROBLEM, "action": [None, 3, group, later(lambda: SWAP), later(minus)]},
+    ),
+    "to_coordinates": Entry(
+        lambda: {"cloud": np.zeros((3, 2, 2)), "action": action()},
+        {"cloud": [None, 3, "cloud", np.zeros((3, 2)), later(cloud)], "action": [None, 3, group, later(lambda: SWAP)]},
+    ),
+    "from_coordinates": Entry(
+        lambda: {"coordinates": np.zeros((3, 2)), "action": action()},
+        {"coordinates": [None, "c", 3.0, np.zeros((3, 4)), np.full(2, np.nan)],
+         "action": [None, 3, group, later(lambda: SWAP)]},
+    ),
+    "fundamental_domain": Entry(
+        lambda: {"data": mf.Empirical(np.eye(2)), "action": action()},
+        {"data": [None, 3, np.eye(2), later(lambda: mf.Gaussian(2)), later(lambda: mf.Empirical(np.eye(3)), "action")],
+         "action": [None, 3, group, later(lambda: SWAP), later(turning)]},
     ),
     "equivariance_defect": Entry(
         lambda: {"unit": mf.MatrixUnit(jnp.tanh), "action": action()},
@@ -999,6 +1063,12 @@ QUICK = (
     "fixed_part",
     "fixed_basis",
     "relative_distance",
+    "symmetrised",
+    "symmetric_floor",
+    "restrict",
+    "to_coordinates",
+    "from_coordinates",
+    "fundamental_domain",
     "act",
     "orbit_cloud",
     "moments_of",
