@@ -1,5 +1,5 @@
-"""The experiments of Hajjar & Chizat (arXiv:2211.08771) and of the notebooks of its authors, networks beside their limit, and
-those of Maass & Fontbona (arXiv:2405.19995), networks under a symmetry.
+"""The experiments of Hajjar & Chizat (arXiv:2211.08771) and of the notebooks of its authors, networks beside their limit;
+and those of Maass & Fontbona (arXiv:2405.19995), networks under a symmetry.
 
 `FIGURES[name].compute(key)` runs one, `FIGURES[name].draw(record)` draws it; `python -m mfsym figures NAME` does both.
 Settings are those of the authors unless a docstring says otherwise; limits come from the reduced route.

@@ -2,8 +2,9 @@
 
 The experiment of Maass & Fontbona (2024): x ~ N(0, 16 I_2), units σ(zx) of matrices z with σ logistic, and C₂ acting by
 z ↦ P z P. Students start strongly invariant, z ~ N(0, 1/16) on the fixed matrices, and take 20 N steps of 100/N on 20 fresh
-inputs each, with decay 1e-4 and noise of temperature 5e-7 on the fixed matrices: α = 50, τ = 1e-4, β = 1e-6 for the loss |f − y|²
-and T = 20 there. All schemes of one seed share start, inputs and noise. Widths are fewer, and smaller, than theirs.
+inputs each, with decay 1e-4 and noise of temperature 5e-7 on the fixed matrices; for the loss |f − y|² that is α = 50,
+τ = 1e-4, β = 1e-6 and T = 20. All schemes of one seed share start, inputs and noise. Widths are fewer, and smaller, than
+theirs.
 """
 
 from collections.abc import Callable
@@ -89,7 +90,7 @@ def compute(key: PRNGKeyArray, widths: tuple[int, ...] = WIDTHS, seeds: int = SE
     swap = swap_action()
     keys, table = jax.random.split(key, seeds), schemes(swap)
     cases = [(name, width) for width in widths[::-1] for name in table]
-    ends = dict(zip(cases, run_each(lambda case: _ends(swap, table[case[0]], case[1], keys), cases), strict=True))
+    ends = dict(zip(cases, run_each(lambda case: final_neurons(swap, table[case[0]], case[1], keys), cases), strict=True))
     apart = {case: _relative(ends[case], ends["EA", case[1]], _assigned) for case in cases}
     nearest = {case: _relative(end, np.asarray(fixed_part(jnp.asarray(end), swap)), _coupled) for case, end in ends.items()}
     return TeachersRecord(_by_name(nearest, table, widths), _by_name(apart, table, widths), widths)
@@ -99,10 +100,10 @@ def _by_name(found: dict[tuple[str, int], np.ndarray], names: Any, widths: tuple
     return {name: np.stack([found[name, width] for width in widths], axis=1) for name in names}
 
 
-def _ends(
+def final_neurons(
     swap: Action, scheme: AbstractScheme | None, width: int, keys: PRNGKeyArray
 ) -> Float[np.ndarray, "teachers seeds m 2 2"]:
-    """The neurons at the end."""
+    """Those of every teacher and seed at the end of their runs."""
     training = Training(step=RATE / width, weight_decay=1e-4, temperature=5e-7, confine=swap)
     ts = RATE / width * np.array([0, TIME * width])
 
