@@ -169,7 +169,7 @@ def plain_things() -> dict[str, Any]:
         ),
         "weak": (jnp.asarray(2), jnp.asarray(2.5), jnp.broadcast_to(jnp.asarray(-0.0), (3,)), jnp.array([True, False])),
         "keys": (jax.random.key(7), jax.random.split(jax.random.key(7), 3), jax.random.key(7, impl="rbg")),
-        "training": mf.Training(rate_a=2.0, weight_decay=0.1, step=0.01, momentum=0.9),
+        "training": mf.Training(rate_a=2.0, weight_decay=0.1, step=0.01, momentum=0.9, schedule=[1.0, 0.5]),
         "symmetries": (mf.Symmetry(-1.0, jnp.eye(2)), mf.BlockOrthogonal((1, 2), (0,))),
         "own classes": Pair(Note("it's", (1.0, None)), Pair(cloud(), {"cloud": (jnp.ones(3), jnp.ones((3, 2)))})),
         "checkpoints": mf.Checkpoints("somewhere", every=0, keep=3),

@@ -145,6 +145,9 @@ def solve_particles(
     times = check_times(ts)
     whole, step = step is None, training.step if step is None and training is not None else step
     check_sampling(samples, step)
+    if samples is not None and training is not None and training.schedule is not None:
+        remedy = "Fresh inputs belong to equal steps: use `descend` with optimiser=optax.sgd(schedule)."
+        raise argument_error("samples", "left out where `training` has a schedule", samples, remedy)
     risk = risk_to_follow(problem, cloud, risk, samples=samples, key=key, step=step, block_size=block_size)
     options = {"derivative": derivative, "max_steps": max_steps, "save_states": save_states, "control": control}
     stepping, model = Stepping(rtol=rtol, atol=atol, **options), None if problem is None else problem.unit
@@ -155,7 +158,8 @@ def solve_particles(
         nearest = nearest_to_zero(model, training, cloud, stepping.atol)
         dynamics = dataclasses.replace(dynamics, nearest=nearest)
     else:
-        times = times_of_whole_steps(ts, step) if whole else times_between_steps(ts, step)
+        schedule = None if training is None else training.schedule
+        times = times_of_whole_steps(ts, step, schedule) if whole else times_between_steps(ts, step)
     return require_complete(follow(dynamics, cloud, times, stepping, model, step), throw)
 
 
@@ -172,7 +176,8 @@ def follow(
         solution = integrate(dynamics, cloud, times, stepping, model, None if dynamics.nearest is None else reaches_zero)
     else:  # finite steps pass b = 0 in any case
         training, control = dynamics.training, stepping.control
-        rule = Descent(dynamics, jnp.asarray(step, float), None if training is None else training.momentum)
+        momentum, schedule = (None, None) if training is None else (training.momentum, training.schedule)
+        rule = Descent(dynamics, jnp.asarray(step, float), momentum, schedule)
         solution = iterate(rule, cloud, times, stepping.save_states, control, stepping.max_steps, model)
         solution = dataclasses.replace(solution, clock=rule.clock)
     return dataclasses.replace(solution, absent=dynamics.measure.absent())
