@@ -105,6 +105,16 @@ def check_neurons(cloud: Cloud) -> int:
     return leaves[0].shape[0]
 
 
+def images_of(cloud: Cloud, action: Action, elements: Float[Array, "q k k"]) -> Cloud:
+    """The images of every neuron under some elements, side by side: q·m neurons, each where its neuron is on the devices."""
+    return _side_by_side(jax.vmap(lambda element: action.move(element, cloud), out_axes=1)(elements))
+
+
+def _side_by_side(images: Cloud) -> Cloud:
+    """Images [m, q, …] of m neurons as a cloud of m·q."""
+    return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), images)
+
+
 def neuron_masses(cloud: Particles) -> Float[Array, " m"]:
     """Mass c_j = |a_j| ‖b_j‖ of every neuron of a 1-homogeneous unit, [m]."""
     return jnp.abs(cloud.a) * jnp.linalg.norm(cloud.b, axis=1)
@@ -140,15 +150,14 @@ def orbit_cloud(cloud: Checked[Cloud], group: Checked[FiniteGroup | Action]) -> 
     (Hajjar & Chizat 2022, general class of symmetries; Maass & Fontbona 2024.)
     """
     check_instance("group", group, (FiniteGroup, Action), "Build it with mf.generate(...), or mf.action(...).")
-    if isinstance(group, FiniteGroup):
-        check_instance("cloud", cloud, Particles, "Build one with mf.Particles(a, b).")
-        if group.dim != cloud.dim:
-            raise argument_error("group", f"of dimension {cloud.dim}, the cloud's", group.dim, "Match them.")
-        images = jax.vmap(lambda s, T: act(Symmetry(s, T), cloud))(group.signs, group.matrices)
-    else:
+    if isinstance(group, Action):
         check_neurons(cloud)
-        images = jax.vmap(lambda element: group.move(element, cloud))(group.group.elements)
-    return jax.tree.map(lambda leaf: jnp.swapaxes(leaf, 0, 1).reshape(-1, *leaf.shape[2:]), images)
+        return images_of(cloud, group, group.group.elements)
+    check_instance("cloud", cloud, Particles, "Build one with mf.Particles(a, b).")
+    if group.dim != cloud.dim:
+        raise argument_error("group", f"of dimension {cloud.dim}, the cloud's", group.dim, "Match them.")
+    images = jax.vmap(lambda s, T: act(Symmetry(s, T), cloud), out_axes=1)(group.signs, group.matrices)
+    return _side_by_side(images)
 
 
 def fixed_part(cloud: Checked[Cloud], action: Checked[Action]) -> Cloud:

@@ -36,8 +36,13 @@ def layers(inputs, hidden, outputs):
     return [((hidden, inputs), (hidden,)), ((outputs, hidden), (outputs,))]
 
 
+MATRICES = mf.MatrixUnit(jax.nn.sigmoid)
+PAIRS = mf.VectorUnit(jnp.tanh, 0.5)
+DEEP = mf.MLPUnit((4, 4), jax.nn.relu)
+
+
 def matrix_action(inputs, outputs):
-    return mf.action(mf.FunctionUnit(matrix_unit), inputs, outputs, axes=(outputs, inputs))
+    return mf.action(MATRICES, inputs, outputs)
 
 
 def vector_action(inputs, outputs):
@@ -100,7 +105,7 @@ def test_the_projection_is_the_mean_over_the_group(name):
 @pytest.mark.parametrize("name", ["matrices", pytest.param("network", marks=pytest.mark.slow)])
 def test_the_image_of_a_cloud_has_the_image_of_its_network(name):
     """act() on clouds, inputs and functions says one thing."""
-    unit = {"matrices": mf.FunctionUnit(matrix_unit), "network": mf.FunctionUnit(network)}[name]
+    unit = {"matrices": MATRICES, "network": mf.FunctionUnit(network)}[name]
     action, cloud, element = ACTIONS[name], random_neurons(ACTIONS[name], 5), ACTIONS[name].group.elements[1]
     x = jnp.asarray(np.random.default_rng(1).standard_normal((4, action.inputs.size)))
     model = lambda cloud: lambda x: jnp.mean(jax.vmap(unit, in_axes=(0, None))(cloud, x), axis=0)  # noqa: E731
@@ -143,10 +148,8 @@ def turned(name):
             network_action(QUARTER.regular, 2 * rotation, QUARTER.trivial()),
         ),
         "signs": lambda: (mf.ReLU(), mf.action(mf.ReLU(), SIGNED.inputs, SIGNED.outputs, hidden=SIGNED.outputs)),
-        "vectors": lambda: (
-            mf.FunctionUnit(lambda z, x: z["v"] * jnp.tanh(z["u"] @ x + z["u"][0])),
-            vector_action(rotation, rotation),
-        ),
+        "matrices": lambda: (MATRICES, matrix_action(rotation, rotation)),
+        "deep": lambda: (DEEP, mf.action(DEEP, rotation, QUARTER.trivial(), hidden=2 * rotation)),
     }[name]()
 
 
@@ -155,8 +158,14 @@ def deep_module(key):
 
 
 RIGHT = {
-    "matrices": lambda: (mf.FunctionUnit(matrix_unit), ACTIONS["matrices"]),
-    "images": lambda: (mf.FunctionUnit(matrix_unit), ACTIONS["images"]),
+    "matrices": lambda: (MATRICES, ACTIONS["matrices"]),
+    "images": lambda: (MATRICES, ACTIONS["images"]),
+    "pairs": lambda: (PAIRS, mf.action(PAIRS, mf.SO(3).standard, mf.SO(3).standard)),
+    "deep": lambda: (DEEP, mf.action(DEEP, QUARTER.regular, QUARTER.trivial(2), hidden=QUARTER.regular)),
+    "deep with one layer that nothing moves": lambda: (
+        DEEP,
+        mf.action(DEEP, QUARTER.regular, QUARTER.trivial(2), hidden=(QUARTER.regular, None)),
+    ),
     "vectors": lambda: (mf.FunctionUnit(vector_unit), ACTIONS["vectors"]),
     "space": lambda: (mf.FunctionUnit(lambda z, x: z["v"][0] * jnp.tanh(z["u"] @ x)), ACTIONS["space"]),
     "network": lambda: (mf.FunctionUnit(network), ACTIONS["network"]),
@@ -186,7 +195,9 @@ def test_units_are_equivariant(name):
     assert "equivariant to" in repr(report)
 
 
-@pytest.mark.parametrize("name", ["signs", *(pytest.param(name, marks=pytest.mark.slow) for name in ("network", "vectors"))])
+@pytest.mark.parametrize(
+    "name", ["signs", *(pytest.param(name, marks=pytest.mark.slow) for name in ("network", "matrices", "deep"))]
+)
 def test_units_that_are_not_equivariant_are_seen(name):
     unit, action = turned(name)
     report = mf.equivariance_defect(unit, action)

@@ -23,6 +23,7 @@ from mfsym.figures import (
     odd,
     perpendicular,
     staircase,
+    teachers,
 )
 from mfsym.figures.base import run_each
 
@@ -432,3 +433,29 @@ def test_laws_are_drawn(standard_promotion):
     steps, loops, turning, clouds = FIGURES["noether"].draw(record).axes
     assert len(steps.get_lines()) == 6 and len(loops.get_lines()) == 6 and len(turning.get_lines()) == 13
     assert len(clouds.get_legend().get_texts()) == 4
+
+
+# Three teachers under a symmetry.
+
+
+def test_teachers_are_drawn():
+    """Distances of five schemes at three widths are invented; what is 0 is drawn at the bottom."""
+    names = ("plain", "sampled DA", "full DA", "FA", "EA")
+    values = {name: np.full((3, 3, 2), float(i == 0)) for i, name in enumerate(names)}
+    axes = FIGURES["teachers"].draw(teachers.TeachersRecord(values, values, (5, 10, 50))).axes
+    assert len(axes) == 6 and all(len(ax.get_lines()) == 5 for ax in axes)
+    np.testing.assert_array_equal(axes[3].get_lines()[0].get_ydata(), 1.0)
+    assert np.all(axes[3].get_lines()[4].get_ydata() > 0)
+
+
+@pytest.mark.slow
+def test_teachers_of_few_neurons():
+    """Plain minibatches leave the fixed matrices, EA does not; the teachers are what they are called."""
+    swap = teachers.swap_action()
+    _, weak, strong = teachers.teacher_clouds()
+    assert float(jnp.max(jnp.abs(swap.project(strong) - strong))) < 1e-15
+    np.testing.assert_allclose(weak[:5], weak[5:, ::-1, ::-1])
+    keys = jax.random.split(KEY, 2)
+    plain, fixed = (teachers.final_neurons(swap, teachers.schemes(swap)[name], 5, keys) for name in ("plain", "EA"))
+    assert plain.shape == (3, 2, 5, 2, 2)
+    assert np.max(np.abs(fixed - fixed[..., ::-1, ::-1])) < 1e-13 < 1e-3 < np.max(np.abs(plain - plain[..., ::-1, ::-1]))

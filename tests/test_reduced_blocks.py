@@ -13,10 +13,12 @@ import scipy.stats
 import mfsym as mf
 from mfsym.reduced.angles.coordinates import Blocks, tangents, to_angles, to_point
 from mfsym.reduced.rules.stencil import lobatto_points
+from mfsym.reduced.several import scattered
 from mfsym.reduced.several.block_reduction import BlockReduction
 from mfsym.reduced.several.merging import pole_groups
 from mfsym.reduced.several.nested_tables import analyse, nested_tables
 from mfsym.reduced.several.tensor_grid import BlockGridDynamics
+from mfsym.reduced.several.waves import wave_table
 
 BLOCKS = mf.Problem(mf.Gaussian(8), mf.BlockNorms((1, 2)))  # one angle per norm: two
 LARGEST = mf.Problem(mf.Gaussian(10), mf.MultiIndex(jnp.max, 2))  # two signed angles, with a linear part
@@ -127,18 +129,69 @@ def test_target_term_without_harmonics():
     assert float(reduced.target_term(angles_of(*u))[0]) == pytest.approx(expected, abs=2e-6)
 
 
+SPLITS = {
+    "two coordinates": Blocks((1, 1, 8), (True, True)),
+    "high dimension": Blocks((1, 1, 9998), (True, True)),
+    "coordinate and block": Blocks((1, 2, 5), (True, False)),
+    "block and coordinate": Blocks((2, 1, 3), (False, True)),
+    "three blocks": Blocks((1, 2, 5), (False, False)),
+    "three coordinates": Blocks((1, 1, 1, 7), (True, True, True)),
+}
+
+
+@eqx.filter_jit
+def by_recurrence(blocks, tables, angles, forces, weights):
+    """G = Σ forces ψ, its gradient by automatic differentiation, and the moments of weights."""
+
+    def potential(point):
+        return jnp.sum(forces * scattered.features(blocks, tables, point[None])[0])
+
+    growth, slopes = jax.vmap(jax.value_and_grad(potential))(angles)
+    frame = slopes.at[:, 1:].divide(jnp.cumprod(jnp.sin(angles), axis=1)[:, :-1])
+    moments = jnp.tensordot(weights, scattered.features(blocks, tables, angles), 1)
+    return growth, jnp.einsum("nk,nkc->nc", frame, tangents(angles)), moments
+
+
+@eqx.filter_jit
+def by_waves(blocks, tables, angles, forces, weights):
+    """The same by frequencies, and G once more."""
+    waves = tuple(map(wave_table, tables))
+    growth, gradient = scattered.fields(blocks, waves, angles, forces)
+    moments = scattered.moments(blocks, waves, angles, weights)
+    return growth, gradient, moments, scattered.sums(blocks, waves, angles, forces)
+
+
+def test_waves_are_the_harmonics():
+    """F[l, j](θ) of the first of two coordinates in R^9999."""
+    table, theta = nested_tables(SPLITS["high dimension"], 8)[0], jnp.asarray([0.02, 0.9, 1.56, 1.58, 3.0])
+
+    @eqx.filter_jit
+    def both(table):
+        waves = wave_table(table)
+        plain = waves.at(theta)[0]
+        cosines, sines = (jnp.einsum("ljn,pn->ljp", waves.values, each) for each in plain)
+        return jnp.where((np.arange(8) % 2 == 0)[None, :, None], cosines, sines), table(theta)[0]
+
+    found, expected = both(table)
+    np.testing.assert_allclose(found, expected, atol=1e-14)
+
+
 @pytest.mark.slow
-def test_gradients_of_the_features():
-    reduced = mf.reduce(LARGEST, modes=4, cells=8, nodes=7)
-    angles = jnp.asarray([[1.1, 2.0], [0.4, 0.3], [2.9, 1.5]])
-    values, gradients = reduced.features_and_gradients(angles)
-    slopes = jax.vmap(jax.jacfwd(lambda a: reduced.features(a[None])[0]))(angles)  # [n, L, J, k]
-    np.testing.assert_allclose(gradients[0], slopes[..., 0], atol=1e-12)
-    np.testing.assert_allclose(gradients[1], slopes[..., 1] / np.sin(angles[:, 0])[:, None, None], atol=1e-12)
-    at_pole = reduced.features_and_gradients(jnp.asarray([[0.0, 0.7]]))[1]
-    near = reduced.features_and_gradients(jnp.asarray([[1e-7, 0.7]]))[1]
-    np.testing.assert_allclose(at_pole, near, atol=1e-6)
-    assert values.shape == gradients.shape[1:]
+@pytest.mark.parametrize("name", SPLITS)
+def test_sums_by_waves_are_sums_by_recurrence(name):
+    """At the pole θ_1 = 0 the gradient is that nearby, where the recurrence loses digits."""
+    blocks, rng = SPLITS[name], np.random.default_rng(0)
+    tables = nested_tables(blocks, 8)
+    angles = np.stack([rng.uniform(0.1, end - 0.1, 5) for end in map(blocks.end, range(blocks.angles))], axis=1)
+    shape = jax.eval_shape(lambda: scattered.features(blocks, tables, jnp.asarray(angles))).shape[1:]
+    forces, weights = jnp.asarray(rng.normal(size=shape)), jnp.asarray(rng.normal(size=5))
+    found = by_waves(blocks, tables, jnp.asarray(angles), forces, weights)
+    expected = by_recurrence(blocks, tables, jnp.asarray(angles), forces, weights)
+    for one, other in zip(found, (*expected, expected[0]), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-12 * float(jnp.max(jnp.abs(other))))
+    ends = [np.concatenate([np.full((5, 1), theta), angles[:, 1:]], axis=1) for theta in (0.0, 1e-7)]
+    at_pole, near = (by_waves(blocks, tables, jnp.asarray(end), forces, weights)[1] for end in ends)
+    np.testing.assert_allclose(at_pole, near, atol=1e-5 * float(jnp.max(jnp.abs(found[1]))))
 
 
 def test_groups_next_to_a_pole():

@@ -22,6 +22,7 @@ from .orthogonal import OrthogonalGroup as OrthogonalGroup
 from .products import ProductGroup as ProductGroup
 from .products import product as product
 from .representations import AbstractRepresentation as AbstractRepresentation
+from .representations import Trivial as Trivial
 from .representations import check_same_group as check_same_group
 from .symmetries import AbstractSymmetries as AbstractSymmetries
 from .symmetries import BlockOrthogonal as BlockOrthogonal

@@ -17,7 +17,10 @@ class AbstractCompactGroup(eqx.Module):
     generate the group together with its identity component: generators of a finite group, one reflection of O(n).
     """
 
-    size: eqx.AbstractVar[int]  # k
+    @property
+    @abc.abstractmethod
+    def size(self) -> int:
+        """k."""
 
     @property
     @abc.abstractmethod

@@ -1,12 +1,13 @@
 """What a group leaves fixed: null spaces, on the host in float64, never by averages of samples."""
 
 import functools
+from collections.abc import Iterator
 
 import numpy as np
 from jaxtyping import Float
 
 from .base import AbstractCompactGroup
-from .matrices import Stack, identities, kronecker
+from .matrices import Matrix, Stack, identities, kronecker
 from .representations import AbstractRepresentation
 
 _NULL = 1e-10  # eigenvalues of squares below it are 0: the least of a turn by 2π/4096 is 2e-6, those of rounding are 1e-14
@@ -38,7 +39,7 @@ def mean_trace(
     return float(np.sum(functools.reduce(np.multiply, traces, weights)))
 
 
-def _gaps(group: AbstractCompactGroup, representations: tuple[AbstractRepresentation, ...]):
+def _gaps(group: AbstractCompactGroup, representations: tuple[AbstractRepresentation, ...]) -> Iterator[Matrix]:
     """M(h) − I for every component, dM(A) for every direction of the algebra, one [n, n] at a time."""
     components, algebra = (np.asarray(each, dtype=float) for each in (group.components, group.algebra))
     for component in components:
@@ -46,10 +47,11 @@ def _gaps(group: AbstractCompactGroup, representations: tuple[AbstractRepresenta
         yield (image - identities(image, image.shape[-1]))[0]
     for tangent in algebra:
         ones = [identities(tangent[None], each.size) for each in representations]
-        yield sum(
-            functools.reduce(kronecker, [*ones[:i], each.derivative(tangent[None]), *ones[i + 1 :]])[0]
+        terms = [
+            functools.reduce(kronecker, [*ones[:i], each.derivative(tangent[None]), *ones[i + 1 :]])
             for i, each in enumerate(representations)
-        )
+        ]
+        yield np.sum(terms, axis=0)[0]
 
 
 def _ordered_basis(vectors: Float[np.ndarray, "n f"]) -> Float[np.ndarray, "f n"]:

@@ -82,12 +82,17 @@ class Exponential(AbstractRepresentation):
     group: OrthogonalGroup
     flips: Float[Array, "c n n"]
     tangents: Float[Array, "l n n"]
-    degree: int = eqx.field(static=True)  # the highest frequency
+    frequency: int = eqx.field(static=True)
 
     @property
     def size(self):
         """n."""
         return self.tangents.shape[-1]
+
+    @property
+    def degree(self):
+        """The highest frequency."""
+        return self.frequency
 
     def at(self, elements):
         """exp(α Z) exp(−β Y) exp(γ Z) by Euler angles, Z and Y the images of the rotations of (1, 2) and (1, 3)."""

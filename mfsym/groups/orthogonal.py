@@ -16,8 +16,13 @@ from .group import AbstractGroup
 class OrthogonalGroup(AbstractGroup):
     """SO(n), or O(n) with `reflections`. Build it with `mf.SO(n)` or `mf.O(n)`."""
 
-    size: int = eqx.field(static=True)
+    dim: int = eqx.field(static=True)
     reflections: bool = eqx.field(static=True)
+
+    @property
+    def size(self):
+        """n."""
+        return self.dim
 
     @property
     def order(self):

@@ -20,8 +20,16 @@ class AbstractRepresentation(eqx.Module):
     """
 
     group: eqx.AbstractVar[AbstractCompactGroup]
-    size: eqx.AbstractVar[int]  # n
-    degree: eqx.AbstractVar[int]  # of the polynomials that its entries are in those of g, on what is connected
+
+    @property
+    @abc.abstractmethod
+    def size(self) -> int:
+        """n."""
+
+    @property
+    @abc.abstractmethod
+    def degree(self) -> int:
+        """Of the polynomials that its entries are in those of g, on what is connected."""
 
     @abc.abstractmethod
     def at(self, elements: Stack) -> Stack:
@@ -32,20 +40,20 @@ class AbstractRepresentation(eqx.Module):
         """d/dt R(exp tA) at t = 0 for a stack of A from the algebra [q, k, k]: [q, n, n]."""
 
     def __add__(self, other: Checked["AbstractRepresentation"]) -> "AbstractRepresentation":
-        return Sum((self, _of_same_group(self, other)))
+        return Sum(self.group, (self, _of_same_group(self, other)))
 
     def __mul__(self, other: Checked["AbstractRepresentation"]) -> "AbstractRepresentation":
-        return Product(self, _of_same_group(self, other))
+        return Product(self.group, self, _of_same_group(self, other))
 
     def __rmul__(self, count: IntLike) -> "AbstractRepresentation":
         copies = Trivial(self.group, check_integer("count", count, 1, "It is the number of copies."))
-        return Product(copies, self)
+        return Product(self.group, copies, self)
 
 
 def _of_same_group(one: AbstractRepresentation, other: object) -> AbstractRepresentation:
-    check_instance("representation", other, AbstractRepresentation, _HOW)
-    check_same_group("representation", one.group, other)
-    return other
+    found = check_instance("representation", other, AbstractRepresentation, _HOW)
+    check_same_group("representation", one.group, found)
+    return found
 
 
 def check_same_group(argument: str, group: AbstractCompactGroup, representation: AbstractRepresentation) -> None:
@@ -60,7 +68,12 @@ class Trivial(AbstractRepresentation):
     """R(g) = I."""
 
     group: AbstractCompactGroup
-    size: int = eqx.field(static=True)
+    count: int = eqx.field(static=True)
+
+    @property
+    def size(self):
+        """The count."""
+        return self.count
 
     @property
     def degree(self):
@@ -79,12 +92,8 @@ class Trivial(AbstractRepresentation):
 class Sum(AbstractRepresentation):
     """Block diagonal."""
 
+    group: AbstractCompactGroup
     parts: tuple[AbstractRepresentation, ...]
-
-    @property
-    def group(self):
-        """That of the parts."""
-        return self.parts[0].group
 
     @property
     def size(self):
@@ -108,13 +117,9 @@ class Sum(AbstractRepresentation):
 class Product(AbstractRepresentation):
     """R ⊗ S."""
 
+    group: AbstractCompactGroup
     left: AbstractRepresentation
     right: AbstractRepresentation
-
-    @property
-    def group(self):
-        """That of both."""
-        return self.left.group
 
     @property
     def size(self):
@@ -169,13 +174,9 @@ class OfBlock(AbstractRepresentation):
 class Turned(AbstractRepresentation):
     """g ↦ Qᵀ R(g) Q, R in the coordinates Q x with Q = `basis` orthogonal."""
 
+    group: AbstractCompactGroup
     inner: AbstractRepresentation
     basis: Float[Array, "n n"]
-
-    @property
-    def group(self):
-        """That of R."""
-        return self.inner.group
 
     @property
     def size(self):

@@ -109,7 +109,7 @@ class FiniteGroup(AbstractSymmetries):
 
     @property
     def _group(self) -> MatrixGroup:
-        pairs = block_diagonal(self.signs[:, None, None], self.matrices)
+        pairs = jnp.asarray(block_diagonal(self.signs[:, None, None], self.matrices))
         return MatrixGroup(pairs, pairs)
 
 
@@ -174,7 +174,7 @@ class BlockOrthogonal(AbstractSymmetries):
             else:
                 parts.append(group.of_factor(moved, group.factors[moved].standard))
                 moved += 1
-        return Turned(Sum(tuple(parts)), self.basis)
+        return Turned(group, Sum(group, tuple(parts)), self.basis)
 
     @property
     def outputs(self):

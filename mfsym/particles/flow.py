@@ -22,6 +22,7 @@ from ..errors import (
     is_spread_out,
     is_traced,
 )
+from ..groups import Action
 from ..integrate import AbstractDynamics, Stepping, cast_floats, integrate, require_complete
 from ..iterate import Descent, Langevin, iterate, times_between_steps, times_of_whole_steps
 from ..neurons import Particles
@@ -31,10 +32,11 @@ from ..risks import AbstractRisk
 from ..solution import Solution, with_masks
 from ..types import Checked, Cloud, DTypeLike, IntLike, KeyLike, Observe, RealLike, Times
 from .arguments import check_cloud, check_problem_beside, check_state
+from .fixed_neurons import observers_of
 from .noise import ThermalNoise, thermal_noise
 from .observables import Measurement, measurement
 from .rates import rates_of, trained
-from .risk import risk_to_follow
+from .risk import AbstractScheme, model_of, risk_to_follow
 from .zero import comes_to_zero, nearest_to_zero
 
 
@@ -80,8 +82,9 @@ def solve_particles(
     ts: Times,
     *,
     training: Checked[Training | None] = None,
+    scheme: Checked[AbstractScheme | None] = None,
     risk: Checked[AbstractRisk | None] = None,
-    observe: Observe | None = None,
+    observe: Observe | Checked[Action | None] = None,
     samples: IntLike | None = None,
     step: RealLike | None = None,
     key: KeyLike | None = None,
@@ -102,6 +105,9 @@ def solve_particles(
     Arguments: `cloud` at time 0, any pytree with a leading particle axis; `ts` [T] flow times, starting at 0.
     `training` changes the dynamics: rates of the layers, weight decay, and gradient descent, the heavy ball or steps with
     noise, which is drawn from `key` too, in steps of `training.step`, of which `ts` must then be multiples.
+    `scheme`, a `DataAugmentation`, `FeatureAveraging` or `EquivariantArchitecture`, has the cloud descend its transform of
+    the risk; weight decay and noise act on the neurons themselves, and observables other than `risk` are theirs, while
+    `mf.predict(solution, x)` is the network of the scheme.
     `samples` draws n fresh inputs per Euler step of length `step` from `key`; without it the risk is exact where a
     closed form exists, and the training risk on a data set. `step` alone asks for Euler steps of that length, the last
     one shortened to end at the last time, which is gradient descent with this rate; otherwise steps are adaptive
@@ -114,14 +120,15 @@ def solve_particles(
     `block_size` is that of `risk_of`.
     `risk`, an `mfsym.risks.AbstractRisk`, is followed in place of that of the problem, which may then be None: the cloud
     is in that case any pytree of floating arrays, with or without an axis of neurons.
-    `observe`, a dict from names to functions of the cloud, records what each returns, an array [T, …] in `observables`.
+    `observe`, a dict from names to functions of the cloud, records what each returns, an array [T, …] in `observables`; an
+    `Action` records `distance_fixed` = W₂(ν, P#ν), from the neurons that it fixes, and `rmd_fixed`, relative and squared.
     Returns a Solution: `risk`, `mass_plus`, `mass_minus`, `alignment_plus`, `alignment_minus`, `distance_plus`,
     `distance_minus`, each [T], and `final`, the last cloud, from which a run can be restarted.
     Raises ArgumentError before anything is compiled, and SolveError if the run ends early and `throw`: also where a
     neuron reaches b = 0, as one with |a| > ‖b‖ can, from where the ReLU flow is not unique.
     (Hajjar & Chizat 2022, §2.)
     """
-    control = Control(stop, checkpoint, progress, observe)
+    control = Control(stop, checkpoint, progress, observers_of(observe))
     problem = check_problem_beside(risk, problem)
     cloud = floating_cloud(cloud, problem, dtype)
     check_training(training, cloud, step)
@@ -129,19 +136,25 @@ def solve_particles(
     times = check_times(ts)
     whole, step = step is None, training.step if step is None and training is not None else step
     check_sampling(samples, step)
+    if samples is not None and training is not None and training.schedule is not None:
+        remedy = "Fresh inputs belong to equal steps: use `descend` with optimiser=optax.sgd(schedule)."
+        raise argument_error("samples", "left out where `training` has a schedule", samples, remedy)
     noise = thermal_noise(training, step, key)
     of_inputs = None if noise is not None and samples is None else key
-    risk = risk_to_follow(problem, cloud, risk, samples=samples, key=of_inputs, step=step, block_size=block_size)
+    drawn = {"samples": samples, "key": of_inputs, "step": step, "block_size": block_size}
+    risk = risk_to_follow(problem, cloud, risk, scheme=scheme, **drawn)
     options = {"derivative": derivative, "max_steps": max_steps, "save_states": save_states, "control": control}
-    stepping, model = Stepping(rtol=rtol, atol=atol, **options), None if problem is None else problem.unit
+    stepping, model = Stepping(rtol=rtol, atol=atol, **options), model_of(problem, scheme)
     dynamics = ParticleDynamics(risk, measurement(problem, cloud), training)
     if step is None:
         stepping = stepping.with_defaults("tsit5", *tolerances(cloud))
         assert stepping.atol is not None
-        nearest = nearest_to_zero(model, training, cloud, stepping.atol)
+        nearest = nearest_to_zero(None if problem is None else problem.unit, training, cloud, stepping.atol)
         dynamics = dataclasses.replace(dynamics, nearest=nearest)
     else:
-        times = times_of_whole_steps(ts, step) if whole or noise is not None else times_between_steps(ts, step)
+        schedule = None if training is None else training.schedule
+        whole = whole or noise is not None
+        times = times_of_whole_steps(ts, step, schedule) if whole else times_between_steps(ts, step)
     return require_complete(follow(dynamics, cloud, times, stepping, model, step, noise), throw)
 
 
@@ -160,8 +173,9 @@ def follow(
     else:  # finite steps pass b = 0 in any case
         training, control = dynamics.training, stepping.control
         assert training is None or training.heated == (noise is not None)
-        length, momentum = jnp.asarray(step, float), None if training is None else training.momentum
-        rule = Descent(dynamics, length, momentum) if noise is None else Langevin(dynamics, length, noise)
+        momentum, schedule = (None, None) if training is None else (training.momentum, training.schedule)
+        length = jnp.asarray(step, float)
+        rule = Descent(dynamics, length, momentum, schedule) if noise is None else Langevin(dynamics, length, noise)
         solution = iterate(rule, cloud, times, stepping.save_states, control, stepping.max_steps, model)
         solution = dataclasses.replace(solution, clock=rule.clock)
     return dataclasses.replace(solution, absent=dynamics.measure.absent())

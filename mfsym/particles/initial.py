@@ -100,7 +100,8 @@ def _(start: NormalStart, problem, width, key, dtype):
     leaves, structure = jax.tree.flatten(example)
     keys, scale = jax.random.split(key, len(leaves)), start.scale.astype(dtype)
     drawn = [scale * jax.random.normal(k, (width, *leaf.shape), dtype) for k, leaf in zip(keys, leaves, strict=True)]
-    return jax.tree.unflatten(structure, drawn)
+    cloud = jax.tree.unflatten(structure, drawn)
+    return cloud if problem.start.fixed_by is None else problem.start.fixed_by.project(cloud)
 
 
 def _biased_cloud(problem: Problem, width: IntLike, key: KeyLike, dtype: DTypeLike | None) -> BiasedParticles:

@@ -8,10 +8,9 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from ..errors import argument_error, check_key
 from ..iterate import AbstractNoise
 from ..problem.training import Training
+from ..risks import stream
 from ..types import KeyLike, RealLike
 from .rates import rates_of
-
-_STREAM = np.uint32(2**32 - 1)  # no step has this number: fresh inputs come from the key folded with theirs
 
 
 class ThermalNoise(AbstractNoise):
@@ -47,4 +46,4 @@ def thermal_noise(training: Training | None, step: RealLike | None, key: KeyLike
     if key is None:
         remedy = "Pass for example jax.random.key(0)."
         raise argument_error("key", "a JAX random key where `training` has a temperature", None, remedy)
-    return ThermalNoise(training, jax.random.fold_in(check_key(key), _STREAM))
+    return ThermalNoise(training, stream(check_key(key), "noise"))

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import PyTree
 
 from ..errors import Words, argument_error, check_instance
-from ..groups import AbstractRepresentation, Action, LeafAction, check_same_group
+from ..groups import AbstractRepresentation, Action, LeafAction, Trivial, check_same_group
 from ..types import Checked
 from .tree_units import example_neuron, output_shape
 from .units import AbstractUnit
@@ -44,9 +44,9 @@ def action(
     check_instance("inputs", inputs, AbstractRepresentation, _REPRESENTATION)
     for name, given in [("outputs", outputs), *(("hidden", each) for each in _hidden(hidden))]:
         check_same_group(name, inputs.group, check_instance(name, given, AbstractRepresentation, _REPRESENTATION))
-    carried, neuron = _carried(unit, inputs, outputs, hidden, axes), example_neuron(unit)
-    leaves = _leaf_actions(carried, neuron, inputs)
-    found = Action(inputs, outputs, leaves)
+    carried = _carried(unit, inputs, outputs, hidden, axes)
+    neuron = example_neuron(unit, inputs.size, (outputs.size,))
+    found = Action(inputs, outputs, _leaf_actions(carried, neuron, inputs))
     _check_output(unit, found)
     return found
 
@@ -62,10 +62,11 @@ def _carried(unit: AbstractUnit, inputs, outputs, hidden, axes: PyTree) -> PyTre
         if hidden is not None:
             raise argument_error("hidden", "left out where `axes` says it", hidden, _AXES)
         return axes
-    if not hasattr(unit, "axes"):
+    says = getattr(unit, "axes", None)
+    if says is None:
         expected = "given for a unit that does not say what its parameters carry"
         raise argument_error("axes", expected, Words(f"left out for a {type(unit).__name__}"), _AXES)
-    return unit.axes(inputs, outputs, hidden)
+    return says(inputs, outputs, hidden)
 
 
 def _leaf_actions(carried: PyTree, neuron: PyTree, inputs: AbstractRepresentation) -> PyTree:
@@ -107,10 +108,9 @@ def _leaf_action(carried: Any, shape: tuple[int, ...] | None, inputs: AbstractRe
     if [size for size in sizes if size != 1] != [size for size in shape if size != 1]:
         expected = f"representations of the sizes {list(shape)} of array {place} of a neuron"
         raise argument_error("axes", expected, Words(f"of the sizes {sizes}"), _AXES)
-    group = inputs.group
-    filled = [group.trivial(size) if each is None else each for each, size in zip(listed, sizes, strict=True)]
+    filled = [Trivial(inputs.group, size) if each is None else each for each, size in zip(listed, sizes, strict=True)]
     for each in filled:
-        check_same_group("axes", group, each)
+        check_same_group("axes", inputs.group, each)
     return LeafAction(tuple(filled), shape)
 
 

@@ -1,6 +1,6 @@
 """The action of one symmetry (s, T), or of one element of a group, on everything it acts on."""
 
-from typing import overload
+from typing import Any, overload
 
 import jax
 import jax.numpy as jnp
@@ -24,9 +24,7 @@ def act(symmetry: Symmetry, thing: RealArrayLike, action: None = None) -> Array:
 @overload
 def act(symmetry: RealArrayLike, thing: Cloud | RealFunction, action: Action) -> Cloud | RealFunction: ...
 def act(
-    symmetry: Symmetry | RealArrayLike,
-    thing: Checked[Particles | Cloud | RealFunction | RealArrayLike],
-    action: Checked[Action | None] = None,
+    symmetry: Symmetry | RealArrayLike, thing: Any, action: Checked[Action | None] = None
 ) -> Particles | Cloud | RealFunction | Array:
     """The image of a cloud, of inputs or of a predictor under a symmetry (s, T), or under an element g of a group.
 
@@ -39,11 +37,12 @@ def act(
     """
     if action is not None:
         return _act_by(symmetry, thing, check_instance("action", action, Action, "Build it with mf.action(…)."))
-    check_instance("symmetry", symmetry, Symmetry, "Pass mf.Symmetry(s, T), or a matrix and the action of its group.")
+    symmetry = check_instance("symmetry", symmetry, Symmetry, "Pass mf.Symmetry(s, T), or a matrix and its group's action.")
     if isinstance(thing, Particles):
         return act_on_cloud(symmetry, thing)
-    if callable(thing):
-        return _turned(symmetry, thing)
+    function: RealFunction = thing
+    if callable(function):
+        return _turned(symmetry, function)
     x = float_array("thing", thing, None, "Pass Particles, an array [d] or [n, d], or a function of one input.")
     if x.ndim not in (1, 2) or x.shape[-1] != symmetry.dim:
         expected = f"inputs [d] or [n, d] with d = {symmetry.dim}, the dimension of the symmetry"
@@ -59,7 +58,7 @@ def _turned(symmetry: Symmetry, function: RealFunction) -> RealFunction:
     return image
 
 
-def _act_by(element: Symmetry | RealArrayLike, thing: Cloud | RealFunction, action: Action) -> Cloud | RealFunction:
+def _act_by(element: Symmetry | RealArrayLike, thing: Any, action: Action) -> Cloud | RealFunction:
     """The image under one element of a group."""
     size, remedy = action.group.size, "Take one of action.group.elements, or of a sample."
     expected = f"an element of the group, a matrix [{size}, {size}]"
@@ -70,8 +69,9 @@ def _act_by(element: Symmetry | RealArrayLike, thing: Cloud | RealFunction, acti
         raise argument_error("symmetry", expected, matrix.shape, remedy)
     if action.takes(thing):
         return action.move(matrix, thing)
-    if callable(thing):
-        return lambda x: action.move_output(matrix, thing(action.move_input(matrix.T, x)))
+    function: RealFunction = thing
+    if callable(function):
+        return lambda x: action.move_output(matrix, function(action.move_input(matrix.T, x)))
     x = float_array("thing", thing, None, "Pass neurons of the action, inputs [d] or [n, d], or a function of one input.")
     if x.ndim not in (1, 2) or x.shape[-1] != action.inputs.size:
         expected = f"neurons of the action, or inputs [d] or [n, d] with d = {action.inputs.size}"

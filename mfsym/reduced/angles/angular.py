@@ -177,7 +177,9 @@ def usual_method(widest: float, dim: int) -> str:
     A grid where eight cells cover the width 1/√d of the start, else labels, which crowd there. On coarser grids neurons
     that collect at points stay spread over cells: for sign(x_1 x_2) in d = 10 the risk at t = 40 is .1837 on 48 × 64 cells
     and .1901 by 23² labels with 16 modes, where it is .1898; for He_4(x_1) in d = 10⁴ the target is found at t = 283 on
-    400 cells and at 434.5 by 255 labels, where it is 434.6.
+    400 cells and at 434.5 by 255 labels, where it is 434.6. In several angles labels cost no more than the grid: |x_1| +
+    tanh x_2 in d = 10 to t = 10 takes 2.5 CPU seconds by 31² labels, risk .0242783, where 47² find .0242782, and 3 on the
+    grid, which finds .0242889.
     """
     return "grid" if _COVER * widest <= dim**-0.5 else "characteristics"
 

@@ -28,9 +28,10 @@ from ..angles.label_law import LabelLaw
 from ..angles.target_parts import TargetParts
 from ..base import Atoms, Scales
 from .nested_tables import NestedTable, funk_hecke_sign, log_funk_hecke, reachable_degrees
-from .scattered import features, features_and_gradients, moments, sums
+from .scattered import features, moments, sums
 from .stretched import stretched_angles, stretched_potential
 from .vectors import points_of_vectors, vectors_of_points
+from .waves import WaveTable
 
 _HIGHEST = jax.lax.Precision.HIGHEST
 
@@ -38,7 +39,7 @@ _HIGHEST = jax.lax.Precision.HIGHEST
 class BlockReduction(AbstractAngularReduction):
     """The equation in k angles of a problem whose target depends on norms of blocks and on signed coordinates.
 
-    - `blocks`: how R^d is split (static); `tables`: the harmonics, one table per angle.
+    - `blocks`: how R^d is split (static); `tables`: the harmonics, one table per angle; `waves`: the same by frequencies.
     - `coefficients` η [L, J, …] of the target, `factors` f [L] of the unit; the first axis runs over reachable degrees.
     - `uniform`, `probability` [n_1, …, n_k]: of every cell, for a uniform unit vector and for a direction at time 0.
     - `masses` [2]: of τ⁺ and τ⁻ at time 0.
@@ -55,6 +56,7 @@ class BlockReduction(AbstractAngularReduction):
 
     blocks: Blocks = eqx.field(static=True)
     tables: tuple[NestedTable, ...]
+    waves: tuple[WaveTable, ...]
     coefficients: Float[Array, "..."]
     factors: Float[Array, " L"]
     uniform: Float[Array, "..."]
@@ -93,19 +95,15 @@ class BlockReduction(AbstractAngularReduction):
         keep = self.degrees < count
         inner = tuple(slice(count) for _ in range(self.blocks.angles - 1))
         new = (
-            tuple(table.truncate(count) for table in self.tables),
+            *(tuple(table.truncate(count) for table in tables) for tables in (self.tables, self.waves)),
             self.coefficients[(np.nonzero(keep)[0], *inner)],
             self.factors[keep],
         )
-        return eqx.tree_at(lambda r: (r.tables, r.coefficients, r.factors), self, new)
+        return eqx.tree_at(lambda r: (r.tables, r.waves, r.coefficients, r.factors), self, new)
 
     def features(self, angles: Float[Array, "n k"]) -> Float[Array, "n ..."]:
         """Every feature at scattered points, [n, L, J, …]."""
         return features(self.blocks, self.tables, angles)
-
-    def features_and_gradients(self, angles: Float[Array, "n k"]) -> tuple[Float[Array, "n ..."], Float[Array, "k n ..."]]:
-        """Features at scattered points and their derivatives along the orthonormal frame of the angles."""
-        return features_and_gradients(self.blocks, self.tables, angles)
 
     def kernel(self, angles: Float[Array, "n k"], others: Float[Array, "m k"]) -> Float[Array, "n m"]:
         """K(θ_i, θ'_j) = E[φ̃(θ_i; x) φ̃(θ'_j; x)] from all stored harmonics."""
@@ -119,7 +117,7 @@ class BlockReduction(AbstractAngularReduction):
         """g*(θ) = E[f*(x) φ̃(θ; x)]."""
         weights = self.along_degrees(self.factors) * self.coefficients
         angles, size = stretched_angles(self.stretch, angles)
-        return size * jnp.sum((self.features(angles) * weights[None]).reshape(len(angles), -1), axis=1)
+        return size * sums(self.blocks, self.waves, angles, weights)
 
     @property
     def angles(self) -> int:
@@ -212,11 +210,11 @@ class BlockReduction(AbstractAngularReduction):
     def moments(self, angles: Float[Array, "n k"], weights: Float[Array, " n"]) -> Float[Array, "..."]:
         """ψ̂ = Σ_i weight_i ψ(θ_i) in all harmonics that this reduction has."""
         angles, size = stretched_angles(self.stretch, angles)
-        return moments(self.blocks, self.tables, angles, weights * size)
+        return moments(self.blocks, self.waves, angles, weights * size)
 
     def potential(self, points: Float[Array, "n K"], forces: Float[Array, "..."]) -> tuple[Float[Array, " n"], Array]:
         """Φ(q) = ‖S q‖ G(S q/‖S q‖) and its gradient [n, K], G = Σ forces ψ."""
-        return stretched_potential(self.blocks, self.tables, self.stretch, points, forces)
+        return stretched_potential(self.blocks, self.waves, self.stretch, points, forces)
 
     def own_fields(self, labels: AbstractDirections) -> tuple[Float[Array, "2 N"], Float[Array, "2 N K"]]:
         """Φ and the part of ∇Φ along the sphere, at points on it: rounding and step errors change the radius of labels."""
@@ -281,4 +279,4 @@ class BlockReduction(AbstractAngularReduction):
         root = jnp.sqrt(jnp.maximum(self.second_moment, jnp.finfo(self.dtype).tiny))
         scaled = self.along_degrees(jnp.asarray(scale, self.dtype) * self.factors / root) * moments
         points = self.point_of(x.astype(self.dtype)) / (1 if self.stretch is None else self.stretch[None])  # isotropic
-        return jnp.linalg.norm(points, axis=1) * sums(self.blocks, self.tables, to_angles(points), scaled)
+        return jnp.linalg.norm(points, axis=1) * sums(self.blocks, self.waves, to_angles(points), scaled)

@@ -21,6 +21,7 @@ from .block_reduction import BlockReduction
 from .declared import declared_blocks, in_stretched_coordinates
 from .nested_tables import nested_tables, reachable_degrees
 from .tilted import tilted_cells, tilted_labels
+from .waves import wave_table
 
 _CELLS = {1: (200,), 2: (48, 64), 3: (20, 24, 24)}
 _NODES = {1: 127, 2: 31, 3: 15}
@@ -121,6 +122,7 @@ def _build(problem, stretch, blocks, remainder, cells, nodes, modes, method) -> 
     return BlockReduction(
         blocks=blocks,
         tables=tables,
+        waves=tuple(map(wave_table, tables)),
         coefficients=parts.coefficients,
         factors=factors,
         uniform=uniform,

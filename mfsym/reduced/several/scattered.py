@@ -1,4 +1,4 @@
-"""Harmonics of several angles at scattered points, and fields made of them, a few points at a time."""
+"""Harmonics of several angles at scattered points, and sums of them, some points at a time."""
 
 from collections.abc import Sequence
 
@@ -7,9 +7,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ..angles.coordinates import Blocks, tangents
-from .nested_tables import NestedTable, select
+from .nested_tables import NestedTable, reachable_degrees, select
+from .waves import WaveTable, coefficients_of, degrees_of, sums_of_waves
 
-CHUNK = 128  # points whose features are in memory at a time
+CHUNK = 1024  # points whose waves are in memory at a time
 _HIGHEST = jax.lax.Precision.HIGHEST
 
 
@@ -18,63 +19,56 @@ def features(blocks: Blocks, tables: Sequence[NestedTable], angles: Float[Array,
     return _products([select(blocks, a, table(angles[:, a])[0]) for a, table in enumerate(tables)])
 
 
-def features_and_gradients(
-    blocks: Blocks, tables: Sequence[NestedTable], angles: Float[Array, "n k"]
-) -> tuple[Float[Array, "n ..."], Float[Array, "k n ..."]]:
-    """Features and their derivatives along the orthonormal frame of the angles."""
-    pairs = [table(angles[:, a]) for a, table in enumerate(tables)]
-    over = [table(angles[:, a], over=1)[0] for a, table in enumerate(tables[:-1])]
-    values = [select(blocks, a, value) for a, (value, _) in enumerate(pairs)]
-    gradients = []
-    for axis in range(blocks.angles):
-        # (Π_{b<axis} 1/sin θ_b) ∂_axis: the harmonics that depend on θ_axis have a factor sin θ_b for every b < axis.
-        mixed = [select(blocks, b, over[b]) for b in range(axis)]
-        mixed += [select(blocks, axis, pairs[axis][1]), *values[axis + 1 :]]
-        gradients.append(_products(mixed))
-    return _products(values), jnp.stack(gradients)
-
-
 def fields(
-    blocks: Blocks, tables: Sequence[NestedTable], angles: Float[Array, "n k"], forces: Float[Array, "..."]
+    blocks: Blocks, waves: Sequence[WaveTable], angles: Float[Array, "n k"], forces: Float[Array, "..."]
 ) -> tuple[Float[Array, " n"], Float[Array, "n K"]]:
     """G = Σ forces ψ and its gradient along the sphere, in the coordinates of `to_point`."""
+    # (Π_{b<axis} 1/sin θ_b) ∂_axis: the harmonics that depend on θ_axis have a factor sin θ_b for every b < axis.
+    coefficients = [coefficients_of(blocks, waves, forces, over=axis) for axis in range(blocks.angles)]
 
     def one(rows):
-        values, gradients = features_and_gradients(blocks, tables, rows)
-        flat = forces.ravel()
-        growth = jnp.matmul(values.reshape(len(rows), -1), flat, precision=_HIGHEST)
-        slopes = jnp.matmul(gradients.reshape(*gradients.shape[:2], -1), flat, precision=_HIGHEST)
-        return growth, jnp.einsum("kn,nkc->nc", slopes, tangents(rows), precision=_HIGHEST)
+        plain, slope, over = zip(*(table.at(rows[:, a]) for a, table in enumerate(waves)), strict=True)
+        growth = sums_of_waves(plain, coefficients[0], blocks.stride)
+        mixed = [(*over[:axis], slope[axis], *plain[axis + 1 :]) for axis in range(blocks.angles)]
+        slopes = [sums_of_waves(each, c, blocks.stride) for each, c in zip(mixed, coefficients, strict=True)]
+        return growth, jnp.einsum("kn,nkc->nc", jnp.stack(slopes), tangents(rows), precision=_HIGHEST)
 
     out = jax.lax.map(jax.checkpoint(one, prevent_cse=False), in_chunks(angles))
     return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[: len(angles)], out)
 
 
 def moments(
-    blocks: Blocks, tables: Sequence[NestedTable], angles: Float[Array, "n k"], weights: Float[Array, " n"]
+    blocks: Blocks, waves: Sequence[WaveTable], angles: Float[Array, "n k"], weights: Float[Array, " n"]
 ) -> Float[Array, "..."]:
-    """Σ_i weight_i ψ(θ_i), [L, J, …]."""
-
-    def add(total, rows):
-        angles, weights = rows
-        return total + jnp.tensordot(weights, features(blocks, tables, angles), 1, precision=_HIGHEST), None
-
-    shape = jax.eval_shape(lambda angles: features(blocks, tables, angles), angles[:1]).shape[1:]
-    return jax.lax.scan(add, jnp.zeros(shape, angles.dtype), (in_chunks(angles), in_chunks(weights)))[0]
+    """Σ_i weight_i ψ(θ_i), [L, J, …]: the adjoint of `sums`."""
+    counts = (len(reachable_degrees(len(waves[0].values), blocks.stride)), *(len(table.values) for table in waves[1:]))
+    like = jax.ShapeDtypeStruct(counts, weights.dtype)
+    (found,) = jax.linear_transpose(lambda c: _sums(blocks, waves, angles, c), like)(weights)
+    return degrees_of(blocks, waves, found)
 
 
 def sums(
-    blocks: Blocks, tables: Sequence[NestedTable], angles: Float[Array, "n k"], coefficients: Float[Array, "..."]
+    blocks: Blocks, waves: Sequence[WaveTable], angles: Float[Array, "n k"], forces: Float[Array, "..."]
 ) -> Float[Array, " n"]:
-    """Σ coefficients ψ at the angles, [n]."""
-    return jax.lax.map(lambda row: jnp.sum(features(blocks, tables, row[None])[0] * coefficients), angles, batch_size=64)
+    """Σ forces ψ at the angles, [n]."""
+    return _sums(blocks, waves, angles, coefficients_of(blocks, waves, forces))
+
+
+def _sums(blocks, waves, angles, coefficients):
+    """Σ c Π t at the angles."""
+
+    def one(rows):
+        plain = [table.at(rows[:, a])[0] for a, table in enumerate(waves)]
+        return sums_of_waves(plain, coefficients, blocks.stride)
+
+    return jax.lax.map(one, in_chunks(angles)).reshape(-1)[: len(angles)]
 
 
 def in_chunks(rows: Float[Array, "n ..."]) -> Float[Array, "b s ..."]:
-    """Rows in chunks of at most 128, the last filled up with zeros."""
-    padding = -len(rows) % CHUNK if len(rows) > CHUNK else 0
-    padded = jnp.pad(rows, [(0, padding)] + [(0, 0)] * (rows.ndim - 1))
-    return padded.reshape(-1, min(len(rows), CHUNK), *rows.shape[1:])
+    """Rows in chunks of equal sizes of at most 1024, the last filled up with zeros."""
+    chunks = max(1, -(-len(rows) // CHUNK))
+    padded = jnp.pad(rows, [(0, -len(rows) % chunks)] + [(0, 0)] * (rows.ndim - 1))
+    return padded.reshape(chunks, -1, *rows.shape[1:])
 
 
 def _products(tables: Sequence[Float[Array, "..."]]) -> Float[Array, "n ..."]:

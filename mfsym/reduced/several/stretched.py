@@ -7,8 +7,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ..angles.coordinates import Blocks, to_angles, to_point
-from .nested_tables import NestedTable
 from .scattered import fields
+from .waves import WaveTable
 
 
 def stretched_angles(
@@ -23,7 +23,7 @@ def stretched_angles(
 
 def stretched_potential(
     blocks: Blocks,
-    tables: Sequence[NestedTable],
+    waves: Sequence[WaveTable],
     stretch: Float[Array, " K"] | None,
     points: Float[Array, "n K"],
     forces: Float[Array, "..."],
@@ -33,5 +33,5 @@ def stretched_potential(
     signs = jnp.where(np.array([*blocks.signed, False])[None], 1.0, jnp.sign(points)).astype(points.dtype)
     stretched = scales * blocks.folded(points)
     norm, angles = jnp.linalg.norm(stretched, axis=1), to_angles(stretched)
-    height, along = fields(blocks, tables, angles, forces)
+    height, along = fields(blocks, waves, angles, forces)
     return norm * height, scales * signs * (height[:, None] * to_point(angles) + along)
