@@ -81,10 +81,10 @@ def test_units_that_are_dropped_change_nothing():
 
 @pytest.mark.slow
 def test_a_spectrum_without_a_gap_decides_nothing():
-    """tanh on two inputs: the gradients seem to span 286 of 354 dimensions; with their brackets, all."""
+    """tanh on two inputs: the gradients seem to span some 317 of 354 dimensions; with their brackets, all."""
     params, apply = network((2, 16, 16, 2), jnp.tanh, True)
     params = jax.tree.map(lambda leaf: leaf / 2, params)
-    x = 2 * jax.random.normal(jax.random.key(1), (200, 2))
+    x = jax.random.normal(jax.random.key(1), (200, 2))
     found = noether.count_laws(apply, params, x, points=1)
     print(found)
     assert found.levels[0] < found.parameters == found.levels[-1] and found.laws == 0 and found.decided
