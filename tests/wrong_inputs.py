@@ -485,7 +485,8 @@ TABLE = {
     "symmetric_floor": Entry(
         lambda: {"problem": matrix_problem(), "action": action()},
         {
-            "problem": [*PROBLEM, later(lambda: labelled(), "target"), later(lambda: matrix_problem(mf.FunctionLoss(fourth_powers, (2,))))],
+            "problem": [*PROBLEM, later(lambda: labelled(), "target"),
+                        later(lambda: matrix_problem(mf.FunctionLoss(fourth_powers, (2,))))],
             "action": [None, 3, group, later(lambda: SWAP), later(turning, "degree")],
             "degree": [v for v in OPTIONAL if v != 0],
             "samples": INTEGER,
