@@ -26,6 +26,7 @@ import jax.numpy as jnp
 import large
 import particle_step
 import published_step
+import schemes
 import sweep
 import tracking
 import training
@@ -42,6 +43,7 @@ BENCHMARKS = {
     "detection": detection,
     "conserved": conserved,
     "tracking": tracking,
+    "schemes": schemes,
 }
 PACKAGES = ("mfsym", "jax", "jaxlib", "equinox", "diffrax", "numpy")
 

@@ -31,9 +31,11 @@ from .groups import representation as representation
 from .groups import signed_permutations as signed_permutations
 from .groups import symmetric as symmetric
 from .invariance import DiscoveryReport as DiscoveryReport
+from .invariance import GapReport as GapReport
 from .invariance import Subspace as Subspace
 from .invariance import TransversalRate as TransversalRate
 from .invariance import discover as discover
+from .invariance import invariance_gap as invariance_gap
 from .invariance import transversal_rate as transversal_rate
 from .lift import project as project
 from .lift import sample_cloud as sample_cloud

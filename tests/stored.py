@@ -68,6 +68,11 @@ def gate(neuron, x):
     return neuron * jnp.tanh(x)
 
 
+def place(x):
+    """Every input stays where it is."""
+    return jnp.eye(2, dtype=x.dtype)
+
+
 def split(prediction, value):
     """A loss of several outputs."""
     return jnp.sum(gap(prediction, value))
@@ -77,6 +82,7 @@ GIVEN = {
     "bump": bump,
     "gap": gap,
     "gate": gate,
+    "place": place,
     "split": split,
     "Wave": Wave,
     "Pair": Pair,
@@ -161,7 +167,7 @@ def problems() -> dict[str, mf.Problem]:
     found |= {name: mf.Problem(mf.Gaussian(3), linear, start=start()) for name, start in _STARTS.items()}
     biased = mf.BiasedStart(mf.GaussianStart(), 0.5, 0.25)
     found |= {"biases": mf.Problem(mf.Gaussian(3), linear, mf.Neuron(jnp.tanh), start=biased)}
-    found |= {**_labelled(), **_symmetric_problems()}
+    found |= _labelled() | _symmetric() | _restricted()
     index = mf.SingleIndex(jnp.tanh)
     return found | {name: mf.Problem(mf.Gaussian(3), index, loss=loss()) for name, loss in _LOSSES.items()}
 
@@ -184,22 +190,34 @@ def _groups() -> dict[str, Any]:
     }
 
 
-def _schemes() -> dict[str, Any]:
-    """Every scheme, and the units and starts that hold an action."""
+def _swapped() -> tuple[mf.MatrixUnit, mf.Action]:
+    """Matrices under an exchange of two coordinates."""
     unit, swap = mf.MatrixUnit(jax.nn.sigmoid), mf.generate([[0.0, 1.0], [1.0, 0.0]])
-    action = mf.action(unit, swap.standard, swap.standard)
-    return {
-        "schemes": [mf.DataAugmentation(action), mf.DataAugmentation(action, sampled=True), mf.FeatureAveraging(action)],
-        "fixed": (mf.EquivariantArchitecture(action), mf.NormalStart(fixed_by=action), mf.FixedUnit(unit, action)),
-        "averaged": mf.AveragedUnit(unit, action),
-        "noise": mf.Training(step=0.1, temperature=0.1, confine=action),
+    return unit, mf.action(unit, swap.standard, swap.standard)
+
+
+def _symmetric() -> dict[str, mf.Problem]:
+    """Problems of the units and starts that hold an action."""
+    unit, action = _swapped()
+    data, start = mf.Empirical(np.eye(2), np.eye(2)), mf.NormalStart(fixed_by=action)
+    units = {
+        "averaged unit": mf.AveragedUnit(unit, action),
+        "fixed unit": mf.FixedUnit(unit, action),
+        "canonical unit": mf.CanonicalUnit(unit, action, place),
     }
+    return {name: mf.Problem(data, unit=each, start=start) for name, each in units.items()}
 
 
-def _symmetric_problems() -> dict[str, mf.Problem]:
+def _schemes() -> tuple[Any, ...]:
+    """Every scheme, and a training with confined noise."""
+    _, action = _swapped()
+    schemes = mf.DataAugmentation(action), mf.DataAugmentation(action, sampled=True), mf.FeatureAveraging(action)
+    return *schemes, mf.EquivariantArchitecture(action), mf.Training(step=0.1, temperature=0.1, confine=action)
+
+
+def _restricted() -> dict[str, mf.Problem]:
     """Problems restricted to the neurons that a group fixes, of targets averaged over it."""
-    unit, swap = mf.MatrixUnit(jnp.tanh), mf.generate([[0.0, 1.0], [1.0, 0.0]])
-    action = mf.action(unit, swap.standard, swap.standard)
+    unit, action = _swapped()
     problem = mf.Problem(mf.Gaussian(2), mf.symmetrised(mf.FunctionTarget(jnp.tanh), action), unit)
     return {"averaged target": problem, "restricted": mf.restrict(problem, action)}
 

@@ -34,9 +34,11 @@ def _images():
 
 
 def _triangle():
-    """The six symmetries of a triangle, turning inputs and outputs of a pair of vectors: no permutations, not abelian."""
+    """The six symmetries of a triangle, which are not abelian and no permutations here, turning inputs and outputs of a pair
+    of vectors, a number beside each of them that stays."""
     group, unit = mf.dihedral(3), mf.VectorUnit(jax.nn.sigmoid, 0.5)
-    return Case(mf.action(unit, group.standard, group.standard), unit, None, 2)
+    sides = group.standard + group.trivial()
+    return Case(mf.action(unit, sides, sides), unit, None, 3)
 
 
 def _sets():

@@ -186,6 +186,13 @@ def test_laws_are_found_and_watched(standard_promotion):
     assert watched["rows"][0]["parameters"] == 8 * (256 + 8 + 10) + 26 and "+" in tracking.table(watched)
 
 
+def test_schemes_are_timed():
+    schemes = load("schemes")
+    found = schemes.measure(neurons=4, samples=3, width=2, steps=2, seeds=2, turns=1)
+    assert [row["what"] for row in found["rows"]][1] == "one step, full data augmentation"
+    assert "a group of 8 elements" in schemes.table(found)
+
+
 def test_run_writes_results_after_every_benchmark(tmp_path, monkeypatch, capsys):
     run = load("run")
     first = SimpleNamespace(measure=lambda: {"rows": [1]}, table=lambda result: f"rows {result['rows']}")

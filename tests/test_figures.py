@@ -22,6 +22,7 @@ from mfsym.figures import (
     odd,
     perpendicular,
     staircase,
+    teachers,
 )
 from mfsym.figures.base import run_each
 
@@ -415,3 +416,29 @@ def test_labels_turn_and_weight_decay_takes_mass():
     assert record.rates[1] == pytest.approx(0.1905, abs=1e-4)  # 2λ(1 + K(π/2, 0)/K(0, 0)) at λ = 0.05
     axes = FIGURES["labels"].draw(record).axes
     assert [curves(ax)[0] for ax in axes[:2]] == [5, 4] and curves(axes[2])[0] == 3
+
+
+# Three teachers under a symmetry.
+
+
+def test_teachers_are_drawn():
+    """Distances of five schemes at three widths are invented; what is 0 is drawn at the bottom."""
+    names = ("plain", "sampled DA", "full DA", "FA", "EA")
+    values = {name: np.full((3, 3, 2), float(i == 0)) for i, name in enumerate(names)}
+    axes = FIGURES["teachers"].draw(teachers.TeachersRecord(values, values, (5, 10, 50))).axes
+    assert len(axes) == 6 and all(len(ax.get_lines()) == 5 for ax in axes)
+    np.testing.assert_array_equal(axes[3].get_lines()[0].get_ydata(), 1.0)
+    assert np.all(axes[3].get_lines()[4].get_ydata() > 0)
+
+
+@pytest.mark.slow
+def test_teachers_of_few_neurons():
+    """Plain minibatches leave the fixed matrices, EA does not; the teachers are what they are called."""
+    swap = teachers.swap_action()
+    _, weak, strong = teachers.teacher_clouds()
+    assert float(jnp.max(jnp.abs(swap.project(strong) - strong))) < 1e-15
+    np.testing.assert_allclose(weak[:5], weak[5:, ::-1, ::-1])
+    keys = jax.random.split(KEY, 2)
+    plain, fixed = (teachers.final_neurons(swap, teachers.schemes(swap)[name], 5, keys) for name in ("plain", "EA"))
+    assert plain.shape == (3, 2, 5, 2, 2)
+    assert np.max(np.abs(fixed - fixed[..., ::-1, ::-1])) < 1e-13 < 1e-3 < np.max(np.abs(plain - plain[..., ::-1, ::-1]))

@@ -159,6 +159,13 @@ def full() -> mf.Solution:
 
 
 @functools.cache
+def matrices() -> mf.Problem:
+    """Units σ(zx) on symmetric data: a square and its labels."""
+    corners = np.array([[1.0, 0.5], [0.5, 1.0], [-1.0, 0.5], [0.5, -1.0]])
+    return mf.Problem(mf.Empirical(corners, np.tanh(corners)), unit=mf.MatrixUnit(jnp.tanh), start=mf.NormalStart())
+
+
+@functools.cache
 def group() -> mf.FiniteGroup:
     return mf.generate(mf.Symmetry(1, np.diag([-1.0, 1.0, 1.0, 1.0])))
 
@@ -213,6 +220,8 @@ _NO_ARRAYS = (lambda state: "word", lambda state: (state, state), lambda state: 
 OBSERVE = [3, [jnp.sum], {3: jnp.sum}, {"no name": jnp.sum}, {"new": 3}, {"risk": jnp.sum}, {"final": jnp.sum}]
 OBSERVE += [{"new": function} for function in _NO_ARRAYS]
 SCHEME = [3, "DA", mf.DataAugmentation, later(action), later(lambda: mf.EquivariantArchitecture(action()))]
+BARE = mf.FunctionUnit(lambda z, x: z @ x)  # of neurons whose shapes nobody knows
+BEYOND_DECAY = ({"rate_a": 2.0}, {"step": 0.1, "momentum": 0.5}, {"step": 0.1, "temperature": 1.0})
 NO_ACTION = [None, 3, later(lambda: SWAP), group]
 NO_UNIT = [None, 3, jnp.tanh, mf.MatrixUnit]
 RISK = [3, "risk", mf.SquareLoss, later(lambda: mf.SquareLoss())]
@@ -530,6 +539,41 @@ TABLE = {
                    later(lambda: np.ones((1, 1, 1, 2)), action=action(), symmetry=np.eye(2))],
          "action": [3, group, later(lambda: SWAP), later(action, "symmetry"),
                     later(action, "symmetry", symmetry=np.eye(3))]},
+    ),
+    "discover": Entry(
+        lambda: {"problem": matrices(), "width": 2, "until": 0.1, "key": key()},
+        {
+            "problem": [*PROBLEM, later(lambda: mf.Problem(mf.Gaussian(2), mf.FunctionTarget(jnp.sum), BARE))],
+            "width": [*INTEGER, 1],
+            "until": POSITIVE,
+            "key": [*KEY, None],
+            "start_scale": POSITIVE,
+            "samples": [*OPTIONAL, 1, given(3, training=mf.Training(step=0.1)), given(2, "training")],
+            "training": [3, "flow", *(mf.Training(**each) for each in BEYOND_DECAY)],
+            "factor": POSITIVE,
+        },
+    ),
+    "transversal_rate": Entry(
+        lambda: {"problem": matrices(), "cloud": jnp.ones((2, 2, 2)), "action": action()},
+        {
+            "problem": PROBLEM,
+            "cloud": [None, 3, later(lambda: jnp.ones((0, 2, 2))), later(lambda: jnp.ones((2, 3, 3))),
+                      later(lambda: jnp.arange(8.0).reshape(2, 2, 2))],
+            "action": NO_ACTION,
+            "training": [3, "flow", *(mf.Training(**each) for each in BEYOND_DECAY)],
+        },
+    ),
+    "invariance_gap": Entry(
+        lambda: {"problem": matrices(), "action": action(), "width": 2, "until": 0.1, "key": key()},
+        {
+            "problem": [*PROBLEM, later(lambda: mf.Problem(mf.Gaussian(2), mf.FunctionTarget(jnp.tanh), matrices().unit))],
+            "action": NO_ACTION,
+            "width": INTEGER,
+            "until": POSITIVE,
+            "key": [*KEY, None],
+            "training": [3, "flow", {}],
+            "searches": [*INTEGER, 15],
+        },
     ),
     "orbit_cloud": Entry(
         lambda: {"cloud": cloud(), "group": group()},

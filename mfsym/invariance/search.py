@@ -62,9 +62,10 @@ def discover(
     """
     problem = check_instance("problem", problem, Problem, "Build one with mf.Problem(inputs, target, unit).")
     width = check_integer("width", width, 2, "It is the number of neurons.")
-    until, factor = (float(positive_number(*each, _POSITIVE)) for each in (("until", until), ("factor", factor)))
-    scale = positive_number("start_scale", start_scale, _POSITIVE)
     training = _checked_training(training, samples)
+    for name, value in (("until", until), ("factor", factor)):
+        positive_number(name, value, _POSITIVE)
+    until, factor, scale = float(until), float(factor), positive_number("start_scale", start_scale, _POSITIVE)
     key, neuron = check_key(key), _neuron_shapes(problem)
     search = _Search(problem, neuron, width, until, scale, training, samples)
     whole, stages, moved = _everything(neuron), [], True
