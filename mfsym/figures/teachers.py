@@ -101,7 +101,7 @@ def _by_name(found: dict[tuple[str, int], np.ndarray], names: Any, widths: tuple
 
 
 def final_neurons(
-    swap: Action, scheme: AbstractScheme | None, width: int, keys: PRNGKeyArray
+    swap: Action, scheme: AbstractScheme | None, width: int, keys: Array
 ) -> Float[np.ndarray, "teachers seeds m 2 2"]:
     """Those of every teacher and seed at the end of their runs."""
     training = Training(step=RATE / width, weight_decay=1e-4, temperature=5e-7, confine=swap)
