@@ -31,9 +31,11 @@ from .groups import representation as representation
 from .groups import signed_permutations as signed_permutations
 from .groups import symmetric as symmetric
 from .invariance import DiscoveryReport as DiscoveryReport
+from .invariance import GapReport as GapReport
 from .invariance import Subspace as Subspace
 from .invariance import TransversalRate as TransversalRate
 from .invariance import discover as discover
+from .invariance import invariance_gap as invariance_gap
 from .invariance import transversal_rate as transversal_rate
 from .lift import project as project
 from .lift import sample_cloud as sample_cloud
@@ -71,6 +73,7 @@ from .problem.losses import FunctionLoss as FunctionLoss
 from .problem.losses import Huber as Huber
 from .problem.losses import Logistic as Logistic
 from .problem.losses import SquareLoss as SquareLoss
+from .problem.orbits import fundamental_domain as fundamental_domain
 from .problem.problem import Problem as Problem
 from .problem.rotated import Rotated as Rotated
 from .problem.start import AngularStart as AngularStart
@@ -116,10 +119,16 @@ from .sweep import sweep as sweep
 from .symmetry.action import act as act
 from .symmetry.defect import symmetry_defect as symmetry_defect
 from .symmetry.detect import detect as detect
+from .symmetry.distance import relative_distance as relative_distance
 from .symmetry.equivariance import EquivarianceReport as EquivarianceReport
 from .symmetry.equivariance import equivariance_defect as equivariance_defect
 from .symmetry.projection import project_cloud as project_cloud
 from .symmetry.report import DetectionReport as DetectionReport
+from .symmetry.restriction import from_coordinates as from_coordinates
+from .symmetry.restriction import restrict as restrict
+from .symmetry.restriction import to_coordinates as to_coordinates
+from .symmetry.symmetric_targets import symmetric_floor as symmetric_floor
+from .symmetry.symmetric_targets import symmetrised as symmetrised
 from .twin import Twin as Twin
 from .twin import twin as twin
 from .version import __version__ as __version__

@@ -167,7 +167,7 @@ def problems() -> dict[str, mf.Problem]:
     found |= {name: mf.Problem(mf.Gaussian(3), linear, start=start()) for name, start in _STARTS.items()}
     biased = mf.BiasedStart(mf.GaussianStart(), 0.5, 0.25)
     found |= {"biases": mf.Problem(mf.Gaussian(3), linear, mf.Neuron(jnp.tanh), start=biased)}
-    found |= _labelled() | _symmetric()
+    found |= _labelled() | _symmetric() | _restricted()
     index = mf.SingleIndex(jnp.tanh)
     return found | {name: mf.Problem(mf.Gaussian(3), index, loss=loss()) for name, loss in _LOSSES.items()}
 
@@ -215,6 +215,13 @@ def _schemes() -> tuple[Any, ...]:
     return *schemes, mf.EquivariantArchitecture(action), mf.Training(step=0.1, temperature=0.1, confine=action)
 
 
+def _restricted() -> dict[str, mf.Problem]:
+    """Problems restricted to the neurons that a group fixes, of targets averaged over it."""
+    unit, action = _swapped()
+    problem = mf.Problem(mf.Gaussian(2), mf.symmetrised(mf.FunctionTarget(jnp.tanh), action), unit)
+    return {"averaged target": problem, "restricted": mf.restrict(problem, action)}
+
+
 def plain_things() -> dict[str, Any]:
     """Every kind of value that a file can hold."""
     return {
@@ -229,7 +236,7 @@ def plain_things() -> dict[str, Any]:
         ),
         "weak": (jnp.asarray(2), jnp.asarray(2.5), jnp.broadcast_to(jnp.asarray(-0.0), (3,)), jnp.array([True, False])),
         "keys": (jax.random.key(7), jax.random.split(jax.random.key(7), 3), jax.random.key(7, impl="rbg")),
-        "training": mf.Training(rate_a=2.0, weight_decay=0.1, step=0.01, momentum=0.9),
+        "training": mf.Training(rate_a=2.0, weight_decay=0.1, step=0.01, momentum=0.9, schedule=[1.0, 0.5]),
         "schemes": _schemes(),
         "noise": mf.Training(step=0.01, temperature=0.1),
         "symmetries": (

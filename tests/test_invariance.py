@@ -129,6 +129,54 @@ def test_what_the_rate_is_not_about():
         mf.transversal_rate(away, cloud + jnp.asarray([[[0.1, 0], [0, 0]]]), C2)
 
 
+def _bumps():
+    """Units exp(−(ax + b)²/2) on the line under x ↦ −x, (a, b) ↦ (−a, b), and two bumps that mirror each other."""
+    flip = mf.generate(jnp.array([[-1.0]]))
+    unit = mf.FunctionUnit(lambda z, x: jnp.exp(-((z[0] * x + z[1]) ** 2) / 2), neuron=jnp.zeros(2))
+    action = mf.action(unit, flip.standard, flip.trivial(), axes=(flip.standard + flip.trivial(),))
+    target = mf.FunctionTarget(lambda x: 0.5 * (jnp.exp(-((x + 1) ** 2) / 2) + jnp.exp(-((x - 1) ** 2) / 2)))
+    return mf.Problem(mf.cubature(mf.Gaussian(1), nodes=64), target, unit, start=mf.NormalStart(1.0)), action
+
+
+@pytest.mark.slow
+def test_what_strong_invariance_costs():
+    """On E^G networks of bumps are constants: the best is e^{−1/4}/√2, and weakly invariant ones do as well as they like."""
+    problem, action = _bumps()
+    found = mf.invariance_gap(problem, action, width=20, until=300.0, key=jax.random.key(0))
+    print(found)
+    least = ((np.exp(-1 / 3) + np.exp(-1)) / (2 * np.sqrt(3)) - np.exp(-0.5) / 2) / 2  # F has the ½
+    assert action.dim_fixed == 1 and found.lower <= least <= found.upper + 1e-9 and found.upper - found.lower < 1e-6
+    assert 0 < found.least <= least and found.averaged < 1e-4 and "costs at least" in found.sentence()
+
+
+@pytest.mark.slow
+def test_no_gap_where_the_best_are_strongly_invariant():
+    """The arbitrary teacher of the published experiment: on E^G the best leaves the asymmetric part, .0330957 is twice F."""
+    problem = mf.Problem(INPUTS, TEACHERS["arbitrary"], UNIT, start=mf.NormalStart(0.25))
+    found = mf.invariance_gap(problem, C2, width=50, until=2000.0, key=jax.random.key(0))
+    print(found)
+    assert found.lower < 0.0330957264 / 2 < found.upper < 0.03310 / 2 and 2 * found.lower > 0.0328 and found.least == 0
+
+
+def test_the_lower_bound_holds_for_any_cloud():
+    """Below F of every other cloud on E^G, however far from the best the first one is; and at a law that is one neuron."""
+    problem, action = _bumps()
+    found = mf.invariance_gap(problem, action, width=3, until=0.5, key=jax.random.key(2))
+    risk = mf.risk_of(problem)
+    others = [
+        mf.fixed_part(scale * jax.random.normal(jax.random.key(i), (5, 2)), action) for i, scale in enumerate((0.5, 1, 2))
+    ]
+    assert all(found.lower <= float(risk.value(cloud)) for cloud in (*others, found.cloud, found.lowest[None]))
+    assert found.lower < 0.00488 < found.upper
+
+
+def test_a_unit_without_a_bound_has_no_such_certificate():
+    problem = mf.Problem(mf.Empirical(INPUTS.x[::50]), TEACHERS["WI"], mf.VectorUnit(jnp.tanh), start=mf.NormalStart())
+    action = mf.action(problem.unit, GROUP.standard, GROUP.standard)
+    with pytest.raises(mf.ArgumentError, match="outputs grow with its neuron"):
+        mf.invariance_gap(problem, action, width=2, until=0.1, key=jax.random.key(0))
+
+
 def test_noise_can_be_confined_to_what_was_found():
     """A subspace is what `confine` asks for."""
     subspace = mf.Subspace(rows_of(C2.combination(jnp.eye(2))))

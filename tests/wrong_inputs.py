@@ -84,6 +84,31 @@ def _fixing_only_zero() -> mf.Action:
     return mf.action(mf.VectorUnit(jnp.tanh), turns, turns)
 
 
+def turning() -> mf.Action:
+    """Of an infinite group."""
+    return mf.action(mf.VectorUnit(jnp.tanh), mf.SO(2).standard, mf.SO(2).standard)
+
+
+def minus() -> mf.Action:
+    """That fixes z = 0 only, with an odd activation."""
+    both = mf.generate(-np.eye(2))
+    return mf.action(mf.MatrixUnit(jnp.tanh), both.trivial(2), both.standard)
+
+
+def fourth_powers(prediction, value):
+    return jnp.sum((prediction - value) ** 4)
+
+
+def matrix_problem(loss: Any = None) -> mf.Problem:
+    target = mf.FunctionTarget(lambda x: jnp.tanh(x))
+    return mf.Problem(mf.Gaussian(2), target, mf.MatrixUnit(jnp.tanh), loss)
+
+
+@functools.cache
+def labelled() -> mf.Problem:
+    return mf.Problem(mf.Empirical(np.eye(2), np.eye(2)), unit=mf.MatrixUnit(jnp.tanh))
+
+
 @functools.cache
 def one_device() -> Mesh:
     return jax.make_mesh((1,), ("neurons",), axis_types=(AxisType.Auto,))
@@ -131,6 +156,13 @@ def by_labels() -> mf.Solution:
 @functools.cache
 def full() -> mf.Solution:
     return record(mf.ReLU(), jax.tree.map(lambda leaf: jnp.stack([leaf] * 2), cloud()))
+
+
+@functools.cache
+def matrices() -> mf.Problem:
+    """Units σ(zx) on symmetric data: a square and its labels."""
+    corners = np.array([[1.0, 0.5], [0.5, 1.0], [-1.0, 0.5], [0.5, -1.0]])
+    return mf.Problem(mf.Empirical(corners, np.tanh(corners)), unit=mf.MatrixUnit(jnp.tanh), start=mf.NormalStart())
 
 
 @functools.cache
@@ -188,6 +220,8 @@ _NO_ARRAYS = (lambda state: "word", lambda state: (state, state), lambda state: 
 OBSERVE = [3, [jnp.sum], {3: jnp.sum}, {"no name": jnp.sum}, {"new": 3}, {"risk": jnp.sum}, {"final": jnp.sum}]
 OBSERVE += [{"new": function} for function in _NO_ARRAYS]
 SCHEME = [3, "DA", mf.DataAugmentation, later(action), later(lambda: mf.EquivariantArchitecture(action()))]
+BARE = mf.FunctionUnit(lambda z, x: z @ x)  # of neurons whose shapes nobody knows
+BEYOND_DECAY = ({"rate_a": 2.0}, {"step": 0.1, "momentum": 0.5}, {"step": 0.1, "temperature": 1.0})
 NO_ACTION = [None, 3, later(lambda: SWAP), group]
 NO_UNIT = [None, 3, jnp.tanh, mf.MatrixUnit]
 RISK = [3, "risk", mf.SquareLoss, later(lambda: mf.SquareLoss())]
@@ -230,7 +264,10 @@ TABLE = {
         {"inputs": [None, 2, mf.Gaussian, later(lambda: mf.Empirical(np.eye(2)))],
          "nodes": [v for v in INTEGER if v is not None] + [10**6, given(4, inputs=mf.Gaussian(10))],
          "frames": [v for v in INTEGER if v is not None] + [12, given(8, "key")],
-         "key": [3, "key", given(later(lambda: jax.random.key(0)), "key")]},
+         "key": [3, "key", given(later(lambda: jax.random.key(0)), "key")],
+         "action": [3, group, later(lambda: SWAP), later(turning),
+                    later(lambda: mf.action(mf.ReLU(), mf.cyclic(4).regular, mf.cyclic(4).trivial())),
+                    later(action, inputs=mf.GaussianCovariance(np.diag([1.0, 2.0])))]},
     ),
     "SubspaceNorm": Entry(
         lambda: {"dim_h": 2}, {"dim_h": INTEGER, "scale": NO_NUMBER}
@@ -349,7 +386,8 @@ TABLE = {
             "weight_decay": NOT_NEGATIVE,
             "step": [v for v in POSITIVE if v is not None],
             "momentum": [0.9, *(given(v, step=0.1) for v in (1.0, -0.1, "a", np.nan, True, None))],
-            "temperature": [*NOT_NEGATIVE, given(0.1, step=0.1, momentum=0.9)],
+            "schedule": [[1.0], *(given(v, step=0.1) for v in (0.5, "a", [], [[1.0]], [1, -0.1], [0, 0], [np.nan]))],
+            "temperature": [*NOT_NEGATIVE, given(0.1, step=0.1, momentum=0.9), given(0.1, step=0.1, schedule=[1.0])],
             "confine": [3, "fixed", jnp.tanh],
         },
     ),
@@ -440,6 +478,51 @@ TABLE = {
          "action": [None, 3, later(lambda: SWAP), group]},
     ),
     "fixed_basis": Entry(lambda: {"action": action()}, {"action": [None, 3, later(lambda: SWAP), group]}),
+    "relative_distance": Entry(
+        lambda: {"cloud": np.ones((2, 3)), "other": np.ones((4, 3))},
+        {"cloud": [None, 3, "cloud", np.ones(()), given({"z": np.ones((2, 3))}, "other")],
+         "other": [None, 3, "cloud", np.ones(()), np.ones((4, 2)), later(cloud), given(np.ones((8193, 3)))]},
+    ),
+    "symmetrised": Entry(
+        lambda: {"target": mf.Teacher(np.ones((2, 2, 2)), mf.MatrixUnit(jnp.tanh)), "action": action()},
+        {
+            "target": [None, 3, jnp.tanh, mf.Teacher, later(lambda: labelled().target),
+                       later(lambda: mf.FunctionTarget(jnp.sum)), later(lambda: mf.FunctionTarget(lambda x: x[:1]))],
+            "action": [None, 3, group, later(lambda: SWAP), later(turning, "degree")],
+            "degree": [v for v in OPTIONAL if v != 0],
+        },
+    ),
+    "symmetric_floor": Entry(
+        lambda: {"problem": matrix_problem(), "action": action()},
+        {
+            "problem": [
+                *PROBLEM,
+                later(lambda: labelled(), "target"),
+                later(lambda: matrix_problem(mf.FunctionLoss(fourth_powers, (2,)))),
+            ],
+            "action": [None, 3, group, later(lambda: SWAP), later(turning, "degree")],
+            "degree": [v for v in OPTIONAL if v != 0],
+            "samples": INTEGER,
+        },
+    ),
+    "restrict": Entry(
+        lambda: {"problem": matrix_problem(), "action": action()},
+        {"problem": PROBLEM, "action": [None, 3, group, later(lambda: SWAP), later(minus)]},
+    ),
+    "to_coordinates": Entry(
+        lambda: {"cloud": np.zeros((3, 2, 2)), "action": action()},
+        {"cloud": [None, 3, "cloud", np.zeros((3, 2)), later(cloud)], "action": [None, 3, group, later(lambda: SWAP)]},
+    ),
+    "from_coordinates": Entry(
+        lambda: {"coordinates": np.zeros((3, 2)), "action": action()},
+        {"coordinates": [None, "c", 3.0, np.zeros((3, 4)), np.full(2, np.nan)],
+         "action": [None, 3, group, later(lambda: SWAP)]},
+    ),
+    "fundamental_domain": Entry(
+        lambda: {"data": mf.Empirical(np.eye(2)), "action": action()},
+        {"data": [None, 3, np.eye(2), later(lambda: mf.Gaussian(2)), later(lambda: mf.Empirical(np.eye(3)), "action")],
+         "action": [None, 3, group, later(lambda: SWAP), later(turning)]},
+    ),
     "equivariance_defect": Entry(
         lambda: {"unit": mf.MatrixUnit(jnp.tanh), "action": action()},
         {
@@ -460,6 +543,41 @@ TABLE = {
                    later(lambda: np.ones((1, 1, 1, 2)), action=action(), symmetry=np.eye(2))],
          "action": [3, group, later(lambda: SWAP), later(action, "symmetry"),
                     later(action, "symmetry", symmetry=np.eye(3))]},
+    ),
+    "discover": Entry(
+        lambda: {"problem": matrices(), "width": 2, "until": 0.1, "key": key()},
+        {
+            "problem": [*PROBLEM, later(lambda: mf.Problem(mf.Gaussian(2), mf.FunctionTarget(jnp.sum), BARE))],
+            "width": [*INTEGER, 1],
+            "until": POSITIVE,
+            "key": [*KEY, None],
+            "start_scale": POSITIVE,
+            "samples": [*OPTIONAL, 1, given(3, training=mf.Training(step=0.1)), given(2, "training")],
+            "training": [3, "flow", *(mf.Training(**each) for each in BEYOND_DECAY)],
+            "factor": POSITIVE,
+        },
+    ),
+    "transversal_rate": Entry(
+        lambda: {"problem": matrices(), "cloud": jnp.ones((2, 2, 2)), "action": action()},
+        {
+            "problem": PROBLEM,
+            "cloud": [None, 3, later(lambda: jnp.ones((0, 2, 2))), later(lambda: jnp.ones((2, 3, 3))),
+                      later(lambda: jnp.arange(8.0).reshape(2, 2, 2))],
+            "action": NO_ACTION,
+            "training": [3, "flow", *(mf.Training(**each) for each in BEYOND_DECAY)],
+        },
+    ),
+    "invariance_gap": Entry(
+        lambda: {"problem": matrices(), "action": action(), "width": 2, "until": 0.1, "key": key()},
+        {
+            "problem": [*PROBLEM, later(lambda: mf.Problem(mf.Gaussian(2), mf.FunctionTarget(jnp.tanh), matrices().unit))],
+            "action": NO_ACTION,
+            "width": INTEGER,
+            "until": POSITIVE,
+            "key": [*KEY, None],
+            "training": [3, "flow", {}],
+            "searches": [*INTEGER, 15],
+        },
     ),
     "orbit_cloud": Entry(
         lambda: {"cloud": cloud(), "group": group()},
@@ -490,7 +608,7 @@ TABLE = {
             "group": [None, 3, [], [np.eye(4)], later(lambda: mf.Symmetry(1, np.eye(3)), "inputs"),
                       later(lambda: mf.Symmetry(1, np.eye(3)), space="parameter"),
                       later(lambda: [mf.Symmetry(1, np.eye(4)), mf.Symmetry(1, np.eye(3))])],
-            "space": ["both", None, 3],
+            "space": ["both", None, 3, given("fixed", "group"), later(lambda: "fixed", "network", group=action())],
             "inputs": [None, 4, "gaussian", later(lambda: mf.Gaussian(3))],
             "unit": ["relu", 3, mf.ReLU],
             "samples": INTEGER,
@@ -664,9 +782,18 @@ TABLE = {
         {
             "problem": PROBLEM,
             "cloud": CLOUD,
-            "ts": [*TIMES, later(lambda: np.array([0.0, 0.15]), training=mf.Training(step=0.1))],
+            "ts": [
+                *TIMES,
+                later(lambda: np.array([0.0, 0.15]), training=mf.Training(step=0.1)),
+                later(lambda: np.array([0.0, 0.15]), training=mf.Training(step=0.1, schedule=[1.0, 2.0])),
+            ],
             "training": [{}, 3, later(lambda: optax.sgd(0.1)), mf.Training],
-            "samples": [*OPTIONAL, given(2, "step"), given(2, "key", step=0.1)],
+            "samples": [
+                *OPTIONAL,
+                given(2, "step"),
+                given(2, "key", step=0.1),
+                given(2, training=mf.Training(step=0.1, schedule=[1.0])),
+            ],
             "step": [*(v for v in POSITIVE if v is not None), given(0.1, training=mf.Training(step=0.1))],
             "key": [*KEY, *(given(k, samples=2, step=0.1) for k in (3, "key", np.zeros(2)))],
             "rtol": [v for v in POSITIVE if v is not None],
@@ -949,6 +1076,13 @@ QUICK = (
     "action",
     "fixed_part",
     "fixed_basis",
+    "relative_distance",
+    "symmetrised",
+    "symmetric_floor",
+    "restrict",
+    "to_coordinates",
+    "from_coordinates",
+    "fundamental_domain",
     "act",
     "orbit_cloud",
     "moments_of",

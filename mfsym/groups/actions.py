@@ -143,15 +143,24 @@ class Action(eqx.Module):
         """One neuron, shapes alone."""
         return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, dtype), self.leaves, is_leaf=_is_leaf)
 
-    def takes(self, cloud: PyTree) -> bool:
-        """Whether something is one neuron, or a cloud of neurons, that the action fits."""
-        wanted, found = (jax.tree.structure(tree, is_leaf=_is_leaf) for tree in (self.leaves, cloud))
-        arrays = jax.tree.leaves(cloud)
+    def takes(self, thing: PyTree) -> bool:
+        """Whether something is one neuron, or neurons with axes before, that the action fits."""
+        return self._axes_before(thing) is not None
+
+    def takes_cloud(self, thing: PyTree) -> bool:
+        """Whether something is a cloud of neurons that the action fits, with one axis before."""
+        return self._axes_before(thing) == 1
+
+    def _axes_before(self, thing: PyTree) -> int | None:
+        """How many axes all arrays have before those of a neuron; None for anything that the action does not fit."""
+        wanted, found = (jax.tree.structure(tree, is_leaf=_is_leaf) for tree in (self.leaves, thing))
+        arrays = jax.tree.leaves(thing)
         if wanted != found or not all(isinstance(array, jax.Array | np.ndarray) for array in arrays):
-            return False
-        before = [array.shape[: array.ndim - len(leaf.shape)] for leaf, array in zip(self._list(), arrays, strict=True)]
-        shapes = zip(before, arrays, self._list(), strict=True)
-        return len(set(before)) == 1 and all((*m, *leaf.shape) == array.shape for m, array, leaf in shapes)
+            return None
+        pairs = list(zip(self._list(), arrays, strict=True))
+        before = {array.shape[: array.ndim - len(leaf.shape)] for leaf, array in pairs}
+        fits = len(before) == 1 and all(array.shape[array.ndim - len(leaf.shape) :] == leaf.shape for leaf, array in pairs)
+        return len(before.pop()) if fits else None
 
     def _list(self) -> list[LeafAction]:
         return jax.tree.leaves(self.leaves, is_leaf=_is_leaf)

@@ -62,9 +62,10 @@ def discover(
     """
     problem = check_instance("problem", problem, Problem, "Build one with mf.Problem(inputs, target, unit).")
     width = check_integer("width", width, 2, "It is the number of neurons.")
-    until, factor = (float(positive_number(*each, _POSITIVE)) for each in (("until", until), ("factor", factor)))
-    scale = positive_number("start_scale", start_scale, _POSITIVE)
     training = _checked_training(training, samples)
+    for name, value in (("until", until), ("factor", factor)):
+        positive_number(name, value, _POSITIVE)
+    until, factor, scale = float(until), float(factor), positive_number("start_scale", start_scale, _POSITIVE)
     key, neuron = check_key(key), _neuron_shapes(problem)
     search = _Search(problem, neuron, width, until, scale, training, samples)
     whole, stages, moved = _everything(neuron), [], True
@@ -87,8 +88,8 @@ _POSITIVE = "It is a positive number."
 
 def _checked_training(training: Checked[Training | None], samples: IntLike | None) -> Training:
     how = Training() if training is None else check_instance("training", training, Training, "Leave it out for the flow.")
-    if how.momentum is not None or how.heated or not how.unit_rates:
-        got = Words("one with momentum, a temperature or rates of layers")
+    if how.momentum is not None or how.schedule is not None or how.heated or not how.unit_rates:
+        got = Words("one with momentum, a schedule, a temperature or rates of layers")
         raise argument_error("training", "plain, with at most a step and a weight decay", got, "Leave these out.")
     if samples is not None:
         remedy = "Every batch is split in two, which measures its noise."

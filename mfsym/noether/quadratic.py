@@ -61,7 +61,7 @@ def quadratic_law(terms: Sequence[Term], b: np.ndarray, leaves: Sequence[Leaf]) 
     """θᵀAθ + 2bᵀθ, or bᵀθ where A = 0, in a size that reads well, with its name, its degree and its size."""
     factor = 2.0 if terms else 1.0
     shifts = [(i, factor * leaf.of(b)) for i, leaf in enumerate(leaves) if np.any(leaf.of(b))]
-    unit = _unit([value for value, _ in _parts(terms, shifts, leaves)])
+    unit = unit_of(np.array([value for value, _ in _parts(terms, shifts, leaves)]))
     terms = [term._replace(matrix=term.matrix / unit) for term in terms]
     shifts = [(index, shift / unit) for index, shift in shifts]
     form = QuadraticForm(
@@ -70,7 +70,7 @@ def quadratic_law(terms: Sequence[Term], b: np.ndarray, leaves: Sequence[Leaf]) 
         tuple((term.leaf, term.axis, term.slice) for term in terms),
         tuple(index for index, _ in shifts),
     )
-    name = _name(_parts(terms, shifts, leaves))
+    name = sum_in_words(_parts(terms, shifts, leaves))
     if terms and shifts:
         return Law(name, form)
     if not terms:
@@ -99,14 +99,15 @@ def _parts(terms: Sequence[Term], shifts: Sequence[tuple[int, np.ndarray]], leav
     return parts
 
 
-def _unit(values: Sequence[float]) -> float:
+def unit_of(values: Float[np.ndarray, " n"]) -> float:
     """The least of the coefficients, where the others are small multiples of it; otherwise the largest."""
     sizes = np.abs(values)
     return float(np.min(sizes) if np.max(sizes) < 12.5 * np.min(sizes) else np.max(sizes))
 
 
-def _name(parts: Parts) -> str:
-    parts = sorted(parts, key=lambda part: part[0] < 0)  # what is added first
+def sum_in_words(parts: Parts) -> str:
+    """What is added first, and no more than 8 terms."""
+    parts = sorted(parts, key=lambda part: part[0] < 0)
     shown = parts if len(parts) <= _MOST_TERMS else parts[: _MOST_TERMS - 1]
     text = "".join(_signed(value, words, first=not i) for i, (value, words) in enumerate(shown))
     return text if shown is parts else f"{text} … ({len(parts)} terms)"

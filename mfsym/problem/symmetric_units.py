@@ -38,12 +38,22 @@ class AveragedUnit(AbstractUnit):
 
     def __call__(self, neuron, x):
         """Σ_q w_q ρ̂_q⁻¹ σ*(ρ_q x; z)."""
+        return mean_of_images(lambda x: self.unit(neuron, x), self.action, (self.elements, self.weights), x)
 
-        def moved_back(element):
-            return self.action.move_output(element.T, self.unit(neuron, self.action.move_input(element, x)))
 
-        outputs = jax.vmap(moved_back)(self.elements)
-        return jnp.tensordot(self.weights.astype(outputs.dtype), outputs, 1, precision=jax.lax.Precision.HIGHEST)
+def mean_of_images(
+    function: Callable[[Array], Array],
+    action: Action,
+    rule: tuple[Float[Array, "q k k"], Float[Array, " q"]],
+    x: Float[Array, " d"],
+) -> Float[Array, "*out"]:
+    """Σ_q w_q ρ̂_q⁻¹ f(ρ_q x), a function averaged over a group by elements and weights, at one input."""
+
+    def moved_back(element: Float[Array, "k k"]) -> Float[Array, "*out"]:
+        return action.move_output(element.T, function(action.move_input(element, x)))
+
+    values = jax.vmap(moved_back)(rule[0])
+    return jnp.tensordot(rule[1].astype(values.dtype), values, 1, precision=jax.lax.Precision.HIGHEST)
 
 
 class FixedUnit(AbstractUnit):
