@@ -86,6 +86,7 @@ ROOMS: dict[str, set[str] | None] = {
         "symmetry",
         "groups",
         "neurons",
+        "noether",
         "solution",
     },
     "plot": {"reduced", "lift", "neurons", "solution", "crosscheck", "extrapolation"},
