@@ -110,10 +110,29 @@ def attention():
     return params, apply, 2 * jax.random.normal(jax.random.key(1), (20, 3, 4))
 
 
+def layer_norm():
+    """LayerNorm, an MLP of GELU units with biases, and a skip: the gradients alone seem to keep ten more."""
+    keys = jax.random.split(jax.random.key(0), 4)
+    params = {
+        "gain": jax.random.normal(keys[0], (4,)),
+        "shift": jax.random.normal(keys[1], (4,)),
+        "first": eqx.filter(eqx.nn.Linear(4, 6, key=keys[2]), eqx.is_inexact_array),
+        "second": eqx.filter(eqx.nn.Linear(6, 4, key=keys[3]), eqx.is_inexact_array),
+    }
+
+    def apply(p, x):
+        centred = x - jnp.mean(x)
+        h = p["gain"] * centred / jnp.sqrt(jnp.mean(centred**2) + 1e-6) + p["shift"]
+        return x + p["second"](jax.nn.gelu(p["first"](h)))
+
+    return params, apply, 2 * jax.random.normal(jax.random.key(1), (100, 4))
+
+
 MODULES = {  # and the number of laws
     "equinox MLP": (perceptron, 16),
     "convolutions": (convolution, 7),
     "attention": (attention, 12),
+    "LayerNorm and GELU MLP": (layer_norm, 4),
     "Llama block, d = 4": (lambda: block(4, 2, 6), 26),
     "the same with stacked heads": (lambda: block(4, 2, 6, stacked=True), 26),
     "Llama block, d = 6": (lambda: block(6, 2, 8), 44),

@@ -236,7 +236,7 @@ def plain_things() -> dict[str, Any]:
         ),
         "weak": (jnp.asarray(2), jnp.asarray(2.5), jnp.broadcast_to(jnp.asarray(-0.0), (3,)), jnp.array([True, False])),
         "keys": (jax.random.key(7), jax.random.split(jax.random.key(7), 3), jax.random.key(7, impl="rbg")),
-        "training": mf.Training(rate_a=2.0, weight_decay=0.1, step=0.01, momentum=0.9),
+        "training": mf.Training(rate_a=2.0, weight_decay=0.1, step=0.01, momentum=0.9, schedule=[1.0, 0.5]),
         "schemes": _schemes(),
         "noise": mf.Training(step=0.01, temperature=0.1),
         "symmetries": (

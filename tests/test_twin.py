@@ -80,6 +80,25 @@ def test_an_optimiser_is_recognised_by_its_responses(name):
         np.testing.assert_allclose((rule.rates[layer], rule.decays[layer], rule.momentum), expected, rtol=1e-9, atol=1e-12)
 
 
+LATE = optax.piecewise_constant_schedule(6.4, {29: 0.5})
+WARM = optax.warmup_cosine_decay_schedule(0.0, 6.4, 10, 30)
+SCHEDULES = {
+    "one late change": (optax.sgd(LATE, momentum=0.5), LATE, 0.5),
+    "from 0": (optax.chain(optax.add_decayed_weights(1e-3), optax.sgd(WARM, 0.9)), WARM, 0.9),
+    "dictionary": ({"name": "sgd", "learning_rate": WARM}, WARM, 0.0),
+}
+
+
+@pytest.mark.parametrize("name", slow_but(SCHEDULES, ["from 0"]))
+def test_a_schedule_is_recognised_to_its_last_step(name):
+    optimiser, schedule, momentum = SCHEDULES[name]
+    rule, expected = rule_of(optimiser), np.array([float(schedule(k)) for k in range(30)])
+    assert rule.momentum == pytest.approx(momentum, rel=1e-9) and rule.schedule.shape == (30,)
+    for layer, rate in rule.rates.items():
+        np.testing.assert_allclose(rate * rule.schedule, expected, rtol=1e-6, atol=1e-9)
+        assert rule.decays[layer] == pytest.approx(1e-3 if name == "from 0" else 0, rel=1e-9)
+
+
 @pytest.mark.slow
 def test_the_same_loop_in_four_conventions_has_one_twin():
     a, b = weights()
@@ -173,7 +192,6 @@ def test_a_stated_start_is_compared_with_the_weights():
 
 # ---- loops without a twin ----
 
-LATE = optax.piecewise_constant_schedule(6.4, {29: 0.5})
 MASK = optax.add_decayed_weights(1e-3, mask=(True, False))
 NO_TWIN = {
     "adam": (optax.adam(1e-3), "does not commute with the rotations"),
@@ -182,8 +200,12 @@ NO_TWIN = {
     "global clipping": (optax.chain(optax.clip_by_global_norm(1.0), optax.sgd(6.4)), "clips gradients"),
     "clipping": (optax.chain(optax.clip(1.0), optax.sgd(6.4, 0.9)), "clips gradients"),
     "nesterov": (optax.sgd(6.4, momentum=0.9, nesterov=True), "only the heavy ball"),
-    "warmup": (optax.sgd(optax.linear_schedule(0.1, 6.4, 10)), "changes from step to step"),
-    "one late change": (optax.sgd(LATE, momentum=0.5), "changes from step to step"),
+    "two schedules": (optax.multi_transform({"a": optax.sgd(LATE), "b": optax.sgd(6.4)}, ("a", "b")), "different schedules"),
+    "a schedule that momentum remembers": (
+        optax.chain(optax.scale_by_schedule(LATE), optax.trace(0.5), optax.scale(-1.0)),
+        "changes from step to step",
+    ),
+    "a schedule of the decay": (optax.chain(optax.add_decayed_weights(LATE), optax.sgd(6.4, 0.5)), "changes from step to"),
     "decoupled with momentum": (
         optax.chain(optax.trace(0.5), optax.add_decayed_weights(1e-3), optax.scale(-6.4)),
         "decoupled from its momentum",
@@ -195,9 +217,7 @@ NO_TWIN = {
 }
 
 
-@pytest.mark.parametrize(
-    "name", slow_but(NO_TWIN, ["adam", "clipping", "nesterov", "one late change", "decay of one layer"])
-)
+@pytest.mark.parametrize("name", slow_but(NO_TWIN, ["adam", "clipping", "nesterov", "two schedules", "decay of one layer"]))
 def test_an_optimiser_without_twin_is_refused_with_its_reason(name, standard_promotion):
     optimiser, words = NO_TWIN[name]
     with pytest.raises(mf.NoTwinError, match=words) as raised:
@@ -258,6 +278,14 @@ CONVENTIONS = {
     "mean field": ("1/m", 1, optax.l2_loss, optax.chain(optax.add_decayed_weights(2e-3), optax.sgd(0.2 * WIDTH, 0.8))),
     "mup": (1, 1, optax.squared_error, MUP),
     "root": ("1/sqrt(m)", DIM**-0.5, optax.squared_error, ROOT),
+    "schedule": (
+        "1/m",
+        1,
+        optax.l2_loss,
+        optax.chain(
+            optax.add_decayed_weights(2e-3), optax.sgd(optax.warmup_cosine_decay_schedule(0.0, 0.2 * WIDTH, 3, 8), 0.8)
+        ),
+    ),
 }
 
 
@@ -267,15 +295,15 @@ def twin_in(name, start):
     return mf.twin(start, optimiser, INPUTS, TARGET, batch=16, **options)
 
 
-@pytest.mark.parametrize("name", slow_but(CONVENTIONS, ["mup"]))
-def test_the_training_of_a_twin_is_the_loop(name):
+@pytest.mark.parametrize("name", slow_but(CONVENTIONS, ["mup", "schedule"]))
+def test_the_training_of_a_twin_is_the_loop(name, standard_promotion):
     """On a data set the cloud of (m s A, p B, β) moves by the training of the twin exactly as the loop moves it."""
     x = jax.random.normal(jax.random.key(1), (32, DIM))
     start, found = by_hand(CONVENTIONS[name], x, jnp.sin(x[:, 0]), 8)
     twin = twin_in(name, start)
     kind = mf.BiasedParticles if len(start) == 3 else mf.Particles
     problem = mf.Problem(mf.Empirical(x), TARGET, twin.problem.unit, twin.problem.loss)
-    ts = float(twin.training.step) * np.arange(0, 9, 8)
+    ts = twin.training.times((0, 8))
     run = mf.solve_particles(problem, kind(*weights(len(start) == 3)), ts, training=twin.training)
     for one, other in zip((run.final.a, run.final.b, getattr(run.final, "bias", None)), found, strict=False):
         np.testing.assert_allclose(one, other, rtol=1e-11, atol=1e-12)
@@ -285,9 +313,21 @@ def test_the_training_of_a_twin_is_the_loop(name):
         np.testing.assert_allclose(half.final.a, found[0], rtol=1e-3)
 
 
+def following(twin, cloud, steps, key):
+    """A cloud along the training of a twin, on the inputs that a network of the same key has."""
+    training = twin.training
+    if training.schedule is None:
+        ts = training.times((0, steps))
+        return mf.solve_particles(twin.problem, cloud, ts, training=training, samples=16, key=key)
+    rates = training.step * training.schedule
+    rule = optax.sgd(lambda k: rates[k], float(training.momentum))
+    rule = optax.chain(optax.add_decayed_weights(float(training.weight_decay)), rule)
+    return mf.descend(twin.problem, cloud, steps, optimiser=rule, samples=16, key=key, record_every=steps)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CONVENTIONS)
-def test_networks_of_other_widths_follow_the_training_of_the_twin(name):
+def test_networks_of_other_widths_follow_the_training_of_the_twin(name, standard_promotion):
     """Those of `check`, in the convention of the loop, are clouds that follow the twin's training on the same inputs."""
     start, _ = by_hand(CONVENTIONS[name], jnp.zeros((1, DIM)), jnp.zeros(1), 0)
     twin, width, (key, data) = twin_in(name, start), 2 * WIDTH, jax.random.split(jax.random.key(3))
@@ -296,8 +336,7 @@ def test_networks_of_other_widths_follow_the_training_of_the_twin(name):
     memory = jax.tree.map(jnp.zeros_like, weights)
     moved, _ = finite.advance(weights, memory, data, jnp.asarray(0), jnp.asarray(6))
     cloud = mf.initial_cloud(twin.problem, width=width, key=key)
-    ts = float(twin.training.step) * np.arange(0, 7, 6)
-    run = mf.solve_particles(twin.problem, cloud, ts, training=twin.training, samples=16, key=data)
+    run = following(twin, cloud, 6, data)
     np.testing.assert_allclose(width * finite.scale * moved[OUTER], run.final.a, rtol=1e-11)
     np.testing.assert_allclose(finite.preactivation * moved[INNER], run.final.b, rtol=1e-9, atol=1e-12)
     assert not np.allclose(width * finite.scale * weights[OUTER], run.final.a, rtol=1e-3)
@@ -313,6 +352,21 @@ def test_a_check_tells_a_twin_from_one_whose_clock_is_wrong():
     wrong = dataclasses.replace(twin, training=mf.Training(step=2 * twin.training.step)).check((32, 128), 8)
     print(right, wrong, sep="\n")
     assert wrong.comparison.verdict == "disagree" and "disagree" in str(wrong)
+
+
+@pytest.mark.slow
+def test_a_run_of_a_twin_with_a_schedule_is_on_the_axis_of_the_loop():
+    """Steps without a learning rate are no records: the first of 4, and one that is asked for."""
+    rates = [0.0, 0.2 * WIDTH, 0.1 * WIDTH, 0.4 * WIDTH]
+    rule = {"name": "sgd", "learning_rate": rates.__getitem__}
+    twin = twin_of(activation=jnp.tanh, optimiser=rule, steps=4)
+    run = twin.solve(nodes=4)
+    assert run.clock == "steps" and run.ts.tolist() == [0, 2, 3, 4] and "0.7 at the end" in str(twin)
+    again = mf.solve_reduced(run.model, [0.0, 0.2, 0.3, 0.7], training=mf.Training(step=0.1, schedule=[2.0, 1.0, 4.0]))
+    np.testing.assert_allclose(run.risk, again.risk, rtol=1e-13)
+    for at, words in (((0, 1), "learning rate is not 0"), ((0, 5), "where the schedule ends")):
+        with pytest.raises(mf.ArgumentError, match=words):
+            twin.solve(at=at)
 
 
 def test_a_run_of_a_twin_is_on_the_axis_of_the_loop():

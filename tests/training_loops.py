@@ -1,4 +1,4 @@
-"""Eight training loops as one finds them, in numpy, optax with equinox, and PyTorch, none of which knows of this library.
+"""Nine training loops as one finds them, in numpy, optax with equinox, and PyTorch, none of which knows of this library.
 
 Each is built at a width and a seed, and is `step`, one step on its own data, `outputs`, the network at inputs [n, d], and
 the arguments of its twin.
@@ -94,7 +94,8 @@ def optax_loop(params, objective, forward, optimiser, batches):
     jitted = eqx.filter_jit(forward)
 
     def step():
-        box[:] = update(*box, *batches())
+        with jax.numpy_dtype_promotion("standard"):  # schedules of optax mix dtypes
+            box[:] = update(*box, *batches())
 
     return step, lambda x: np.asarray(jitted(box[0], jnp.asarray(x)))
 
@@ -167,6 +168,22 @@ def equinox_tanh(width, seed):
 
     step, outputs = optax_loop(net, objective, forward, optimiser, batches)
     return Running(step, outputs, net, optimiser, {"loss": "logistic", "batch": BATCH, "scale": "1/m"})
+
+
+def equinox_schedule(width, seed):
+    """tanh with biases, f = net/m, momentum, minibatches, a rate that warms up from 0 and falls as a cosine."""
+    net = perceptron(width, seed, jnp.tanh, 1.5, 0.25)
+    schedule = optax.warmup_cosine_decay_schedule(0.0, 0.25 * width, 5, 30, 0.02 * width)
+    optimiser = optax.sgd(schedule, momentum=0.5)
+
+    def forward(net, x):
+        return jax.vmap(net)(x) / width
+
+    def objective(net, x, y):
+        return jnp.mean(optax.l2_loss(forward(net, x), y))
+
+    step, outputs = optax_loop(net, objective, forward, optimiser, fresh(np.random.default_rng(seed + 1), wave))
+    return Running(step, outputs, net, optimiser, {"loss": optax.l2_loss, "batch": BATCH, "scale": "1/m"})
 
 
 def optax_tanh_root(width, seed):
@@ -275,6 +292,7 @@ LOOPS = {
     "optax ReLU, momentum": (optax_relu_momentum, mf.SingleIndex(absolute)),
     "equinox GELU, momentum, decay": (equinox_gelu, mf.SingleIndex(absolute)),
     "equinox tanh, logistic": (equinox_tanh, mf.SingleIndex(odds, kinks=())),
+    "equinox tanh, schedule": (equinox_schedule, mf.SingleIndex(wave, kinks=())),
     "optax tanh, 1/sqrt(m)": (optax_tanh_root, mf.SingleIndex(wave, kinks=())),
     "torch GELU, momentum": (torch_gelu, mf.SingleIndex(hump, kinks=())),
     "torch ReLU, decay": (torch_relu_decay, mf.SingleIndex(absolute)),

@@ -386,7 +386,8 @@ TABLE = {
             "weight_decay": NOT_NEGATIVE,
             "step": [v for v in POSITIVE if v is not None],
             "momentum": [0.9, *(given(v, step=0.1) for v in (1.0, -0.1, "a", np.nan, True, None))],
-            "temperature": [*NOT_NEGATIVE, given(0.1, step=0.1, momentum=0.9)],
+            "schedule": [[1.0], *(given(v, step=0.1) for v in (0.5, "a", [], [[1.0]], [1, -0.1], [0, 0], [np.nan]))],
+            "temperature": [*NOT_NEGATIVE, given(0.1, step=0.1, momentum=0.9), given(0.1, step=0.1, schedule=[1.0])],
             "confine": [3, "fixed", jnp.tanh],
         },
     ),
@@ -494,8 +495,11 @@ TABLE = {
     "symmetric_floor": Entry(
         lambda: {"problem": matrix_problem(), "action": action()},
         {
-            "problem": [*PROBLEM, later(lambda: labelled(), "target"),
-                        later(lambda: matrix_problem(mf.FunctionLoss(fourth_powers, (2,))))],
+            "problem": [
+                *PROBLEM,
+                later(lambda: labelled(), "target"),
+                later(lambda: matrix_problem(mf.FunctionLoss(fourth_powers, (2,)))),
+            ],
             "action": [None, 3, group, later(lambda: SWAP), later(turning, "degree")],
             "degree": [v for v in OPTIONAL if v != 0],
             "samples": INTEGER,
@@ -778,9 +782,18 @@ TABLE = {
         {
             "problem": PROBLEM,
             "cloud": CLOUD,
-            "ts": [*TIMES, later(lambda: np.array([0.0, 0.15]), training=mf.Training(step=0.1))],
+            "ts": [
+                *TIMES,
+                later(lambda: np.array([0.0, 0.15]), training=mf.Training(step=0.1)),
+                later(lambda: np.array([0.0, 0.15]), training=mf.Training(step=0.1, schedule=[1.0, 2.0])),
+            ],
             "training": [{}, 3, later(lambda: optax.sgd(0.1)), mf.Training],
-            "samples": [*OPTIONAL, given(2, "step"), given(2, "key", step=0.1)],
+            "samples": [
+                *OPTIONAL,
+                given(2, "step"),
+                given(2, "key", step=0.1),
+                given(2, training=mf.Training(step=0.1, schedule=[1.0])),
+            ],
             "step": [*(v for v in POSITIVE if v is not None), given(0.1, training=mf.Training(step=0.1))],
             "key": [*KEY, *(given(k, samples=2, step=0.1) for k in (3, "key", np.zeros(2)))],
             "rtol": [v for v in POSITIVE if v is not None],

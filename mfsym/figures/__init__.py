@@ -5,7 +5,7 @@ and those of Maass & Fontbona (arXiv:2405.19995), networks under a symmetry.
 Settings are those of the authors unless a docstring says otherwise; limits come from the reduced route.
 """
 
-from . import dimension, distances, histograms, labels, long_time, masses, odd, perpendicular, staircase, teachers
+from . import dimension, distances, histograms, labels, long_time, masses, noether, odd, perpendicular, staircase, teachers
 from .base import Experiment as Experiment
 
 FIGURES: dict[str, Experiment] = {
@@ -19,4 +19,5 @@ FIGURES: dict[str, Experiment] = {
     "long_time": long_time.EXPERIMENT,
     "labels": labels.EXPERIMENT,
     "teachers": teachers.EXPERIMENT,
+    "noether": noether.EXPERIMENT,
 }

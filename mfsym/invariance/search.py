@@ -88,8 +88,8 @@ _POSITIVE = "It is a positive number."
 
 def _checked_training(training: Checked[Training | None], samples: IntLike | None) -> Training:
     how = Training() if training is None else check_instance("training", training, Training, "Leave it out for the flow.")
-    if how.momentum is not None or how.heated or not how.unit_rates:
-        got = Words("one with momentum, a temperature or rates of layers")
+    if how.momentum is not None or how.schedule is not None or how.heated or not how.unit_rates:
+        got = Words("one with momentum, a schedule, a temperature or rates of layers")
         raise argument_error("training", "plain, with at most a step and a weight decay", got, "Leave these out.")
     if samples is not None:
         remedy = "Every batch is split in two, which measures its noise."

@@ -14,23 +14,29 @@ class Descent(AbstractRule):
     """z ← z + η v, with v the velocity of a flow; with momentum β the heavy ball from rest, u ← β u + v, z ← z + η u.
 
     Without momentum it is the Euler scheme of the flow, and its clock η k is the flow time. (Polyak 1964.)
+    With a `schedule` [K] of factors step k has the length η schedule_k, and the clock is the sum of the lengths so far.
     """
 
     dynamics: AbstractDynamics
     step: Float[Array, ""]
     momentum: Float[Array, ""] | None = None
+    schedule: Float[Array, " K"] | None = None
 
     def prepare(self):
         """The same rule with the tables of the flow."""
-        return Descent(self.dynamics.prepare(), self.step, self.momentum)
+        return Descent(self.dynamics.prepare(), self.step, self.momentum, self.schedule)
 
     def time(self, index):
-        """η k."""
-        return self.step * index.astype(self.step.dtype)
+        """η k, or Σ η_j over j < k."""
+        if self.schedule is None:
+            return self.step * index.astype(self.step.dtype)
+        times = self.step * jnp.concatenate([jnp.zeros_like(self.schedule[:1]), jnp.cumsum(self.schedule)])
+        return jnp.interp(index.astype(times.dtype), jnp.arange(len(times), dtype=times.dtype), times)
 
     def memory(self, state):
-        """u = 0."""
-        return None if self.momentum is None else jax.tree.map(jnp.zeros_like, state)
+        """u = 0, and how many steps were made, where these matter."""
+        moved = None if self.momentum is None else jax.tree.map(jnp.zeros_like, state)
+        return moved, None if self.schedule is None else jnp.asarray(0)
 
     def velocity(self, index, state):
         """That of the flow."""
@@ -38,9 +44,12 @@ class Descent(AbstractRule):
 
     def move(self, state, memory, velocity):
         """One step."""
+        moved, made = memory
         if self.momentum is not None:
-            velocity = memory = jax.tree.map(lambda u, v: self.momentum * u + v, memory, velocity)
-        return jax.tree.map(lambda z, v: z + self.step * v, state, velocity), memory
+            velocity = moved = jax.tree.map(lambda u, v: self.momentum * u + v, moved, velocity)
+        step = self.step if self.schedule is None else self.step * self.schedule[made]
+        made = None if made is None else made + 1
+        return jax.tree.map(lambda z, v: z + step * v, state, velocity), (moved, made)
 
     def observe(self, index, state):
         """What is observed of the flow."""

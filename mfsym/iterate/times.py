@@ -56,11 +56,14 @@ def times_of_every(steps: int, record_every: int) -> StepTimes:
     return _known(np.arange(0, steps + 1, record_every), None, None)
 
 
-def times_of_whole_steps(ts: Times, step: RealLike) -> StepTimes:
-    """Times [T] that are multiples of the step; raises ArgumentError if one is known to be none.
+def times_of_whole_steps(ts: Times, step: RealLike, schedule: Float[Array, " K"] | None = None) -> StepTimes:
+    """Times [T] that are multiples of the step, or with factors of a `schedule` sums of the steps so far; raises
+    ArgumentError if one is known to be none.
 
     The caller's own arguments are best: plain numbers are known inside of jax.jit too, where arrays made of them are not.
     """
+    if schedule is not None:
+        return _times_of_schedule(ts, step, schedule)
     counts, rounding = _counts(ts, step)
     if is_traced(counts):
         return StepTimes(jnp.round(counts).astype(int), None, jnp.asarray(ts, float))
@@ -72,6 +75,25 @@ def times_of_whole_steps(ts: Times, step: RealLike) -> StepTimes:
         got = Words(f"{float(np.asarray(ts)[index]):g} with step {float(step):g}")
         raise argument_error("ts", "multiples of the step", got, _REMEDY)
     return _known(whole, None, ts)
+
+
+def _times_of_schedule(ts: Times, step: RealLike, schedule: Float[Array, " K"]) -> StepTimes:
+    """The nearest of the ends of all steps; of several at one time, as steps of length 0 have, the first."""
+    traced = any(map(is_traced, (ts, step, schedule)))
+    xp: ModuleType = jnp if traced else np
+    lengths = xp.asarray(step, float) * xp.asarray(schedule, float)
+    ends, times = xp.concatenate([xp.zeros(1), xp.cumsum(lengths)]), xp.asarray(ts, float)
+    numbers = xp.searchsorted((ends[1:] + ends[:-1]) / 2, times)
+    if traced:
+        return StepTimes(numbers, None, times)
+    beside = np.maximum(np.append(lengths, 0)[numbers], np.append(0, lengths)[numbers])  # the steps after it and before it
+    rounding = _ROUNDING * max(map(_rounding, (ts, step, schedule)))
+    wrong = (np.abs(times - ends[numbers]) > 1e-4 * beside + rounding * times) | np.append(False, np.diff(numbers) <= 0)
+    if np.any(wrong):
+        got = Words(f"{times[int(np.argmax(wrong))]:g}, where {len(lengths)} steps end at {ends[-1]:g}")
+        remedy = "Pass for example np.append(0, np.cumsum(step * schedule)), without steps of length 0."
+        raise argument_error("ts", "sums of the steps of the schedule so far", got, remedy)
+    return _known(numbers, None, ts)
 
 
 def times_between_steps(ts: Times, step: RealLike) -> StepTimes:

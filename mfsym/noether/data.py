@@ -56,7 +56,7 @@ def invariant_degrees(group: Checked[AbstractCompactGroup], maximum: IntLike) ->
         traces.append(np.trace(power, axis1=-2, axis2=-1))
     complete = [np.ones(len(weights))]
     for n in range(1, most + 1):
-        complete.append(sum(traces[k - 1] * complete[n - k] for k in range(1, n + 1)) / n)
+        complete.append(np.sum([traces[k - 1] * complete[n - k] for k in range(1, n + 1)], axis=0) / n)
     harmonic = [complete[n] - (complete[n - 2] if n > 1 else 0) for n in range(1, most + 1)]
     return tuple(n for n, character in enumerate(harmonic, start=1) if weights @ character > 0.5)
 

@@ -15,10 +15,10 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PyTree
 
-from ..errors import Words, argument_error, positive_number
+from ..errors import Words, argument_error
 from ..types import Checked, RealLike
 from .fields import Apply, check_apply, outputs_of, space_of
-from .laws import Law
+from .laws import Law, plain_number
 
 _CLOSED = 1e-9
 _NODES = (8, 16, 32, 64)  # 8 are exact for polynomials up to degree 14
@@ -151,7 +151,7 @@ def momentum_skew(
 
     W_in [r, n], W_out [m, r] that follow one another, as in `balance`, which this motion does not keep.
     """
-    gamma = float(positive_number("friction", friction, "It is γ of θ'' + γθ' = −∇L.", strict=False))
+    gamma = plain_number("friction", friction, "It is γ of θ'' + γθ' = −∇L.")
 
     def skew(state):
         params, velocity, t = state

@@ -66,7 +66,8 @@ def energy_defect(loss: Checked[Callable[[PyTree], Array]], states: PyTree, step
         got = Words(f"{count}")
         raise argument_error("states", "an odd number of states, at least 3", got, "Simpson's rule takes pairs of steps.")
     values, gradients = jax.lax.map(jax.value_and_grad(loss), states)
-    squares = sum(jnp.sum(leaf.reshape(count, -1) ** 2, axis=1) for leaf in jax.tree.leaves(gradients))
+    flat = jnp.concatenate([leaf.reshape(count, -1) for leaf in jax.tree.leaves(gradients)], axis=1)
+    squares = jnp.sum(flat**2, axis=1)
     weights = jnp.ones((count,), squares.dtype).at[1:-1:2].set(4).at[2:-1:2].set(2)
     lost = values[0] - values[-1]
     return jnp.abs(lost - tau.astype(squares.dtype) / 3 * (weights @ squares)) / jnp.abs(lost)

@@ -31,8 +31,8 @@ def lines_of(names: Sequence[str]) -> list[Line]:
 
 
 def _lines(skeleton: str, members: list[tuple[int, Places]], names: Sequence[str]) -> list[Line]:
-    places, numbers = zip(*members, strict=True)
-    columns = list(zip(*numbers, strict=True))
+    places = tuple(place for place, _ in members)
+    columns = list(zip(*(numbers for _, numbers in members), strict=True))
     varied = list(dict.fromkeys(column for column in columns if len(set(column)) > 1))
     if not 0 < len(varied) <= len(_LETTERS):
         return [Line(names[place], (place,)) for place in places]

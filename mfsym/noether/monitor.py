@@ -6,7 +6,7 @@ steps must do, exactly, and everything beyond it was broken by the optimiser (de
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -15,9 +15,9 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, PyTree
 
-from ..errors import Words, argument_error, check_instance, positive_number
+from ..errors import Words, argument_error, check_instance
 from ..types import Checked, RealLike
-from .laws import Law, check_laws, gradient_norms
+from .laws import Law, check_laws, gradient_norms, plain_number
 from .lists import lines_of
 
 _SIZES = ("drift", "broken")
@@ -61,7 +61,7 @@ class Drift(NamedTuple):
         limits = [_BROKEN[str(path.dtype)] * path for path in self.path]
         return tuple(bool(np.all(np.abs(each) <= limit)) for each, limit in zip(self.broken, limits, strict=True))
 
-    def as_dict(self) -> dict[str, dict[str, object]]:
+    def as_dict(self) -> dict[str, dict[str, Any]]:
         """By the names of the laws: largest drift and part that was broken, and the verdict."""
         return {
             name: {"drift": _largest(drift), "broken": _largest(broken), "kept": kept, "parts": drift.size}
@@ -97,9 +97,7 @@ def track(
     """
     laws = check_laws(laws)
     schedule = shrink if callable(shrink) else None
-    constant = (
-        0.0 if callable(shrink) else float(positive_number("shrink", shrink, "It is τλ, or a schedule.", strict=False))
-    )
+    constant = 0.0 if callable(shrink) else plain_number("shrink", shrink, "It is τλ, or a schedule.")
     shrinks = schedule is not None or constant != 0
     for law in laws:
         if law.degree is None and shrinks:

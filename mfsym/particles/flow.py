@@ -136,6 +136,9 @@ def solve_particles(
     times = check_times(ts)
     whole, step = step is None, training.step if step is None and training is not None else step
     check_sampling(samples, step)
+    if samples is not None and training is not None and training.schedule is not None:
+        remedy = "Fresh inputs belong to equal steps: use `descend` with optimiser=optax.sgd(schedule)."
+        raise argument_error("samples", "left out where `training` has a schedule", samples, remedy)
     noise = thermal_noise(training, step, key)
     of_inputs = None if noise is not None and samples is None else key
     drawn = {"samples": samples, "key": of_inputs, "step": step, "block_size": block_size}
@@ -149,7 +152,9 @@ def solve_particles(
         nearest = nearest_to_zero(None if problem is None else problem.unit, training, cloud, stepping.atol)
         dynamics = dataclasses.replace(dynamics, nearest=nearest)
     else:
-        times = times_of_whole_steps(ts, step) if whole or noise is not None else times_between_steps(ts, step)
+        schedule = None if training is None else training.schedule
+        whole = whole or noise is not None
+        times = times_of_whole_steps(ts, step, schedule) if whole else times_between_steps(ts, step)
     return require_complete(follow(dynamics, cloud, times, stepping, model, step, noise), throw)
 
 
@@ -168,8 +173,9 @@ def follow(
     else:  # finite steps pass b = 0 in any case
         training, control = dynamics.training, stepping.control
         assert training is None or training.heated == (noise is not None)
-        length, momentum = jnp.asarray(step, float), None if training is None else training.momentum
-        rule = Descent(dynamics, length, momentum) if noise is None else Langevin(dynamics, length, noise)
+        momentum, schedule = (None, None) if training is None else (training.momentum, training.schedule)
+        length = jnp.asarray(step, float)
+        rule = Descent(dynamics, length, momentum, schedule) if noise is None else Langevin(dynamics, length, noise)
         solution = iterate(rule, cloud, times, stepping.save_states, control, stepping.max_steps, model)
         solution = dataclasses.replace(solution, clock=rule.clock)
     return dataclasses.replace(solution, absent=dynamics.measure.absent())

@@ -6,8 +6,8 @@ import equinox as eqx
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
-from ..errors import Words, argument_error, is_traced, positive_number
-from ..types import Checked, RealLike
+from ..errors import Words, argument_error, float_array, is_traced, positive_number
+from ..types import Checked, RealArrayLike, RealLike
 
 _RATE = "A rate is a number ≥ 0; 0 keeps the layer at its start."
 
@@ -30,15 +30,17 @@ class Training(eqx.Module):
     of Hajjar & Chizat (2022). `rate_b=0` trains the second layer only, `rate_a=0` the first only.
     With a `step` η it is gradient descent: explicit Euler steps of length η, at times t = η·step. `momentum` β
     makes that the heavy ball from rest, u ← β u + velocity(z), z ← z + η u (Polyak 1964); its t = η·step is no flow
-    time: for small η it is at t about where the flow is at t/(1−β). A `temperature` T adds noise to every step,
+    time: for small η it is at t about where the flow is at t/(1−β). A `schedule` [K] of factors makes the length of step k
+    η_k = η·schedule_k, in both rules, and t = η_0 + … + η_{k−1} after k of them. A `temperature` T adds noise to every step,
     z ← z + η velocity + √(2 T η rate) P ξ with independent standard normal ξ, which descends F + T ∫ log μ dμ; P is the
     identity, or the projection of `confine`, an object with `project(cloud)` such as an action: then the noise does not
     leave the neurons that it fixes, and log μ is that of their law on this subspace.
 
     Numbers are array leaves and can be differentiated; `same_rates`, `unit_rates` and `decays` say what is known of them
     at construction, where rate_a and rate_b that are one traced number count as the same.
-    Raises ArgumentError for a negative rate, decay or temperature, two layers at rest, momentum outside [0, 1), momentum
-    without a step, a temperature beside it, or `confine` without a temperature.
+    Raises ArgumentError for a negative rate, decay or temperature, two layers at rest, momentum outside [0, 1), a schedule
+    with a negative factor or no positive one, momentum or a schedule without a step, a temperature beside either of them,
+    or `confine` without a temperature.
     (Noise confined to fixed neurons: Maass & Fontbona 2024.)
     """
 
@@ -47,6 +49,7 @@ class Training(eqx.Module):
     weight_decay: Float[Array, ""]
     step: Float[Array, ""] | None
     momentum: Float[Array, ""] | None
+    schedule: Float[Array, " K"] | None
     temperature: Float[Array, ""]
     confine: PyTree
     same_rates: bool = eqx.field(static=True)
@@ -61,6 +64,7 @@ class Training(eqx.Module):
         weight_decay: RealLike = 0.0,
         step: RealLike | None = None,
         momentum: RealLike = 0.0,
+        schedule: RealArrayLike | None = None,
         temperature: RealLike = 0.0,
         confine: Checked[Confinement | None] = None,
     ):
@@ -69,7 +73,7 @@ class Training(eqx.Module):
         self.unit_rates = _is(rate_a, 1) and _is(rate_b, 1)
         self.decays = not _is(weight_decay, 0)
         self.heated = not _is(temperature, 0)
-        _check_together(rate_a, rate_b, step, momentum)
+        _check_together(rate_a, rate_b, step, momentum, schedule)
         self.rate_a = positive_number("rate_a", rate_a, _RATE, strict=False)
         self.rate_b = positive_number("rate_b", rate_b, _RATE, strict=False)
         self.weight_decay = positive_number("weight_decay", weight_decay, "It is λ in ½λ(a² + ‖b‖²).", strict=False)
@@ -79,16 +83,27 @@ class Training(eqx.Module):
         self.momentum = None if _is(momentum, 0) else positive_number("momentum", momentum, remedy, strict=False)
         if self.momentum is not None and not is_traced(momentum) and float(momentum) >= 1:
             raise argument_error("momentum", "a number in [0, 1)", momentum, "Pass for example momentum=0.9.")
+        self.schedule = None if schedule is None else _checked_schedule(schedule)
         remedy = "It is T of the noise √(2 T η) ξ in a step η."
         self.temperature = positive_number("temperature", temperature, remedy, strict=False)
         self.confine = None if confine is None else _checked_confinement(confine, self.heated)
-        if self.heated and self.momentum is not None:
-            remedy = "Noise is added to plain gradient steps."
-            raise argument_error("temperature", "0 where there is momentum", temperature, remedy)
+        if self.heated and (self.momentum is not None or self.schedule is not None):
+            remedy = "Noise is added to plain gradient steps of one length."
+            raise argument_error("temperature", "0 where there is momentum or a schedule", temperature, remedy)
+
+    def times(self, steps: RealArrayLike) -> Float[np.ndarray, " T"]:
+        """t after these numbers of steps [T], in double precision: where a run with a schedule can be recorded."""
+        numbers = np.asarray(steps)
+        if self.step is None or (self.schedule is not None and np.max(numbers) > len(self.schedule)):
+            got = Words("a flow") if self.step is None else Words(f"{len(self.schedule)} factors")
+            remedy = "Pass step=, and a schedule with a factor for every step."
+            raise argument_error("training", "one with so many steps", got, remedy)
+        lengths = np.ones(np.max(numbers)) if self.schedule is None else np.asarray(self.schedule, float)
+        return float(self.step) * np.append(0.0, np.cumsum(lengths))[numbers]
 
     def is_default(self, but_steps: bool = False) -> bool:
         """Whether this is known to be the flow of both layers at rate 1, or its explicit Euler scheme if `but_steps`."""
-        plain = self.unit_rates and not self.decays and not self.heated and self.momentum is None
+        plain = self.unit_rates and not self.decays and not self.heated and self.momentum is None and self.schedule is None
         return plain and (but_steps or self.step is None)
 
 
@@ -107,9 +122,22 @@ def _is(value: RealLike, number: RealLike) -> bool:
     return not is_traced(value) and np.ndim(value) == 0 == np.ndim(number) and bool(np.asarray(value) == np.asarray(number))
 
 
-def _check_together(rate_a: RealLike, rate_b: RealLike, step: RealLike | None, momentum: RealLike) -> None:
+def _checked_schedule(schedule: RealArrayLike) -> Float[Array, " K"]:
+    remedy = "It is a factor of `step` for every step, in order: schedule[k] for step k."
+    factors = float_array("schedule", schedule, 1, remedy)
+    if not is_traced(factors) and not (np.all(np.asarray(factors) >= 0) and np.any(np.asarray(factors) > 0)):
+        raise argument_error("schedule", "factors ≥ 0, not all of them 0", schedule, remedy)
+    return factors
+
+
+def _check_together(
+    rate_a: RealLike, rate_b: RealLike, step: RealLike | None, momentum: RealLike, schedule: RealArrayLike | None
+) -> None:
     if _is(rate_a, 0) and _is(rate_b, 0):
         raise argument_error("rate_a", "positive where rate_b is 0", 0.0, "One layer has to learn.")
     if step is None and not _is(momentum, 0):
         remedy = "The heavy ball is a rule for steps: pass step= too. The flow has no momentum."
         raise argument_error("momentum", "0 where `step` is left out", momentum, remedy)
+    if step is None and schedule is not None:
+        remedy = "It multiplies the step: pass step= too. The flow has none, and a schedule changes its clock alone."
+        raise argument_error("schedule", "left out where `step` is", schedule, remedy)

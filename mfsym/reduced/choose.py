@@ -58,7 +58,7 @@ def form_of(reduced: AbstractReduction, state: PyTree) -> Any:
 @dynamics_of.register
 def _(reduced: OddReduction, method: str, training: Training | None, tolerance: RealLike):
     if training is not None and not training.is_default(but_steps=True):
-        reason = "the moment equation of an odd target is that of layers with rate 1, without decay or momentum"
+        reason = "the moment equation of an odd target is that of layers with rate 1, without decay, momentum or schedule"
         raise no_reduction(reason, "Use `solve_particles` with this training.")
     if training is not None and training.step is not None:
         return MomentSteps(reduced)

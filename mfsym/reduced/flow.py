@@ -72,7 +72,8 @@ def solve_reduced(
     Arguments:
       reduced: from `mf.reduce`. With H the whole space no angle is left and the closed solution is returned. For an odd
         target it is the moment equation M' = AM + MA.
-      ts: times [T] of the record, increasing from 0; multiples of the step where `training` has one.
+      ts: times [T] of the record, increasing from 0; multiples of the step where `training` has one, sums of the steps so
+        far where it has a schedule.
       training: rates of the layers, weight decay, finite steps and momentum; default the flow. What does not leave
         a mass at every angle (unequal rates or an unbalanced start, finite steps) needs method="characteristics" and
         then follows every neuron by its label, in a and what the angles keep of b, (‖b_H‖, ‖b_⊥‖) with one of them.
@@ -120,8 +121,8 @@ def solve_reduced(
     stepping = _with_defaults(stepping, NUMERICS[method], dtype, smallest_scale(reduced))
     form = dynamics_of(reduced, method, training, stepping.atol)
     state = form.start(initial)
-    if training is not None and training.step is not None:
-        times = times_of_whole_steps(ts, training.step)  # what the caller gave is known inside of jit, an array is not
+    if training is not None and training.step is not None:  # what the caller gave is known inside of jit, an array is not
+        times = times_of_whole_steps(ts, training.step, training.schedule)
     solution = _with_words(form, state, form.run(state, times, stepping, training))
     solution = require_complete(solution, throw)
     if error:

@@ -51,7 +51,7 @@ class AbstractSteppedForm(AbstractForm, AbstractDynamics):
         """The record of the flow, or of gradient descent where the training has a step."""
         if training is not None and training.step is not None:
             assert isinstance(ts, StepTimes)
-            rule = Descent(self, training.step, training.momentum)
+            rule = Descent(self, training.step, training.momentum, training.schedule)
             run = iterate(rule, state, ts, True, stepping.control, stepping.max_steps, self.reduction)
             return dataclasses.replace(run, clock=rule.clock)
         assert not isinstance(ts, StepTimes)

@@ -121,7 +121,7 @@ def _bound(max_steps: IntLike | None, training: Checked[Training | None], ts: Ar
         max_steps = check_integer("max_steps", max_steps, 1, "It bounds the number of steps of every run.")
     if not isinstance(training, Training) or training.step is None:
         return max_steps
-    needed = int(times_of_whole_steps(ts, training.step).numbers[-1])
+    needed = int(times_of_whole_steps(ts, training.step, training.schedule).numbers[-1])
     return needed if max_steps is None else min(max_steps, needed)
 
 

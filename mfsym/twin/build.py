@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Int
 
 from ..errors import Words, argument_error, check_flags, check_instance, check_integer
 from ..particles.initial import initial_cloud
@@ -26,7 +27,7 @@ from .loop import Clock, Loop
 from .losses import read_loss
 from .network import read_network
 from .refusals import no_twin
-from .rules import read_rule
+from .rules import Rule, read_rule
 from .scaling import Pace, check_scaling, pace_of
 
 _LOUD = 0.05  # E f² of the network at its start relative to E f*², from which on its width is not large
@@ -61,9 +62,8 @@ class Twin:
         at = self._record(at)
         check_flags(error=error)
         reduced = self.reduced if nodes is None else reduce(self.problem, structure="orbits", nodes=nodes)
-        assert self.training.step is not None
-        ts = float(self.training.step) * np.asarray(at, float)
-        return self._in_steps(solve_reduced(reduced, ts, training=self.training, error=error), at)
+        run = solve_reduced(reduced, self.training.times(at), training=self.training, error=error)
+        return self._in_steps(run, at)
 
     def check(
         self,
@@ -81,18 +81,38 @@ class Twin:
         numbers of steps) is when risks are compared: E ℓ of network minus twin on common inputs, added to the twin's.
         Returns a `TwinCheck`; print it.
         """
-        at = self._record(tuple(np.unique(np.linspace(0, self.steps, 6).round().astype(int))) if at is None else at)
+        at = self._record(self._spread(6) if at is None else at)
         return check(self.loop, self.problem, self.solve(at=at, nodes=nodes), at, widths, seeds, key)
 
     def _record(self, at: Checked[tuple[int, ...]] | None) -> tuple[int, ...]:
         """Numbers of steps, increasing from 0."""
         if at is None:
-            return tuple(np.unique(np.linspace(0, self.steps, min(self.steps, _RECORDS) + 1).round().astype(int)).tolist())
+            return self._spread(_RECORDS + 1)
         remedy = "Pass for example at=(0, 100, 200)."
         numbers = tuple(check_integer("at", number, 0, remedy) for number in at)
         if len(numbers) < 2 or numbers[0] != 0 or any(np.diff(numbers) <= 0):
             raise argument_error("at", "numbers of steps that increase from 0", at, remedy)
+        if self.training.schedule is None:
+            return numbers
+        if numbers[-1] > self.steps:
+            raise argument_error("at", f"at most {self.steps}, where the schedule ends", at, "Tell the twin more steps.")
+        still = np.setdiff1d(numbers, self._moving())
+        if len(still):
+            remedy = "It changed nothing: leave it out, or take the number before."
+            raise argument_error("at", "after steps whose learning rate is not 0", Words(f"{still[0]}"), remedy)
         return numbers
+
+    def _moving(self) -> Int[np.ndarray, " n"]:
+        """0, and the numbers of steps of which the last moved: rates of a schedule may be 0."""
+        schedule = self.training.schedule
+        every = np.ones(self.steps) if schedule is None else np.asarray(schedule)
+        return np.append(0, 1 + np.flatnonzero(every))
+
+    def _spread(self, count: int) -> tuple[int, ...]:
+        """So many of these numbers, from 0 to the last, or all."""
+        steps = self._moving()
+        rows = np.linspace(0, len(steps) - 1, min(len(steps), count)).round().astype(int)
+        return tuple(steps[np.unique(rows)].tolist())
 
     def _in_steps(self, solution: Solution, at: tuple[int, ...]) -> Solution:
         """The same run with its times in steps and its risk in the loss of the loop."""
@@ -132,7 +152,8 @@ def twin(
         1; a torch nn.Sequential(Linear, activation, Linear); or a law, "mean field" (s = 1/m, rates m η) or "mup" (s = 1,
         rates η/m and η m). An output bias must be small at the start, and moves like 1/m, so that it is none in the limit.
       optimiser: an optax transformation, recognised by its responses; torch.optim.SGD; or a dictionary with "name": "sgd",
-        "learning_rate", "momentum", "weight_decay". Decay is coupled.
+        "learning_rate", "momentum", "weight_decay". Decay is coupled; a learning rate may follow a schedule, in a dictionary
+        a function of the number of the step.
       inputs, target: those of the `Problem`.
       loss: "half square", "square", "logistic"; a function of predictions and values, or a loss of torch.nn.
       steps, batch: how long the loop is, and how many fresh inputs it takes for a step; None for all of them.
@@ -159,7 +180,7 @@ def twin(
         law = stated(start, neurons, _drawn(problem))
     loop = Loop(network, rule, found, scaling, pace_of(network, rule, scaling, found.factor), batch)
     _check_regime(loop, problem, neurons)
-    training = _training(loop.pace, rule.momentum)
+    training = _training(loop.pace, rule)
     reduced = reduce(problem, structure="orbits")
     return Twin(problem, training, _clock(loop, training), steps, loop, law.assumed + loop.assumed(), reduced)
 
@@ -170,15 +191,15 @@ def _drawn(problem: Problem) -> Neurons:
     return Neurons(*(np.asarray(leaf, float) for leaf in (cloud.a, cloud.b, getattr(cloud, "bias", np.zeros(1)))))
 
 
-def _training(pace: Pace, momentum: float) -> Training:
+def _training(pace: Pace, rule: Rule) -> Training:
     step = pace.inner if pace.inner else pace.outer
     rate_a, rate_b = pace.outer / step, pace.inner / step
     rate_a = 1.0 if abs(rate_a - 1) < 1e-9 else rate_a
-    return Training(rate_a, rate_b, pace.decay, step, momentum)
+    return Training(rate_a, rate_b, pace.decay, step, rule.momentum, rule.schedule)
 
 
 def _clock(loop: Loop, training: Training) -> Clock:
-    """t = c·step."""
+    """t = c·step, or for a schedule c times the sum of its factors so far."""
     assert training.step is not None
     why = loop.reason_of_step(training)
     momentum = loop.rule.momentum

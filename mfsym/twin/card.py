@@ -28,7 +28,7 @@ def card(loop: Loop, problem: Problem, training: Training, clock: Clock, assumed
         "loss": f"{loop.loss.words}; risks are shown in it",
         "optimiser": str(loop.rule),
         "training": _training(training),
-        "clock": f"t = {clock.per_step:.6g} · step: {clock.why}",
+        "clock": f"t = {clock.per_step:.6g} · {_steps(training)}: {clock.why}",
         "to infinity": "m" + _at_other_widths(loop) + ("" if loop.batch is None else "; the batch, at a given step"),
         "assumed": ". ".join(words[0].upper() + words[1:] for words in assumed) + ".",
     }
@@ -48,6 +48,13 @@ def _in_words(value: Any) -> str:
     return repr(value) if isinstance(value, str) else f"{float(value):.6g}"
 
 
+def _steps(training: Training) -> str:
+    """What the clock counts."""
+    if training.schedule is None:
+        return "step"
+    return f"(sum of the learning rates so far)/(the largest), {training.times([len(training.schedule)])[0]:.6g} at the end"
+
+
 def _row(name: str, text: str) -> str:
     return textwrap.fill(text, _WIDTH, initial_indent=f"  {name:<12} ", subsequent_indent=" " * 15)
 
@@ -64,6 +71,7 @@ def _training(training: Training) -> str:
     words = [f"{name}={float(value):.6g}" for name, value in names.items() if float(value) != defaults[name]]
     assert training.step is not None
     words.append(f"step={float(training.step):.6g}")
+    words += [] if training.schedule is None else [f"schedule=[{len(training.schedule)} factors]"]
     if training.momentum is not None:
         words.append(f"momentum={float(training.momentum):.6g}")
     return f"Training({', '.join(words)})"

@@ -63,7 +63,8 @@ class TwinCheck(NamedTuple):
 
 
 class FiniteLoop(eqx.Module):
-    """The loop itself: z ← z − η u, u ← β u + ∇L + λ z for every layer, on fresh inputs for every step."""
+    """The loop itself: z ← z − η u, u ← β u + ∇L + λ z for every layer, on fresh inputs for every step; η times the factor
+    of the step in a `schedule`."""
 
     problem: Problem
     scale: Float[Array, ""]
@@ -71,6 +72,7 @@ class FiniteLoop(eqx.Module):
     rates: dict[str, tuple[Array, Array]]
     momentum: Float[Array, ""]
     factor: Float[Array, ""]
+    schedule: Float[Array, " K"]
     batch: int = eqx.field(static=True)
 
     def outputs(self, weights: Weights, x: Float[Array, "n d"]) -> Float[Array, " n"]:
@@ -93,7 +95,8 @@ class FiniteLoop(eqx.Module):
             x, y = self.problem.sample(jax.random.fold_in(key, index), self.batch, self.scale.dtype)
             found = jax.grad(risk)(weights, x, y)
             memory = {k: self.momentum * memory[k] + found[k] + self.rates[k][1] * weights[k] for k in weights}
-            return {k: weights[k] - self.rates[k][0] * memory[k] for k in weights}, memory
+            here = self.schedule[index]  # of one factor where the rate is constant: an index beyond it means the last
+            return {k: weights[k] - here * self.rates[k][0] * memory[k] for k in weights}, memory
 
         return jax.lax.fori_loop(first, last, step, (weights, memory))
 
@@ -107,7 +110,8 @@ def finite_loop(loop: Loop, problem: Problem, width: int) -> FiniteLoop:
     """The loop at a width."""
     factor, scaling = loop.loss.factor, loop.scaling
     rates = rates_at(width, loop.pace, scaling, loop.network.layers, factor)
-    numbers = scaling.scale(width), scaling.preactivation, rates, loop.rule.momentum, factor
+    schedule = np.ones(1) if loop.rule.schedule is None else loop.rule.schedule
+    numbers = scaling.scale(width), scaling.preactivation, rates, loop.rule.momentum, factor, schedule
     floats = jax.tree.map(lambda number: jnp.asarray(number, float), numbers)
     return FiniteLoop(problem, *floats, batch=_BATCH if loop.batch is None else loop.batch)
 

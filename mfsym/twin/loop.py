@@ -10,7 +10,7 @@ from .scaling import Pace, Scaling
 
 
 class Clock(NamedTuple):
-    """t = per_step · step, in the flow time of the problem, and why."""
+    """t = per_step · step in the flow time of the problem, and why; of a schedule, step is that of the largest rate."""
 
     per_step: float
     why: str

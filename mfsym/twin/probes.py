@@ -1,8 +1,8 @@
 """What an optax transformation does, found from its responses: closures do not say what they are made of.
 
-A heavy ball with decay answers the gradients g and weights z of a run by −η u_k, u_k = β u_{k−1} + g_k + λ z_k. Its numbers
-are read from the answers to one gradient and to one constant weight, and must then predict the answers to gradients and
-weights of many sizes over as many steps as the loop has. What fails is asked further, for the reason.
+A heavy ball with decay answers the gradients g and weights z of a run by −η_k u_k, u_k = β u_{k−1} + g_k + λ z_k. Its
+numbers are read from the answers to one gradient, to a constant one and to one constant weight, and must then predict the
+answers to gradients and weights of many sizes over as many steps as the loop has. What fails is asked further, why.
 """
 
 from collections.abc import Callable
@@ -21,10 +21,11 @@ _TOLERANCE = 1e-4  # relative, of predictions
 _SIZE = 3  # at most so many entries along an axis of a weight
 
 Leaves = list[np.ndarray]  # of every layer, [steps, …]
+Numbers = tuple[np.ndarray, float, float]
 
 
-def numbers_of(optimiser: optax.GradientTransformation, parameters: PyTree, steps: int) -> list[tuple[float, float, float]]:
-    """(η, λ, β) of every leaf of the parameters; raises NoTwinError if it is no heavy ball."""
+def numbers_of(optimiser: optax.GradientTransformation, parameters: PyTree, steps: int) -> list[Numbers]:
+    """η [steps or more], λ and β of every leaf of the parameters; raises NoTwinError if it is no heavy ball."""
     small = [np.zeros([min(size, _SIZE) for size in leaf.shape]) for leaf in jax.tree.leaves(parameters)]
 
     def answers(gradients: Leaves, weights: Leaves) -> Leaves:
@@ -35,11 +36,12 @@ def numbers_of(optimiser: optax.GradientTransformation, parameters: PyTree, step
     g, z = ([generator.standard_normal(shape) for shape in shapes] for _ in range(2))
     sizes = 10.0 ** generator.uniform(-4, 4, (2, count))
     nothing = [np.zeros(shape) for shape in shapes]
-    impulse = [_at(leaf, 0) for leaf in g]
-    first = answers(impulse, nothing)
-    constant = [np.repeat(leaf[:1], count, axis=0) for leaf in z]
-    drift = answers(nothing, constant)
-    found = [_numbers(*each) for each in zip(g, first, z, drift, strict=True)]
+    first = answers([_at(leaf, 0) for leaf in g], nothing)
+    steady, drift = answers(_held(g), nothing), answers(nothing, _held(z))
+    starts = [_beginning(*each) for each in zip(g, steady, strict=True)]
+    begun = max((start for start in starts if start is not None), default=0)  # rates may be 0 at first
+    one, held = (answers([leaf * _from(begun, leaf, last) for leaf in _held(g)], nothing) for last in (begun + 1, count))
+    found = [_numbers(begun, *each) for each in zip(g, one, held, steady, z, drift, strict=True)]
     tests = [[_scaled(leaf, size) for leaf in leaves] for leaves, size in zip((g, z), sizes, strict=True)]
     seen = answers(*tests)
     if all(_alike(_heavy_ball(*n, *t), s) for n, s, *t in zip(found, seen, *tests, strict=True)):
@@ -79,17 +81,46 @@ def _answers(optimiser: optax.GradientTransformation, parameters: PyTree, gradie
         raise argument_error("optimiser", "one that can be followed", optimiser, remedy) from error
 
 
-def _numbers(g: np.ndarray, first: np.ndarray, z: np.ndarray, drift: np.ndarray) -> tuple[float, float, float]:
-    """η, λ and β from what comes of one gradient, and of one constant weight."""
-    rate, after = (-np.sum(first[k] * g[0]) / np.sum(g[0] ** 2) for k in (0, 1))
-    shrink = -np.sum(drift[0] * z[0]) / np.sum(z[0] ** 2)
-    return (float(rate), float(shrink / rate), float(after / rate)) if rate else (0.0, 0.0, 0.0)
+def _held(leaves: Leaves) -> Leaves:
+    """The first row at every step."""
+    return [np.repeat(leaf[:1], len(leaf), axis=0) for leaf in leaves]
 
 
-def _heavy_ball(rate: float, decay: float, momentum: float, g: np.ndarray, z: np.ndarray) -> np.ndarray:
+def _from(first: int, leaf: np.ndarray, last: int) -> np.ndarray:
+    """1 from one step to before another, and else 0."""
+    steps = np.arange(len(leaf)).reshape(-1, *[1] * (leaf.ndim - 1))
+    return ((steps >= first) & (steps < last)).astype(float)
+
+
+def _along(answer: np.ndarray, row: np.ndarray) -> np.ndarray:
+    """What every answer [steps, …] takes off along a row, in units of it."""
+    return -np.tensordot(answer, row, row.ndim) / np.sum(row**2)
+
+
+def _beginning(g: np.ndarray, steady: np.ndarray) -> int | None:
+    """The first of two steps with a rate; None for a leaf at rest."""
+    moves = _along(steady, g[0]) != 0
+    both = np.flatnonzero(moves[:-1] & moves[1:])
+    return int(both[0]) if len(both) else None
+
+
+def _numbers(begun: int, g, one, held, steady, z, drift) -> Numbers:
+    """η, λ and β of a leaf: from what is left, one step after the first with a rate, of `one` gradient at that step and of
+    one `held` from there on, β/(1 + β); and from those held all the time, η_k Σ_{i≤k} β^i."""
+    late, both = _along(one, g[0])[begun + 1], _along(held, g[0])[begun + 1]
+    momentum = late / (both - late) if late != both else np.inf
+    if not both or not 0 <= momentum < 1:
+        return np.zeros(len(g)), 0.0, 0.0
+    gathered = _along(steady, g[0])
+    rates = gathered / np.cumsum(momentum ** np.arange(len(g)))
+    largest = int(np.argmax(np.abs(gathered)))
+    return rates, float(_along(drift, z[0])[largest] / gathered[largest]), float(momentum)
+
+
+def _heavy_ball(rates: np.ndarray, decay: float, momentum: float, g: np.ndarray, z: np.ndarray) -> np.ndarray:
     """Its updates [steps, …]."""
     memory, updates = np.zeros(g.shape[1:]), []
-    for gradient, weight in zip(g, z, strict=True):
+    for rate, gradient, weight in zip(rates, g, z, strict=True):
         memory = momentum * memory + gradient + decay * weight
         updates.append(-rate * memory)
     return np.stack(updates)
@@ -116,8 +147,18 @@ def _reason(answers: Callable, g: Leaves, nothing: Leaves, first: Leaves, drift:
             return SCHEDULE
     if _is_nesterov(g, first):
         return NESTEROV
-    steady = _same(drift, [np.repeat(leaf[:1], len(leaf), axis=0) for leaf in drift])
-    return DECOUPLED if steady and _norm(drift) else OTHER_MEMORY
+    if not _norm(drift):
+        return OTHER_MEMORY
+    if _same(drift, _held(drift)):
+        return DECOUPLED
+    one, other = (_sizes(leaves) for leaves in (drift, answers(_held(g), nothing)))
+    return OTHER_MEMORY if np.allclose(one, other, rtol=0, atol=10 * _TOLERANCE) else SCHEDULE  # of the decay
+
+
+def _sizes(leaves: Leaves) -> np.ndarray:
+    """How large the answers to something constant are at every step, relative to the largest."""
+    sizes = np.sqrt(sum(np.sum(leaf.reshape(len(leaf), -1) ** 2, axis=1) for leaf in leaves))
+    return sizes / np.max(sizes)
 
 
 def _moved(leaf: np.ndarray, step: int) -> np.ndarray:

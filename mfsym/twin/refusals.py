@@ -22,8 +22,13 @@ DECOUPLED = (
     "which both are one",
 )
 SCHEDULE = (
-    "its learning rate changes from step to step, and a `Training` has one step",
-    "a constant rate; for small steps without momentum the flow, at the sum of the rates so far",
+    "what it makes of a gradient changes from step to step, and not as the learning rate of a heavy ball changes it, which "
+    "multiplies what momentum has gathered",
+    "`optax.sgd(schedule, momentum=β)`, with a constant decay in front",
+)
+SCHEDULES = (
+    "its layers follow different schedules, and a `Training` has one",
+    "one schedule for all layers, times a number each",
 )
 OTHER_MEMORY = (
     "its updates are no sum η Σ_j β^j (gradient + decay) over past steps, which gradient descent and the heavy ball are",
