@@ -17,6 +17,7 @@ from pathlib import Path
 
 os.environ.setdefault("JAX_ENABLE_X64", "1")  # before jax is imported: some benchmarks make their problems at import
 
+import conserved
 import cost
 import detection
 import gradients
@@ -25,7 +26,9 @@ import jax.numpy as jnp
 import large
 import particle_step
 import published_step
+import schemes
 import sweep
+import tracking
 import training
 
 FOLDER = Path(__file__).resolve().parent
@@ -38,6 +41,9 @@ BENCHMARKS = {
     "large": large,
     "training": training,
     "detection": detection,
+    "conserved": conserved,
+    "tracking": tracking,
+    "schemes": schemes,
 }
 PACKAGES = ("mfsym", "jax", "jaxlib", "equinox", "diffrax", "numpy")
 

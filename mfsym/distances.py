@@ -4,6 +4,7 @@ import functools
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
@@ -57,7 +58,7 @@ def _of_the_angle(reduction, angles, masses, theta: list[Array], weight: list[Ar
 
 def _of_points(reduction, angles, masses, theta: list[Array], weight: list[Array]) -> _Distances:
     """Sliced W2² of the unit vectors with these angles."""
-    points, clouds = np.asarray(to_point(angles)), [np.asarray(to_point(x)) for x in theta]
+    points, clouds = np.asarray(to_point(jnp.asarray(angles))), [np.asarray(to_point(x)) for x in theta]
     distances: dict[str, _Laws] = {}
     for i, name in enumerate(("sliced_w2_squared_plus", "sliced_w2_squared_minus")):
         rows = zip(clouds, _shares(weight, i), strict=True)

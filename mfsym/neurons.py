@@ -1,5 +1,7 @@
 """Clouds of neurons: any pytree with a leading particle axis, and the standard one, `Particles`."""
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -7,8 +9,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .errors import argument_error, check_instance, float_array
-from .groups import FiniteGroup, Symmetry
-from .types import Cloud, RealArrayLike
+from .groups import Action, FiniteGroup, Symmetry
+from .types import Checked, Cloud, RealArrayLike
 
 NEURONS = "A cloud is a pytree of floating arrays with one first axis, that of the neurons."
 
@@ -73,6 +75,14 @@ class BiasedParticles(AbstractRidgeCloud):
             raise argument_error("bias", expected, self.bias, "One bias per neuron.")
 
 
+def neuron_of(a: Any, b: Any, bias: Any = None) -> AbstractRidgeCloud:
+    """The pytree of `Particles`, or of `BiasedParticles`, with anything in the places of their arrays."""
+    number, vector = np.zeros(1), np.zeros((1, 1))
+    if bias is None:
+        return jax.tree.unflatten(jax.tree.structure(Particles(number, vector)), (a, b))
+    return jax.tree.unflatten(jax.tree.structure(BiasedParticles(number, vector, number)), (a, b, bias))
+
+
 def dim_of(cloud: Cloud) -> int | None:
     """The dimension d of the inputs of `Particles` and `BiasedParticles`; None for clouds that need not have one."""
     return cloud.dim if isinstance(cloud, AbstractRidgeCloud) else None
@@ -93,6 +103,16 @@ def check_neurons(cloud: Cloud) -> int:
     if len(widths) != 1 or widths & {(), (0,)}:
         raise argument_error("cloud", "a pytree of arrays with the same first axis", sorted(widths), NEURONS)
     return leaves[0].shape[0]
+
+
+def images_of(cloud: Cloud, action: Action, elements: Float[Array, "q k k"]) -> Cloud:
+    """The images of every neuron under some elements, side by side: q·m neurons, each where its neuron is on the devices."""
+    return _side_by_side(jax.vmap(lambda element: action.move(element, cloud), out_axes=1)(elements))
+
+
+def _side_by_side(images: Cloud) -> Cloud:
+    """Images [m, q, …] of m neurons as a cloud of m·q."""
+    return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), images)
 
 
 def neuron_masses(cloud: Particles) -> Float[Array, " m"]:
@@ -121,15 +141,38 @@ def act(symmetry: Symmetry, cloud: Particles) -> Particles:
     return Particles(sign * cloud.a, image)
 
 
-def orbit_cloud(cloud: Particles, group: FiniteGroup) -> Particles:
-    """The union of the images of a cloud under every element of a finite group: |group|·m neurons.
+def orbit_cloud(cloud: Checked[Cloud], group: Checked[FiniteGroup | Action]) -> Cloud:
+    """The union of the images of a cloud under every element of a finite group: |G|·m neurons, images side by side.
 
-    Such a cloud is invariant under the group, and the flow keeps it so at every finite width
-    (Hajjar & Chizat 2022, general class of symmetries).
+    `group` is a `FiniteGroup` of symmetries for Particles, or the `Action` of a finite group for neurons of any shape.
+    Such a cloud is invariant under the group, and the flow keeps it so at every finite width. The first image of a neuron is
+    itself, `orbit[::|G|]` the cloud; of a cloud that is spread over devices every image stays on the device of its neuron.
+    (Hajjar & Chizat 2022, general class of symmetries; Maass & Fontbona 2024.)
     """
+    check_instance("group", group, (FiniteGroup, Action), "Build it with mf.generate(...), or mf.action(...).")
+    if isinstance(group, Action):
+        check_neurons(cloud)
+        return images_of(cloud, group, group.group.elements)
     check_instance("cloud", cloud, Particles, "Build one with mf.Particles(a, b).")
-    check_instance("group", group, FiniteGroup, "Build it with mf.generate(...).")
     if group.dim != cloud.dim:
         raise argument_error("group", f"of dimension {cloud.dim}, the cloud's", group.dim, "Match them.")
-    images = [act(group[i], cloud) for i in range(len(group))]
-    return Particles(jnp.concatenate([c.a for c in images]), jnp.concatenate([c.b for c in images]))
+    images = jax.vmap(lambda s, T: act(Symmetry(s, T), cloud), out_axes=1)(group.signs, group.matrices)
+    return _side_by_side(images)
+
+
+def fixed_part(cloud: Checked[Cloud], action: Checked[Action]) -> Cloud:
+    """P z for every neuron, the orthogonal projection on the neurons E^G that every element of the group leaves as they are.
+
+    The law of the result is strongly invariant: its network is that of an equivariant architecture. P is the mean of M(g)
+    over the group, computed from a basis of E^G. Takes one neuron as well. (Maass & Fontbona 2024.)
+    """
+    return _checked_action(action).project(cloud)
+
+
+def fixed_basis(action: Checked[Action]) -> Cloud:
+    """An orthonormal basis of the neurons E^G that a group leaves as they are, as a cloud of `action.dim_fixed` neurons."""
+    return _checked_action(action).combination(jnp.eye(action.dim_fixed))
+
+
+def _checked_action(action: Action) -> Action:
+    return check_instance("action", action, Action, "Build it with mf.action(unit, inputs, outputs).")

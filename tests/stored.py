@@ -68,6 +68,11 @@ def gate(neuron, x):
     return neuron * jnp.tanh(x)
 
 
+def place(x):
+    """Every input stays where it is."""
+    return jnp.eye(2, dtype=x.dtype)
+
+
 def split(prediction, value):
     """A loss of several outputs."""
     return jnp.sum(gap(prediction, value))
@@ -77,6 +82,7 @@ GIVEN = {
     "bump": bump,
     "gap": gap,
     "gate": gate,
+    "place": place,
     "split": split,
     "Wave": Wave,
     "Pair": Pair,
@@ -138,7 +144,18 @@ def _labelled() -> dict[str, mf.Problem]:
         "classes": mf.Problem(several, unit=gates, loss=mf.CrossEntropy(), start=mf.NormalStart(0.5)),
         "own loss of outputs": mf.Problem(several, unit=mf.FunctionUnit(gate), loss=mf.FunctionLoss(split, (3,))),
         "modules": mf.Problem(several, unit=mf.ModuleUnit(Wave(jnp.asarray(2.0), "given"))),
+        "matrices": mf.Problem(several, unit=mf.MatrixUnit(jax.nn.sigmoid), start=mf.NormalStart()),
+        "vectors": mf.Problem(mf.Gaussian(3), mf.Teacher(_pairs(), _VECTORS), _VECTORS),
+        "layers": mf.Problem(several, unit=mf.MLPUnit((2, 4), jnp.tanh)),
     }
+
+
+_VECTORS = mf.VectorUnit(jnp.tanh, 0.5)
+
+
+def _pairs() -> tuple[jax.Array, jax.Array]:
+    """Two neurons of vectors."""
+    return jnp.eye(2, 3), jnp.ones((2, 2))
 
 
 def problems() -> dict[str, mf.Problem]:
@@ -150,9 +167,59 @@ def problems() -> dict[str, mf.Problem]:
     found |= {name: mf.Problem(mf.Gaussian(3), linear, start=start()) for name, start in _STARTS.items()}
     biased = mf.BiasedStart(mf.GaussianStart(), 0.5, 0.25)
     found |= {"biases": mf.Problem(mf.Gaussian(3), linear, mf.Neuron(jnp.tanh), start=biased)}
-    found |= _labelled()
+    found |= _labelled() | _symmetric() | _restricted()
     index = mf.SingleIndex(jnp.tanh)
     return found | {name: mf.Problem(mf.Gaussian(3), index, loss=loss()) for name, loss in _LOSSES.items()}
+
+
+def _groups() -> dict[str, Any]:
+    """Every class of groups, of their representations, and actions."""
+    plane, space, turns = mf.O(2), mf.SO(3), mf.dihedral(3)
+    both, signed = mf.product(turns, plane), mf.generate(mf.Symmetry(-1, -np.eye(2)))
+    blocks = mf.BlockOrthogonal((1, 2), (0,))
+    return {
+        "plane": (2 * plane.standard + plane.determinant, plane.frequency(2) * plane.trivial(3)),
+        "images": mf.representation(plane, plane.components, plane.algebra),
+        "listed": mf.representation(turns, turns.components),
+        "factors": both.of_factor(0, turns.regular),
+        "actions": (
+            mf.action(mf.VectorUnit(jnp.tanh), space.standard, space.trivial(2)),
+            mf.action(mf.ReLU(), signed.inputs, signed.outputs),
+            mf.action(mf.ReLU(), blocks.inputs, blocks.outputs),
+        ),
+    }
+
+
+def _swapped() -> tuple[mf.MatrixUnit, mf.Action]:
+    """Matrices under an exchange of two coordinates."""
+    unit, swap = mf.MatrixUnit(jax.nn.sigmoid), mf.generate([[0.0, 1.0], [1.0, 0.0]])
+    return unit, mf.action(unit, swap.standard, swap.standard)
+
+
+def _symmetric() -> dict[str, mf.Problem]:
+    """Problems of the units and starts that hold an action."""
+    unit, action = _swapped()
+    data, start = mf.Empirical(np.eye(2), np.eye(2)), mf.NormalStart(fixed_by=action)
+    units = {
+        "averaged unit": mf.AveragedUnit(unit, action),
+        "fixed unit": mf.FixedUnit(unit, action),
+        "canonical unit": mf.CanonicalUnit(unit, action, place),
+    }
+    return {name: mf.Problem(data, unit=each, start=start) for name, each in units.items()}
+
+
+def _schemes() -> tuple[Any, ...]:
+    """Every scheme, and a training with confined noise."""
+    _, action = _swapped()
+    schemes = mf.DataAugmentation(action), mf.DataAugmentation(action, sampled=True), mf.FeatureAveraging(action)
+    return *schemes, mf.EquivariantArchitecture(action), mf.Training(step=0.1, temperature=0.1, confine=action)
+
+
+def _restricted() -> dict[str, mf.Problem]:
+    """Problems restricted to the neurons that a group fixes, of targets averaged over it."""
+    unit, action = _swapped()
+    problem = mf.Problem(mf.Gaussian(2), mf.symmetrised(mf.FunctionTarget(jnp.tanh), action), unit)
+    return {"averaged target": problem, "restricted": mf.restrict(problem, action)}
 
 
 def plain_things() -> dict[str, Any]:
@@ -170,7 +237,14 @@ def plain_things() -> dict[str, Any]:
         "weak": (jnp.asarray(2), jnp.asarray(2.5), jnp.broadcast_to(jnp.asarray(-0.0), (3,)), jnp.array([True, False])),
         "keys": (jax.random.key(7), jax.random.split(jax.random.key(7), 3), jax.random.key(7, impl="rbg")),
         "training": mf.Training(rate_a=2.0, weight_decay=0.1, step=0.01, momentum=0.9, schedule=[1.0, 0.5]),
-        "symmetries": (mf.Symmetry(-1.0, jnp.eye(2)), mf.BlockOrthogonal((1, 2), (0,))),
+        "schemes": _schemes(),
+        "noise": mf.Training(step=0.01, temperature=0.1),
+        "symmetries": (
+            mf.Symmetry(-1.0, jnp.eye(2)),
+            mf.generate(mf.Symmetry(-1, -np.eye(2))),
+            mf.BlockOrthogonal((1, 2), (0,)),
+        ),
+        "groups": _groups(),
         "own classes": Pair(Note("it's", (1.0, None)), Pair(cloud(), {"cloud": (jnp.ones(3), jnp.ones((3, 2)))})),
         "checkpoints": mf.Checkpoints("somewhere", every=0, keep=3),
     }

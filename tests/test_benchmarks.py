@@ -177,6 +177,22 @@ def test_a_sweep_agrees_with_single_runs():
     assert rows[0]["count"] == 3 and rows[0]["difference"] < 1e-5
 
 
+def test_laws_are_found_and_watched(standard_promotion):
+    conserved, tracking = load("conserved"), load("tracking")
+    found = conserved.measure(("attention",), ((2, 2, 2), (1, 2, 1)))
+    assert found["rows"][0]["laws"] == 12 and found["linear"]["right"] == 2
+    assert "34 minutes" in conserved.table(found)
+    watched = tracking.measure(width=8, batches=(4,), turns=2)
+    assert watched["rows"][0]["parameters"] == 8 * (256 + 8 + 10) + 26 and "+" in tracking.table(watched)
+
+
+def test_schemes_are_timed():
+    schemes = load("schemes")
+    found = schemes.measure(neurons=4, samples=3, width=2, steps=2, seeds=2, turns=1)
+    assert [row["what"] for row in found["rows"]][1] == "one step, full data augmentation"
+    assert "a group of 8 elements" in schemes.table(found)
+
+
 def test_run_writes_results_after_every_benchmark(tmp_path, monkeypatch, capsys):
     run = load("run")
     first = SimpleNamespace(measure=lambda: {"rows": [1]}, table=lambda result: f"rows {result['rows']}")
@@ -257,8 +273,12 @@ def test_large_clouds_at_a_small_size():
     assert run["dtype"] == "float32" and len(run["risk"]) == 2 and run["risk"][1] < run["risk"][0]
     assert 2**25 < run["resident_bytes"] < large.LIMIT
     assert run["resident_bytes"] < 2**30  # of the child alone, without what this process has held
+    assert [row["dtype"] for row in result["exact"]] == ["float64"] * 2 + ["float32"] * 2
     for row in result["exact"]:
-        assert row["matrix_bytes"] == 2048**2 * 8 and 0 < row["temporary_bytes"] < row["matrix_bytes"] / 4
+        assert (
+            row["matrix_bytes"] == 2048**2 * np.dtype(row["dtype"]).itemsize
+            and 0 < row["temporary_bytes"] < row["matrix_bytes"] / 4
+        )
     assert "of an m × m matrix" in large.table(result)
 
 

@@ -192,6 +192,15 @@ def test_single_precision_under_scan():
     assert np.max(np.abs(found.broken[0]) / found.path[0]) < 1e-5
 
 
+def test_laws_and_trackers_may_be_made_inside_of_what_is_compiled():
+    def change(params):
+        law = noether.unit_norms(*LAYERS, bias=lambda p: p[0]["b"], rates=(1.0, 2.0))
+        optimiser = noether.track(law, shrink=0.1)
+        return optimiser.update(params, optimiser.init(params), params)[1].value
+
+    np.testing.assert_allclose(jax.jit(change)(RELU[0])[0], change(RELU[0])[0])
+
+
 def test_a_law_without_a_degree():
     """½‖u‖² − b of exponential units: what finite steps do is the remainder of the second order."""
     params, apply = network((2, 3, 1), jnp.exp, True)

@@ -15,7 +15,18 @@ import mfsym as mf
 from mfsym.__main__ import main
 
 # Results are built by the library: nobody passes their fields.
-RESULTS = {"Solution", "DetectionReport", "Sweep", "Twin"}
+RESULTS = {
+    "Solution",
+    "DetectionReport",
+    "Sweep",
+    "Twin",
+    "Action",
+    "EquivarianceReport",
+    "DiscoveryReport",
+    "TransversalRate",
+    "GapReport",
+    "Subspace",
+}
 PACKAGE = Path(mf.__file__).parent
 
 

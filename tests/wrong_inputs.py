@@ -65,6 +65,50 @@ def problem(start: str = "sphere") -> mf.Problem:
     return mf.Problem(mf.Gaussian(4), mf.SubspaceNorm(2), start=starts[start]())
 
 
+SWAP = mf.generate([[0.0, 1.0], [1.0, 0.0]])
+TURN = np.array([[[0.0, -1.0], [1.0, 0.0]]])
+
+
+@functools.cache
+def action() -> mf.Action:
+    return mf.action(mf.MatrixUnit(jnp.tanh), SWAP.standard, SWAP.standard)
+
+
+def _sorting(x):
+    """The swap where the second coordinate is the larger one."""
+    return jnp.where(x[1] > x[0], jnp.asarray(SWAP.elements[1], x.dtype), jnp.eye(2, dtype=x.dtype))
+
+
+def _fixing_only_zero() -> mf.Action:
+    turns = mf.SO(3).standard
+    return mf.action(mf.VectorUnit(jnp.tanh), turns, turns)
+
+
+def turning() -> mf.Action:
+    """Of an infinite group."""
+    return mf.action(mf.VectorUnit(jnp.tanh), mf.SO(2).standard, mf.SO(2).standard)
+
+
+def minus() -> mf.Action:
+    """That fixes z = 0 only, with an odd activation."""
+    both = mf.generate(-np.eye(2))
+    return mf.action(mf.MatrixUnit(jnp.tanh), both.trivial(2), both.standard)
+
+
+def fourth_powers(prediction, value):
+    return jnp.sum((prediction - value) ** 4)
+
+
+def matrix_problem(loss: Any = None) -> mf.Problem:
+    target = mf.FunctionTarget(lambda x: jnp.tanh(x))
+    return mf.Problem(mf.Gaussian(2), target, mf.MatrixUnit(jnp.tanh), loss)
+
+
+@functools.cache
+def labelled() -> mf.Problem:
+    return mf.Problem(mf.Empirical(np.eye(2), np.eye(2)), unit=mf.MatrixUnit(jnp.tanh))
+
+
 @functools.cache
 def one_device() -> Mesh:
     return jax.make_mesh((1,), ("neurons",), axis_types=(AxisType.Auto,))
@@ -112,6 +156,13 @@ def by_labels() -> mf.Solution:
 @functools.cache
 def full() -> mf.Solution:
     return record(mf.ReLU(), jax.tree.map(lambda leaf: jnp.stack([leaf] * 2), cloud()))
+
+
+@functools.cache
+def matrices() -> mf.Problem:
+    """Units σ(zx) on symmetric data: a square and its labels."""
+    corners = np.array([[1.0, 0.5], [0.5, 1.0], [-1.0, 0.5], [0.5, -1.0]])
+    return mf.Problem(mf.Empirical(corners, np.tanh(corners)), unit=mf.MatrixUnit(jnp.tanh), start=mf.NormalStart())
 
 
 @functools.cache
@@ -168,6 +219,11 @@ CONTROL = {"progress": FLAG, "stop": STOP, "checkpoint": CHECKPOINT}
 _NO_ARRAYS = (lambda state: "word", lambda state: (state, state), lambda state: state.missing)
 OBSERVE = [3, [jnp.sum], {3: jnp.sum}, {"no name": jnp.sum}, {"new": 3}, {"risk": jnp.sum}, {"final": jnp.sum}]
 OBSERVE += [{"new": function} for function in _NO_ARRAYS]
+SCHEME = [3, "DA", mf.DataAugmentation, later(action), later(lambda: mf.EquivariantArchitecture(action()))]
+BARE = mf.FunctionUnit(lambda z, x: z @ x)  # of neurons whose shapes nobody knows
+BEYOND_DECAY = ({"rate_a": 2.0}, {"step": 0.1, "momentum": 0.5}, {"step": 0.1, "temperature": 1.0})
+NO_ACTION = [None, 3, later(lambda: SWAP), group]
+NO_UNIT = [None, 3, jnp.tanh, mf.MatrixUnit]
 RISK = [3, "risk", mf.SquareLoss, later(lambda: mf.SquareLoss())]
 
 NO_MASS = given(0.0, "mass_plus", mass_plus=0)
@@ -208,7 +264,10 @@ TABLE = {
         {"inputs": [None, 2, mf.Gaussian, later(lambda: mf.Empirical(np.eye(2)))],
          "nodes": [v for v in INTEGER if v is not None] + [10**6, given(4, inputs=mf.Gaussian(10))],
          "frames": [v for v in INTEGER if v is not None] + [12, given(8, "key")],
-         "key": [3, "key", given(later(lambda: jax.random.key(0)), "key")]},
+         "key": [3, "key", given(later(lambda: jax.random.key(0)), "key")],
+         "action": [3, group, later(lambda: SWAP), later(turning),
+                    later(lambda: mf.action(mf.ReLU(), mf.cyclic(4).regular, mf.cyclic(4).trivial())),
+                    later(action, inputs=mf.GaussianCovariance(np.diag([1.0, 2.0])))]},
     ),
     "SubspaceNorm": Entry(
         lambda: {"dim_h": 2}, {"dim_h": INTEGER, "scale": NO_NUMBER}
@@ -269,7 +328,38 @@ TABLE = {
         lambda: {"module": eqx.nn.MLP(2, 2, 2, 1, key=jax.random.key(0))},
         {"module": [*NO_FUNCTION, jnp.tanh, eqx.nn.MLP, later(mf.SquareLoss), later(eqx.nn.Identity)]},
     ),
-    "NormalStart": Entry(dict, {"scale": POSITIVE}),
+    "MatrixUnit": Entry(lambda: {"activation": jnp.tanh}, {"activation": SCALAR_FUNCTION}),
+    "VectorUnit": Entry(lambda: {"activation": jnp.tanh}, {"activation": SCALAR_FUNCTION, "scale": NO_NUMBER}),
+    "MLPUnit": Entry(
+        lambda: {"widths": (3,), "activation": jnp.tanh},
+        {"widths": [3, None, "12", (), (0,), (2.0,), (True,)], "activation": SCALAR_FUNCTION},
+    ),
+    "NormalStart": Entry(dict, {"scale": POSITIVE, "fixed_by": [3, "swap", later(lambda: SWAP), later(_fixing_only_zero)]}),
+    "AveragedUnit": Entry(
+        lambda: {"unit": mf.MatrixUnit(jnp.tanh), "action": action()},
+        {"unit": NO_UNIT, "action": NO_ACTION, "degree": [v for v in INTEGER if v not in (None, 0)]},
+    ),
+    "FixedUnit": Entry(
+        lambda: {"unit": mf.MatrixUnit(jnp.tanh), "action": action()}, {"unit": NO_UNIT, "action": NO_ACTION}
+    ),
+    "CanonicalUnit": Entry(
+        lambda: {"unit": mf.MatrixUnit(jnp.tanh), "action": action(), "frame": lambda x: jnp.eye(2)},
+        {"unit": NO_UNIT, "action": NO_ACTION, "frame": [*NO_FUNCTION, jnp.sum, lambda x: jnp.eye(3)]},
+    ),
+    "canonical": Entry(
+        lambda: {"data": mf.Empirical(np.eye(2), np.eye(2)), "action": action(), "frame": _sorting},
+        {"data": [None, 3, np.eye(2), later(lambda: mf.Gaussian(2)), later(lambda: mf.Empirical(np.eye(2)))],
+         "action": NO_ACTION, "frame": [*NO_FUNCTION, jnp.sum, lambda x: jnp.eye(2)]},
+    ),
+    "DataAugmentation": Entry(
+        lambda: {"action": action()},
+        {"action": NO_ACTION, "degree": [*(v for v in INTEGER if v not in (None, 0)), given(3, sampled=True)],
+         "sampled": FLAG},
+    ),
+    "FeatureAveraging": Entry(
+        lambda: {"action": action()}, {"action": NO_ACTION, "degree": [v for v in INTEGER if v not in (None, 0)]}
+    ),
+    "EquivariantArchitecture": Entry(lambda: {"action": action()}, {"action": NO_ACTION}),
     "BiasedStart": Entry(
         lambda: {"start": mf.SphereStart()},
         {"start": ["sphere", mf.SphereStart, None, later(lambda: mf.BiasedStart(mf.SphereStart()))],
@@ -297,6 +387,8 @@ TABLE = {
             "step": [v for v in POSITIVE if v is not None],
             "momentum": [0.9, *(given(v, step=0.1) for v in (1.0, -0.1, "a", np.nan, True, None))],
             "schedule": [[1.0], *(given(v, step=0.1) for v in (0.5, "a", [], [[1.0]], [1, -0.1], [0, 0], [np.nan]))],
+            "temperature": [*NOT_NEGATIVE, given(0.1, step=0.1, momentum=0.9), given(0.1, step=0.1, schedule=[1.0])],
+            "confine": [3, "fixed", jnp.tanh],
         },
     ),
     "Problem": Entry(
@@ -341,11 +433,104 @@ TABLE = {
         lambda: {"generators": (mf.Symmetry(1, np.eye(2)),)},
         {
             "generators": [
-                (), (np.eye(2),), (None,),
+                (), (None,), (np.ones((2, 2)),), ([[0.6, -0.8], [0.8, 0.6]],), (np.eye(2), np.eye(3)), (np.eye(2), None),
+                later(lambda: (np.eye(2), mf.Symmetry(1, np.eye(2)))),
                 later(lambda: (mf.Symmetry(1, np.eye(2)), mf.Symmetry(1, np.eye(3)))),
                 later(lambda: (mf.Symmetry(1, [[0.0, -1.0], [1.0, 0.0]]),), largest=2),
             ],
             "largest": INTEGER,
+        },
+    ),
+    "cyclic": Entry(lambda: {"order": 3}, {"order": [*INTEGER, given(5000, "generators")]}),
+    "dihedral": Entry(lambda: {"order": 3}, {"order": [*INTEGER, given(3000, "generators")]}),
+    "symmetric": Entry(lambda: {"size": 3}, {"size": [*INTEGER, given(7, "generators")]}),
+    "signed_permutations": Entry(lambda: {"size": 2}, {"size": [*INTEGER, given(6, "generators")]}),
+    "SO": Entry(lambda: {"size": 3}, {"size": INTEGER}),
+    "O": Entry(lambda: {"size": 3}, {"size": INTEGER}),
+    "product": Entry(
+        lambda: {"groups": (mf.cyclic(2), mf.SO(2))}, {"groups": [(), (None,), (np.eye(2),), later(lambda: (group(),))]}
+    ),
+    "representation": Entry(
+        lambda: {"group": mf.SO(2), "images": np.zeros((0, 2, 2)), "algebra": TURN},
+        {
+            "group": [None, np.eye(2), group, later(group), later(lambda: mf.SO(4), images=np.zeros((0, 4, 4)))],
+            "images": [*VECTORS, np.eye(2), np.eye(2)[None], given(-np.eye(2)[None], group=mf.cyclic(3), algebra=None),
+                       given(2 * np.eye(2)[None], group=mf.cyclic(3))],
+            "algebra": [*VECTORS, TURN[0], np.eye(2)[None], 0.5 * TURN,
+                        given(TURN, group=mf.cyclic(2), images=-np.eye(2)[None])],
+        },
+    ),
+    "action": Entry(
+        lambda: {"unit": mf.MatrixUnit(jnp.tanh), "inputs": SWAP.standard, "outputs": SWAP.standard},
+        {
+            "unit": [None, 3, jnp.tanh, mf.MatrixUnit, later(lambda: mf.FunctionUnit(jnp.matmul), "axes")],
+            "inputs": [None, 3, np.eye(2), mf.cyclic, later(lambda: SWAP), later(lambda: mf.cyclic(3).standard, "outputs")],
+            "outputs": [None, 3, np.eye(2), later(lambda: SWAP), later(lambda: mf.cyclic(3).standard)],
+            "hidden": [3, "permutations", later(lambda: SWAP), later(lambda: mf.cyclic(3).standard),
+                       later(lambda: SWAP.standard, axes=(SWAP.standard, SWAP.standard))],
+            "axes": [3, "both", (), later(lambda: (SWAP.standard,)), later(lambda: (None, None, None)),
+                     later(lambda: (SWAP.standard, SWAP.trivial(3))), later(lambda: {"z": (SWAP.standard,) * 2})],
+        },
+    ),
+    "fixed_part": Entry(
+        lambda: {"cloud": np.zeros((3, 2, 2)), "action": action()},
+        {"cloud": [None, 3, "cloud", np.zeros((3, 2)), np.zeros((1, 3, 2)), later(cloud)],
+         "action": [None, 3, later(lambda: SWAP), group]},
+    ),
+    "fixed_basis": Entry(lambda: {"action": action()}, {"action": [None, 3, later(lambda: SWAP), group]}),
+    "relative_distance": Entry(
+        lambda: {"cloud": np.ones((2, 3)), "other": np.ones((4, 3))},
+        {"cloud": [None, 3, "cloud", np.ones(()), given({"z": np.ones((2, 3))}, "other")],
+         "other": [None, 3, "cloud", np.ones(()), np.ones((4, 2)), later(cloud), given(np.ones((8193, 3)))]},
+    ),
+    "symmetrised": Entry(
+        lambda: {"target": mf.Teacher(np.ones((2, 2, 2)), mf.MatrixUnit(jnp.tanh)), "action": action()},
+        {
+            "target": [None, 3, jnp.tanh, mf.Teacher, later(lambda: labelled().target),
+                       later(lambda: mf.FunctionTarget(jnp.sum)), later(lambda: mf.FunctionTarget(lambda x: x[:1]))],
+            "action": [None, 3, group, later(lambda: SWAP), later(turning, "degree")],
+            "degree": [v for v in OPTIONAL if v != 0],
+        },
+    ),
+    "symmetric_floor": Entry(
+        lambda: {"problem": matrix_problem(), "action": action()},
+        {
+            "problem": [
+                *PROBLEM,
+                later(lambda: labelled(), "target"),
+                later(lambda: matrix_problem(mf.FunctionLoss(fourth_powers, (2,)))),
+            ],
+            "action": [None, 3, group, later(lambda: SWAP), later(turning, "degree")],
+            "degree": [v for v in OPTIONAL if v != 0],
+            "samples": INTEGER,
+        },
+    ),
+    "restrict": Entry(
+        lambda: {"problem": matrix_problem(), "action": action()},
+        {"problem": PROBLEM, "action": [None, 3, group, later(lambda: SWAP), later(minus)]},
+    ),
+    "to_coordinates": Entry(
+        lambda: {"cloud": np.zeros((3, 2, 2)), "action": action()},
+        {"cloud": [None, 3, "cloud", np.zeros((3, 2)), later(cloud)], "action": [None, 3, group, later(lambda: SWAP)]},
+    ),
+    "from_coordinates": Entry(
+        lambda: {"coordinates": np.zeros((3, 2)), "action": action()},
+        {"coordinates": [None, "c", 3.0, np.zeros((3, 4)), np.full(2, np.nan)],
+         "action": [None, 3, group, later(lambda: SWAP)]},
+    ),
+    "fundamental_domain": Entry(
+        lambda: {"data": mf.Empirical(np.eye(2)), "action": action()},
+        {"data": [None, 3, np.eye(2), later(lambda: mf.Gaussian(2)), later(lambda: mf.Empirical(np.eye(3)), "action")],
+         "action": [None, 3, group, later(lambda: SWAP), later(turning)]},
+    ),
+    "equivariance_defect": Entry(
+        lambda: {"unit": mf.MatrixUnit(jnp.tanh), "action": action()},
+        {
+            "unit": [None, 3, jnp.tanh, mf.MatrixUnit],
+            "action": [None, 3, later(lambda: SWAP), group],
+            "samples": INTEGER,
+            "elements": [v for v in INTEGER if v != 0],
+            "scale": POSITIVE,
         },
     ),
     "complete_basis": Entry(
@@ -354,13 +539,52 @@ TABLE = {
     "act": Entry(
         lambda: {"symmetry": mf.Symmetry(1, np.eye(4)), "thing": cloud()},
         {"symmetry": [None, np.eye(4), group, later(lambda: mf.Symmetry(1, np.eye(3)))],
-         "thing": [None, "cloud", 3.0, np.ones(3), np.ones((1, 1, 4)), np.full(4, np.nan)]},
+         "thing": [None, "cloud", 3.0, np.ones(3), np.ones((1, 1, 4)), np.full(4, np.nan),
+                   later(lambda: np.ones((1, 1, 1, 2)), action=action(), symmetry=np.eye(2))],
+         "action": [3, group, later(lambda: SWAP), later(action, "symmetry"),
+                    later(action, "symmetry", symmetry=np.eye(3))]},
+    ),
+    "discover": Entry(
+        lambda: {"problem": matrices(), "width": 2, "until": 0.1, "key": key()},
+        {
+            "problem": [*PROBLEM, later(lambda: mf.Problem(mf.Gaussian(2), mf.FunctionTarget(jnp.sum), BARE))],
+            "width": [*INTEGER, 1],
+            "until": POSITIVE,
+            "key": [*KEY, None],
+            "start_scale": POSITIVE,
+            "samples": [*OPTIONAL, 1, given(3, training=mf.Training(step=0.1)), given(2, "training")],
+            "training": [3, "flow", *(mf.Training(**each) for each in BEYOND_DECAY)],
+            "factor": POSITIVE,
+        },
+    ),
+    "transversal_rate": Entry(
+        lambda: {"problem": matrices(), "cloud": jnp.ones((2, 2, 2)), "action": action()},
+        {
+            "problem": PROBLEM,
+            "cloud": [None, 3, later(lambda: jnp.ones((0, 2, 2))), later(lambda: jnp.ones((2, 3, 3))),
+                      later(lambda: jnp.arange(8.0).reshape(2, 2, 2))],
+            "action": NO_ACTION,
+            "training": [3, "flow", *(mf.Training(**each) for each in BEYOND_DECAY)],
+        },
+    ),
+    "invariance_gap": Entry(
+        lambda: {"problem": matrices(), "action": action(), "width": 2, "until": 0.1, "key": key()},
+        {
+            "problem": [*PROBLEM, later(lambda: mf.Problem(mf.Gaussian(2), mf.FunctionTarget(jnp.tanh), matrices().unit))],
+            "action": NO_ACTION,
+            "width": INTEGER,
+            "until": POSITIVE,
+            "key": [*KEY, None],
+            "training": [3, "flow", {}],
+            "searches": [*INTEGER, 15],
+        },
     ),
     "orbit_cloud": Entry(
         lambda: {"cloud": cloud(), "group": group()},
         {
             "cloud": [*NO_PARTICLES, later(lambda: cloud(3), "group")],
-            "group": [None, 3, np.eye(4), later(lambda: group()[0])],
+            "group": [None, 3, np.eye(4), later(lambda: group()[0]), later(action, "cloud"),
+                      later(lambda: mf.action(mf.ReLU(), mf.SO(4).standard, mf.SO(4).trivial()))],
         },
     ),
     "moments_of": Entry(lambda: {"cloud": cloud()}, {"cloud": NO_PARTICLES}),
@@ -384,7 +608,7 @@ TABLE = {
             "group": [None, 3, [], [np.eye(4)], later(lambda: mf.Symmetry(1, np.eye(3)), "inputs"),
                       later(lambda: mf.Symmetry(1, np.eye(3)), space="parameter"),
                       later(lambda: [mf.Symmetry(1, np.eye(4)), mf.Symmetry(1, np.eye(3))])],
-            "space": ["both", None, 3],
+            "space": ["both", None, 3, given("fixed", "group"), later(lambda: "fixed", "network", group=action())],
             "inputs": [None, 4, "gaussian", later(lambda: mf.Gaussian(3))],
             "unit": ["relu", 3, mf.ReLU],
             "samples": INTEGER,
@@ -542,6 +766,7 @@ TABLE = {
                 later(lambda: mf.Problem(mf.Gaussian(4), mf.SubspaceNorm(2), unit=mf.GELU()), "problem.unit"),
                 later(lambda: mf.Problem(mf.Gaussian(4), mf.FunctionTarget(jnp.sum)), "problem.target"),
             ],
+            "scheme": SCHEME,
             "samples": OPTIONAL,
             "block_size": OPTIONAL,
             "key": [*KEY, *(given(k, samples=2) for k in (None, 3, "key"))],
@@ -576,6 +801,7 @@ TABLE = {
             "save_states": FLAG,
             "block_size": OPTIONAL,
             "risk": RISK,
+            "scheme": SCHEME,
             "observe": OBSERVE,
             **_SOLVE,
         },
@@ -596,6 +822,7 @@ TABLE = {
             "save_states": FLAG,
             "block_size": OPTIONAL,
             "risk": RISK,
+            "scheme": SCHEME,
             "observe": OBSERVE,
             **CONTROL,
             "dtype": DTYPE,
@@ -814,7 +1041,17 @@ QUICK = (
     "FunctionLoss",
     "FunctionUnit",
     "ModuleUnit",
+    "MatrixUnit",
+    "VectorUnit",
+    "MLPUnit",
     "NormalStart",
+    "AveragedUnit",
+    "FixedUnit",
+    "CanonicalUnit",
+    "canonical",
+    "DataAugmentation",
+    "FeatureAveraging",
+    "EquivariantArchitecture",
     "BiasedStart",
     "SphereStart",
     "AngularStart",
@@ -828,6 +1065,24 @@ QUICK = (
     "BlockOrthogonal",
     "generate",
     "complete_basis",
+    "cyclic",
+    "dihedral",
+    "symmetric",
+    "signed_permutations",
+    "SO",
+    "O",
+    "product",
+    "representation",
+    "action",
+    "fixed_part",
+    "fixed_basis",
+    "relative_distance",
+    "symmetrised",
+    "symmetric_floor",
+    "restrict",
+    "to_coordinates",
+    "from_coordinates",
+    "fundamental_domain",
     "act",
     "orbit_cloud",
     "moments_of",

@@ -1,10 +1,11 @@
-"""The experiments of Hajjar & Chizat (arXiv:2211.08771) and of the notebooks of its authors: networks beside their limit.
+"""The experiments of Hajjar & Chizat (arXiv:2211.08771) and of the notebooks of its authors, networks beside their limit;
+and those of Maass & Fontbona (arXiv:2405.19995), networks under a symmetry.
 
 `FIGURES[name].compute(key)` runs one, `FIGURES[name].draw(record)` draws it; `python -m mfsym figures NAME` does both.
 Settings are those of the authors unless a docstring says otherwise; limits come from the reduced route.
 """
 
-from . import dimension, distances, histograms, labels, long_time, masses, odd, perpendicular, staircase
+from . import dimension, distances, histograms, labels, long_time, masses, noether, odd, perpendicular, staircase, teachers
 from .base import Experiment as Experiment
 
 FIGURES: dict[str, Experiment] = {
@@ -17,4 +18,6 @@ FIGURES: dict[str, Experiment] = {
     "dimension": dimension.EXPERIMENT,
     "long_time": long_time.EXPERIMENT,
     "labels": labels.EXPERIMENT,
+    "teachers": teachers.EXPERIMENT,
+    "noether": noether.EXPERIMENT,
 }

@@ -17,7 +17,8 @@ def cloud_law(unit: Checked[AbstractUnit], training: Checked[Training | None] = 
     and τ⁻ lives. Hand it to a solver, `observe={"q": mf.noether.cloud_law(mf.ReLU())}`, or to `track`.
 
     Arguments: `unit`, ReLU, LeakyReLU or Identity; `training`, with constant rates. Raises ArgumentError for a unit that is
-    not homogeneous, for a momentum, which keeps no such law, for a layer at rest, and for a decay with unequal rates.
+    not homogeneous, for a momentum or a temperature, which keep no such law, for a layer at rest, and for a decay with
+    unequal rates.
     """
     check_instance("unit", unit, AbstractUnit, "Pass that of the problem, such as mf.ReLU().")
     if not isinstance(unit, AbstractHomogeneousUnit):
@@ -28,6 +29,8 @@ def cloud_law(unit: Checked[AbstractUnit], training: Checked[Training | None] = 
     how = Training() if training is None else check_instance("training", training, Training, "Leave it out for rates of 1.")
     if how.momentum is not None:
         raise argument_error("training", "without a momentum", Words("one with it"), "The heavy ball keeps no such law.")
+    if how.heated:
+        raise argument_error("training", "without a temperature", Words("one with it"), "Noise keeps no such law.")
     if how.decays and not how.same_rates:
         got = Words("a decay with unequal rates")
         raise argument_error("training", "without decay, or with equal rates", got, "Then q has no closed equation.")

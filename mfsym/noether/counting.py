@@ -3,7 +3,8 @@
 Whatever the loss and the labels, training moves θ along J_F(θ)ᵀc. A function of θ is kept by all of these fields if and only
 if it is kept by their brackets too; where the span of all brackets has a constant dimension k near θ there are exactly D − k
 independent laws, and every other is a function of them (Frobenius; Marcotte, Gribonval & Peyré 2023, 2025). Brackets of
-random fields replace a basis, since they are linear in every field.
+random fields replace a basis, since they are linear in every field. The same span is that of the fields carried back along
+flows of training, which is a second route.
 """
 
 from collections.abc import Callable
@@ -15,7 +16,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PyTree
 
-from ..errors import Words, argument_error, check_integer, check_key
+from ..errors import Words, argument_error, check_choice, check_integer, check_key, positive_number
 from ..types import Checked, IntLike, KeyLike, RealLike
 from .fields import (
     Apply,
@@ -24,10 +25,12 @@ from .fields import (
     check_apply,
     check_precision,
     count_of,
+    momentum_fields,
     nested_bracket,
     space_of,
     training_fields,
 )
+from .orbits import LEGS, pulled_back
 from .ranks import Rank, gap_at, rank_of
 
 _MORE = 8  # rows beyond the unknown dimensions
@@ -36,12 +39,30 @@ _ROUNDING = 1e-10  # of the size that is to be expected
 _GAP = 1e3  # where the rank stands still, a smaller one decides nothing
 
 
+class Route(NamedTuple):
+    """A way to more directions than those of the fields themselves: what is sampled at each level beyond 0.
+
+    `fields`: how many of them one direction is made of; `direction` at θ; `order`: how many of them it multiplies.
+    """
+
+    fields: Callable[[int], int]
+    direction: Callable[[FlatField, Float[Array, "k n"], Float[Array, " D"]], Float[Array, " D"]]
+    order: Callable[[int], int]
+
+
+ROUTES = {
+    "brackets": Route(lambda level: level + 1, nested_bracket, lambda level: level),
+    "orbits": Route(lambda level: LEGS + 1 if level else 1, pulled_back, lambda level: 0),
+}
+
+
 class LawCount(NamedTuple):
     """How many independent laws there are. It prints as a sentence.
 
     - `parameters` D; `laws` at the given parameters, `generic` at all but special ones; `points`, the count at every point.
-    - `levels`: the dimension of the span of the fields and of their brackets up to each level, at the given parameters;
-      `gap` of singular values at the last cut; `decided`: whether the count is certain as far as rounding shows.
+    - `levels`: the dimension of the span of the fields and of their brackets up to each level, at the given parameters; of
+      orbits, of samples and more samples. `gap` of singular values at the last cut; `decided`: whether the count is certain
+      as far as rounding shows; `method`, "brackets" or "orbits".
     """
 
     parameters: int
@@ -51,6 +72,7 @@ class LawCount(NamedTuple):
     levels: tuple[int, ...]
     gap: float
     decided: bool
+    method: str
 
     def sentence(self) -> str:
         """The count in words."""
@@ -74,6 +96,8 @@ def count_laws(
     inputs: PyTree,
     *,
     metric: Checked[Callable[[PyTree, PyTree], PyTree] | None] = None,
+    friction: RealLike | None = None,
+    method: Checked[str] = "brackets",
     known: Checked[int | None] = None,
     points: IntLike = 2,
     max_level: IntLike = 6,
@@ -84,16 +108,22 @@ def count_laws(
 
     Arguments: `apply(params, x)` for one input x, with outputs of any shape; `params`, any pytree of floating arrays;
     `inputs`, with a leading axis: enough, and wide enough, that every unit is seen on both sides of its kink;
-    `metric(params, gradient)`, a velocity linear in the gradient, for flows θ' = −M(θ)∇L; `known`, how many independent laws
-    are known already: the count stops there, which spares the last and dearest level. The count is local: `points` = 2 takes
-    another point with the same size of every leaf beside `params`. `max_level` of brackets; `tol` relative to the largest
-    singular value, 1e-9.
+    `metric(params, gradient)`, a velocity linear in the gradient, for flows θ' = −M(θ)∇L; `friction` γ for the motion
+    θ'' + γθ' = −M(θ)∇L, whose laws are functions of time, θ and θ', 2D + 1 numbers (the velocities are drawn at random);
+    `method`, "brackets" or "orbits", which has nothing in common with them but the fields, and is cheaper for deep brackets
+    of small networks; `known`, how many independent laws are known already: the count stops there, which spares the last
+    and dearest level. The count is local: `points` = 2 takes another point with the same size of every leaf beside `params`.
+    `max_level` of brackets; `tol` relative to the largest singular value, 1e-9.
     Returns a `LawCount`. Raises ArgumentError in float32 without `tol`.
     """
     space = space_of(params)
     outputs = check_apply(apply, params, inputs)
-    field = training_fields(apply, space, inputs, metric)
-    return _count(field, outputs * count_of(inputs), space, known, points, max_level, tol, key)
+    field, dim = training_fields(apply, space, inputs, metric), outputs * count_of(inputs)
+    if friction is not None:
+        gamma = positive_number("friction", friction, "It is γ of θ'' + γθ' = −∇L.", strict=False)
+        key = jax.random.key(0) if key is None else check_key(key)
+        field, space, dim = *momentum_fields(field, space, gamma, jax.random.fold_in(key, 11)), dim + 1
+    return _count(field, dim, space, method, known, points, max_level, tol, key)
 
 
 def count_fields(
@@ -101,6 +131,7 @@ def count_fields(
     params: PyTree,
     dim: IntLike,
     *,
+    method: Checked[str] = "brackets",
     known: Checked[int | None] = None,
     points: IntLike = 2,
     max_level: IntLike = 6,
@@ -121,10 +152,11 @@ def count_fields(
     if found.shape != space.point.shape:
         got = Words(f"one with {found.shape[0]} entries for {space.dim} parameters")
         raise argument_error("fields", "a function (c, params) to a pytree like params", got, "Return all leaves.")
-    return _count(field, size, space, known, points, max_level, tol, key)
+    return _count(field, size, space, method, known, points, max_level, tol, key)
 
 
-def _count(field: FlatField, dim: int, space: Space, known, points, max_level, tol, key) -> LawCount:
+def _count(field: FlatField, dim: int, space: Space, method, known, points, max_level, tol, key) -> LawCount:
+    route = ROUTES[check_choice("method", method, tuple(ROUTES))]
     tol = check_precision(space.point.dtype, tol)
     lacking = check_integer("known", 0 if known is None else known, 0, "It is the number of independent laws known so far.")
     number = check_integer("points", points, 1)
@@ -133,16 +165,17 @@ def _count(field: FlatField, dim: int, space: Space, known, points, max_level, t
     places = [space.point, *map(space.random, jax.random.split(jax.random.fold_in(key, 1), number - 1))]
     samplers: dict[int, Callable] = {}
     found = [
-        _levels(field, dim, place, space.dim - lacking, deepest, tol, jax.random.fold_in(key, 2 + i), samplers)
+        _levels(field, route, dim, place, space.dim - lacking, deepest, tol, jax.random.fold_in(key, 2 + i), samplers)
         for i, place in enumerate(places)
     ]
     laws = [space.dim - levels[-1] for levels, _, _ in found]
     levels = found[0][0]
     decided = all(sure for _, _, sure in found)
-    return LawCount(space.dim, laws[0], min(laws), tuple(laws), tuple(levels), min(gap for _, gap, _ in found), decided)
+    gap = min(gap for _, gap, _ in found)
+    return LawCount(space.dim, laws[0], min(laws), tuple(laws), tuple(levels), gap, decided, method)
 
 
-def _levels(field, dim, theta, most, deepest, tol, key, samplers) -> tuple[list[int], float, bool]:
+def _levels(field, route, dim, theta, most, deepest, tol, key, samplers) -> tuple[list[int], float, bool]:
     """Ranks level by level at one point, the gap at the last cut, and whether that decides.
 
     Directions are only ever lost between levels, so that laws can be counted too often, never too rarely: where the rank is
@@ -152,15 +185,15 @@ def _levels(field, dim, theta, most, deepest, tol, key, samplers) -> tuple[list[
     gap, speed, radius = np.inf, 0.0, float(jnp.linalg.norm(theta)) or 1.0
     for level in range(deepest + 1):
         if level not in samplers:
-            samplers[level] = jax.jit(lambda cs, theta: _rows(field, cs, theta))
+            samplers[level] = jax.jit(lambda cs, theta: _rows(route, field, cs, theta))
         unknown = min(dim, theta.size) if level == 0 else most - len(basis)
-        shape = (unknown + _MORE, level + 1, dim)
+        shape = (unknown + _MORE, route.fields(level), dim)
         cs = jax.random.normal(jax.random.fold_in(key, level), shape, theta.dtype) / np.sqrt(dim)
         rows = np.asarray(samplers[level](cs, theta), float)
         norms = np.linalg.norm(rows, axis=1)
         speed = speed or float(np.max(norms))
         # what brackets of fields of this speed come to at this distance from 0: far smaller ones are rounding
-        seen = norms > _ROUNDING * speed * (speed / radius) ** level
+        seen = norms > _ROUNDING * speed * (speed / radius) ** route.order(level)
         found = _extended(basis, rows[seen] / norms[seen, None], tol)
         grew = found.rank > len(basis)
         basis, gap = found.basis, found.gap
@@ -188,7 +221,7 @@ def _extended(basis: Float[np.ndarray, "r D"], rows: Float[np.ndarray, "n D"], t
     return Rank(total, np.concatenate([basis, right[:more]]), spectrum, gap)
 
 
-def _rows(field: FlatField, cs: Float[Array, "N k n"], theta: Float[Array, " D"]) -> Float[Array, "N D"]:
-    """One nested bracket for every choice of fields, a block of them at a time."""
+def _rows(route: Route, field: FlatField, cs: Float[Array, "N k n"], theta: Float[Array, " D"]) -> Float[Array, "N D"]:
+    """One direction for every choice of fields, a block of them at a time."""
     with jax.default_matmul_precision("highest"):
-        return jax.lax.map(lambda each: nested_bracket(field, each)(theta), cs, batch_size=min(_BLOCK, cs.shape[0]))
+        return jax.lax.map(lambda each: route.direction(field, each, theta), cs, batch_size=min(_BLOCK, cs.shape[0]))

@@ -14,6 +14,7 @@ from .families import FAMILIES
 from .fields import Apply, check_apply, check_precision, space_of
 from .laws import Law, check_law_like
 from .linear_symmetries import LinearSymmetries, leaves_of, random_gradients, symmetries
+from .lists import lines_of
 from .ranks import rank_of
 
 _FULL = 40  # parameters up to which every linear field is tried
@@ -57,7 +58,7 @@ class Discovery(NamedTuple):
         return f" At the given parameters, which are special, there are {self.count.laws}."
 
     def __str__(self) -> str:
-        return "\n".join([self.sentence(), *(f"  {law.name}" for law in self.laws)])
+        return "\n".join([self.sentence(), *(f"  {line.text}" for line in lines_of([law.name for law in self.laws]))])
 
 
 def discover(apply: Apply, params: PyTree, inputs: PyTree, *, points: IntLike = 2, key: KeyLike | None = None) -> Discovery:

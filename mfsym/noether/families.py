@@ -4,6 +4,7 @@ A member has coefficients α, one array after the other: those of A, and b. The 
 """
 
 import abc
+import itertools
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +13,7 @@ from jaxtyping import Float
 from .ranks import null_space
 
 Flat = Float[np.ndarray, " _"]  # coefficients, or entries of θ
+Matrices = dict[tuple[int, tuple[int, int] | None], np.ndarray]  # by axis and slice
 
 
 class Leaf(NamedTuple):
@@ -184,13 +186,17 @@ class AbstractAxes(AbstractFamily):
     def terms(self, alpha):
         found = []
         for block in self.blocks:
-            matrix = self._matrix(alpha, block)
+            matrix = self._symmetric(alpha, block)
             if np.any(matrix):
-                found.append(Term(block.leaf, block.axis, (matrix + matrix.T) / 2, block.slice))
+                found.append(Term(block.leaf, block.axis, matrix, block.slice))
         return found
 
     def _matrix(self, alpha: Flat, block: Block) -> Float[np.ndarray, "n n"]:
         return alpha[block.start : block.start + block.length**2].reshape(block.length, block.length)
+
+    def _symmetric(self, alpha: Flat, block: Block) -> Float[np.ndarray, "n n"]:
+        matrix = self._matrix(alpha, block)
+        return (matrix + matrix.T) / 2
 
 
 class Axes(AbstractAxes):
@@ -201,12 +207,38 @@ class Axes(AbstractAxes):
 
 
 class Slices(AbstractAxes):
-    """The same, and matrices for slices of leaves with three axes or more: for stacked heads and experts, each by itself."""
+    """The same, with matrices for every slice of leaves with three axes or more: for stacked heads and experts, each by
+    itself. The same matrix for all slices is one on the whole axis."""
 
     def parts(self, leaf, axis):
         if len(leaf.shape) < 3:
             return [None]
-        return [None, *((other, i) for other in range(len(leaf.shape)) if other != axis for i in range(leaf.shape[other]))]
+        return [(other, i) for other in range(len(leaf.shape)) if other != axis for i in range(leaf.shape[other])]
+
+    def terms(self, alpha):
+        found = []
+        for index, leaf in enumerate(self.leaves):
+            matrices = {(b.axis, b.slice): self._symmetric(alpha, b) for b in self.blocks if b.leaf == index}
+            if len(leaf.shape) > 2:
+                matrices = _fewer(matrices, leaf.shape)
+            found += [Term(index, axis, matrix, part) for (axis, part), matrix in matrices.items() if np.any(matrix)]
+        return found
+
+
+def _fewer(matrices: Matrices, shape: tuple[int, ...]) -> Matrices:
+    """The same form with fewer terms: ‖w[h, s, :]‖² belongs to one of its two axes, and to no slice what all slices have."""
+    for axis, other in itertools.combinations(range(len(shape)), 2):
+        for i, j in np.ndindex(shape[axis], shape[other]):
+            first, second = matrices[axis, (other, j)], matrices[other, (axis, i)]
+            second[j, j] += first[i, i]
+            first[i, i] = 0.0
+    whole: Matrices = {}
+    for axis, other in itertools.permutations(range(len(shape)), 2):
+        slices = [matrices[axis, (other, i)] for i in range(shape[other])]
+        if all(np.allclose(each, slices[0], rtol=0, atol=1e-9) for each in slices):
+            whole[axis, None] = whole.get((axis, None), 0.0) + slices[0]
+            matrices |= {(axis, (other, i)): np.zeros_like(slices[0]) for i in range(shape[other])}
+    return whole | matrices
 
 
 def _slice(leaf: Leaf, theta: np.ndarray, block: Block) -> np.ndarray:

@@ -110,13 +110,31 @@ def training_fields(apply: Apply, space: Space, inputs: PyTree, metric: Callable
     return field
 
 
-def nested_bracket(field: FlatField, cs: Float[Array, "k n"]) -> Callable[[Float[Array, " D"]], Float[Array, " D"]]:
-    """[X_1, [X_2, … X_k]] of the fields X_i = field(c_i, ·), with [X, Y] = DY X − DX Y."""
+def momentum_fields(field: FlatField, space: Space, gamma: Float[Array, ""], key: Array) -> tuple[FlatField, Space]:
+    """Those of θ'' + γθ' = −∇L on (s, θ, θ'), with s = e^{γt}, or t for γ = 0: the drift times c_0, and the forces of c_1, …
+
+    Laws may depend on time. The space is that around (1, θ, a random velocity).
+    """
+    count = space.dim
+    velocity = space.unravel(space.random(key))
+    state = space_of((jnp.ones((), space.point.dtype), space.unravel(space.point), velocity))
+
+    def moved(c, z):
+        s, v = z[:1], z[1 + count :]
+        drift = jnp.concatenate([jnp.where(gamma > 0, gamma.astype(z.dtype) * s, 1), v, -gamma.astype(z.dtype) * v])
+        force = field(c[1:], z[1 : 1 + count])
+        return c[0] * drift + jnp.concatenate([jnp.zeros((1 + count,), z.dtype), force])
+
+    return moved, state
+
+
+def nested_bracket(field: FlatField, cs: Float[Array, "k n"], theta: Float[Array, " D"]) -> Float[Array, " D"]:
+    """[X_1, [X_2, … X_k]] at θ, of the fields X_i = field(c_i, ·), with [X, Y] = DY X − DX Y."""
     *outer, last = [lambda theta, c=c: field(c, theta) for c in cs]
     nested = last
     for one in reversed(outer):
         nested = _bracket(one, nested)
-    return nested
+    return nested(theta)
 
 
 def _bracket(x: Callable, y: Callable) -> Callable:

@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from ..errors import Words, argument_error, check_instance, check_sequence, float_array, positive_number
@@ -77,7 +76,8 @@ def unit_norms(
     """
     _check_where(incoming=incoming, **({} if bias is None else {"bias": bias}))
     after = _several("outgoing", outgoing)
-    k = _constant("degree", degree)
+    float_array("degree", degree, 0)
+    k = float(degree)
     first, second = _rates(rates)
 
     def parts(params):
@@ -184,9 +184,10 @@ def _several(argument: str, value: Several) -> tuple[Callable[[PyTree], Array], 
     return several
 
 
-def _constant(argument: str, value: RealLike) -> float:
-    """A plain number: laws are made once, outside of what is compiled."""
-    return float(np.asarray(float_array(argument, value, 0)))
+def plain_number(argument: str, value: RealLike, remedy: str) -> float:
+    """A number that is not negative, as Python's own: no part of what is compiled, inside of which laws may be made."""
+    positive_number(argument, value, remedy, strict=False)
+    return float(value)
 
 
 def _rates(rates: tuple[RealLike, RealLike]) -> tuple[float, float]:
@@ -194,8 +195,9 @@ def _rates(rates: tuple[RealLike, RealLike]) -> tuple[float, float]:
     pair = check_sequence("rates", rates, "two positive numbers", remedy)
     if len(pair) != 2:
         raise argument_error("rates", "two positive numbers", pair, remedy)
-    first, second = (float(np.asarray(positive_number("rates", rate, remedy))) for rate in pair)
-    return first, second
+    for rate in pair:
+        positive_number("rates", rate, remedy)
+    return float(pair[0]), float(pair[1])
 
 
 def _squares(argument: str, array: Array, axis: int, count: int | None = None) -> Float[Array, " h"]:

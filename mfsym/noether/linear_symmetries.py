@@ -17,6 +17,7 @@ from ..types import Checked, IntLike, KeyLike, RealLike
 from .families import FAMILIES, AbstractFamily, Leaf
 from .fields import Apply, Space, check_apply, check_precision, count_of, outputs_of, space_of
 from .laws import Law
+from .lists import lines_of
 from .quadratic import quadratic_law
 from .ranks import Rank, null_space, rank_of
 from .sparse import sparse_basis
@@ -53,7 +54,7 @@ class LinearSymmetries(NamedTuple):
             f"{self.parameters} parameters: {self.dim} linear symmetries among {self.unknowns} unknowns ({self.family}; "
             f"singular gap {self.gap:.0e}), {self.independent_laws} independent laws of degree 2 or less:"
         )
-        return "\n".join([head, *(f"  {law.name}" for law in self.laws)])
+        return "\n".join([head, *(f"  {line.text}" for line in lines_of([law.name for law in self.laws]))])
 
 
 def symmetries(

@@ -6,7 +6,7 @@ steps must do, exactly, and everything beyond it was broken by the optimiser (de
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -15,10 +15,12 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, PyTree
 
-from ..errors import Words, argument_error, check_instance, positive_number
+from ..errors import Words, argument_error, check_instance
 from ..types import Checked, RealLike
-from .laws import Law, check_laws, gradient_norms
+from .laws import Law, check_laws, gradient_norms, plain_number
+from .lists import lines_of
 
+_SIZES = ("drift", "broken")
 _BROKEN = {"float64": 1e-6, "float32": 1e-3}  # of what could have been broken
 
 
@@ -30,6 +32,7 @@ class Tracked(eqx.Module):
     value: tuple[Array, ...]
     predicted: tuple[Array, ...]
     path: tuple[Array, ...]
+    steepness: tuple[Array, ...]
     steps: Array
 
 
@@ -58,7 +61,7 @@ class Drift(NamedTuple):
         limits = [_BROKEN[str(path.dtype)] * path for path in self.path]
         return tuple(bool(np.all(np.abs(each) <= limit)) for each, limit in zip(self.broken, limits, strict=True))
 
-    def as_dict(self) -> dict[str, dict[str, object]]:
+    def as_dict(self) -> dict[str, dict[str, Any]]:
         """By the names of the laws: largest drift and part that was broken, and the verdict."""
         return {
             name: {"drift": _largest(drift), "broken": _largest(broken), "kept": kept, "parts": drift.size}
@@ -68,10 +71,12 @@ class Drift(NamedTuple):
         }
 
     def __str__(self) -> str:
+        found = list(self.as_dict().values())
         rows = [("law", "parts", "largest drift", "of it broken", "verdict")]
-        for name, row in self.as_dict().items():
-            verdict = "kept up to finite steps" if row["kept"] else "broken by the optimiser"
-            rows.append((name, str(row["parts"]), f"{row['drift']:.2e}", f"{row['broken']:.2e}", verdict))
+        for line in lines_of(self.names):
+            these = [found[place] for place in line.members]
+            parts, drift, broken = (sum(row["parts"] for row in these), *(max(row[k] for row in these) for k in _SIZES))
+            rows.append((line.text, str(parts), f"{drift:.2e}", f"{broken:.2e}", _verdict([row["kept"] for row in these])))
         widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
         lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
         return "\n".join([*lines, f"after {self.steps} steps"])
@@ -86,13 +91,13 @@ def track(
     coupled or decoupled, as a number or a schedule of the step: with u the update and u' = u + sθ,
         predicted ← (1 − s)² predicted + h(u')   for degree 2,   (1 − s) predicted   for degree 1.
     A law of no degree needs s = 0; what is predicted for it is h(θ + u) − h(θ) − ⟨∇h(θ), u⟩. Read it with `drift(state)`.
-    Works in float32, under jit and scan. Raises ArgumentError where an update comes without parameters.
+    Works in float32, under jit and scan. A law is read twice at every step, at u and at θ + u. Where that is too dear, watch
+    some units of a wide layer, `lambda p: p.layers[0].weight[:32]`: an optimiser that breaks the others breaks theirs.
+    Raises ArgumentError where an update comes without parameters.
     """
     laws = check_laws(laws)
     schedule = shrink if callable(shrink) else None
-    constant = (
-        0.0 if callable(shrink) else float(positive_number("shrink", shrink, "It is τλ, or a schedule.", strict=False))
-    )
+    constant = 0.0 if callable(shrink) else plain_number("shrink", shrink, "It is τλ, or a schedule.")
     shrinks = schedule is not None or constant != 0
     for law in laws:
         if law.degree is None and shrinks:
@@ -102,7 +107,8 @@ def track(
     def init(params: PyTree) -> PyTree:
         values = tuple(jnp.asarray(law(params)) for law in laws)
         names, zeros = tuple(law.name for law in laws), tuple(map(jnp.zeros_like, values))
-        return Tracked(names, values, values, values, zeros, jnp.zeros((), jnp.int32))
+        steep = tuple(_steepness(law, params) for law in laws)
+        return Tracked(names, values, values, values, zeros, steep, jnp.zeros((), jnp.int32))
 
     def update(updates: PyTree, state: PyTree, params: PyTree | None = None, **extra: object) -> tuple[PyTree, PyTree]:
         del extra
@@ -115,33 +121,41 @@ def track(
         straight = (
             jax.tree.map(lambda u, leaf: u + jnp.asarray(s, leaf.dtype) * leaf, updates, params) if shrinks else updates
         )
-        steps = [_watched(law, params, straight, after, seen.predicted[i], s) for i, law in enumerate(laws)]
-        predicted, paths = (tuple(column) for column in zip(*steps, strict=True)) if steps else ((), ())
-        path = tuple(total + each for total, each in zip(seen.path, paths, strict=True))
-        value = tuple(law(after) for law in laws)
-        return updates, Tracked(seen.names, seen.start, value, predicted, path, seen.steps + 1)
+        seen_of = zip(laws, seen.predicted, seen.path, seen.steepness, strict=True)
+        steps = [_watched(law, params, straight, after, s, *before) for law, *before in seen_of]
+        value, predicted, path, steep = tuple(zip(*steps, strict=True)) if steps else ((),) * 4
+        return updates, Tracked(seen.names, seen.start, value, predicted, path, steep, seen.steps + 1)
 
     return optax.GradientTransformationExtraArgs(init, update)
 
 
-def _watched(law: Law, params: PyTree, update: PyTree, after: PyTree, predicted: Array, s: RealLike) -> tuple[Array, Array]:
-    """What is predicted after a step, and what the step could have broken."""
-    factor = 1 - jnp.asarray(s, predicted.dtype)
+def _watched(
+    law: Law, params: PyTree, update: PyTree, after: PyTree, s: RealLike, predicted: Array, path: Array, steep: Array
+) -> tuple[Array, Array, Array, Array]:
+    """Value, prediction and path after a step, and how steep the law is there."""
+    factor, value = 1 - jnp.asarray(s, predicted.dtype), law(after)
     if law.degree == 1:
         change = jnp.zeros_like(predicted)
     elif law.degree == 2:
         change = law(update)
     else:
         before, slope = jax.jvp(law.function, (params,), (update,))
-        change = law(after) - before - slope
-    return factor ** (law.degree or 1) * predicted + change, _path(law, params, update)
+        change = value - before - slope
+    predicted = factor ** (law.degree or 1) * predicted + change
+    return value, predicted, path + steep * _movement(law, update), _steepness(law, after)
 
 
-def _path(law: Law, params: PyTree, update: PyTree) -> Float[Array, "..."]:
-    """An upper bound of |⟨∇h(θ), u⟩|, by Cauchy and Schwarz."""
+def _steepness(law: Law, params: PyTree) -> Float[Array, "..."]:
+    """With `_movement` an upper bound of |⟨∇h(θ), u⟩|, by Cauchy and Schwarz; kept for the next step, which begins there."""
     if law.size is None or law.degree is None:
-        return gradient_norms(law, params) * _norm(update)
-    return law.size(update) if law.degree == 1 else 2 * jnp.sqrt(law.size(params) * law.size(update))
+        return gradient_norms(law, params)
+    return 2 * jnp.sqrt(law.size(params)) if law.degree == 2 else jnp.ones_like(law(params))
+
+
+def _movement(law: Law, update: PyTree) -> Float[Array, "..."]:
+    if law.size is None or law.degree is None:
+        return jnp.sqrt(sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(update)))
+    return law.size(update) if law.degree == 1 else jnp.sqrt(law.size(update))
 
 
 def drift(optimiser_state: PyTree) -> Drift:
@@ -167,8 +181,11 @@ def _differences(
     return tuple(np.asarray(array - other) for array, other in zip(arrays, others, strict=True))
 
 
-def _norm(tree: PyTree) -> Float[Array, ""]:
-    return jnp.sqrt(sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(tree)))
+def _verdict(kept: Sequence[bool]) -> str:
+    if all(kept):
+        return "kept up to finite steps"
+    which = "" if not any(kept) else f"{len(kept) - sum(kept)} of {len(kept)} "
+    return f"{which}broken by the optimiser"
 
 
 def _largest(array: Float[np.ndarray, "..."]) -> float:

@@ -37,6 +37,16 @@ class QuadraticForm(eqx.Module):
         return total
 
 
+class OfSizes(eqx.Module):
+    """The same form of |θ|."""
+
+    form: QuadraticForm
+
+    def __call__(self, params: PyTree) -> Float[Array, ""]:
+        """The value."""
+        return self.form(jax.tree.map(jnp.abs, params))
+
+
 def _form(matrix: Array, array: Array, axis: int | None, part: tuple[int, int] | None) -> Float[Array, ""]:
     if axis is None:
         return jnp.sum(matrix * array**2)
@@ -48,21 +58,24 @@ def _form(matrix: Array, array: Array, axis: int | None, part: tuple[int, int] |
 
 
 def quadratic_law(terms: Sequence[Term], b: np.ndarray, leaves: Sequence[Leaf]) -> Law:
-    """θᵀAθ + 2bᵀθ, or bᵀθ where A = 0, with its name, its degree and its size."""
+    """θᵀAθ + 2bᵀθ, or bᵀθ where A = 0, in a size that reads well, with its name, its degree and its size."""
     factor = 2.0 if terms else 1.0
     shifts = [(i, factor * leaf.of(b)) for i, leaf in enumerate(leaves) if np.any(leaf.of(b))]
+    unit = unit_of(np.array([value for value, _ in _parts(terms, shifts, leaves)]))
+    terms = [term._replace(matrix=term.matrix / unit) for term in terms]
+    shifts = [(index, shift / unit) for index, shift in shifts]
     form = QuadraticForm(
         tuple(jnp.asarray(term.matrix) for term in terms),
         tuple(jnp.asarray(shift) for _, shift in shifts),
         tuple((term.leaf, term.axis, term.slice) for term in terms),
         tuple(index for index, _ in shifts),
     )
-    name = _name(terms, shifts, leaves)
+    name = sum_in_words(_parts(terms, shifts, leaves))
     if terms and shifts:
         return Law(name, form)
     if not terms:
         size = QuadraticForm((), tuple(map(jnp.abs, form.shifts)), (), form.shifted)
-        return Law(name, form, 1, lambda params: size(jax.tree.map(jnp.abs, params)))
+        return Law(name, form, 1, OfSizes(size))
     above = tuple(jnp.asarray(_absolute(term.matrix, term.axis)) for term in terms)
     return Law(name, form, 2, QuadraticForm(above, (), form.places, ()))
 
@@ -75,19 +88,32 @@ def _absolute(matrix: np.ndarray, axis: int | None) -> np.ndarray:
     return (vectors * np.abs(values)) @ vectors.T
 
 
-def _name(terms: Sequence[Term], shifts: Sequence[tuple[int, np.ndarray]], leaves: Sequence[Leaf]) -> str:
+Parts = list[tuple[float, str]]  # coefficients, and what they multiply
+
+
+def _parts(terms: Sequence[Term], shifts: Sequence[tuple[int, np.ndarray]], leaves: Sequence[Leaf]) -> Parts:
     parts = [part for term in terms for part in _words(term, leaves)]
     for index, shift in shifts:
         leaf = leaves[index]
         parts += [(value, f"{leaf.name}{_index(place)}") for place, value in np.ndenumerate(shift) if value]
-    parts.sort(key=lambda part: part[0] < 0)  # what is added first
+    return parts
+
+
+def unit_of(values: Float[np.ndarray, " n"]) -> float:
+    """The least of the coefficients, where the others are small multiples of it; otherwise the largest."""
+    sizes = np.abs(values)
+    return float(np.min(sizes) if np.max(sizes) < 12.5 * np.min(sizes) else np.max(sizes))
+
+
+def sum_in_words(parts: Parts) -> str:
+    """What is added first, and no more than 8 terms."""
+    parts = sorted(parts, key=lambda part: part[0] < 0)
     shown = parts if len(parts) <= _MOST_TERMS else parts[: _MOST_TERMS - 1]
     text = "".join(_signed(value, words, first=not i) for i, (value, words) in enumerate(shown))
     return text if shown is parts else f"{text} … ({len(parts)} terms)"
 
 
-def _words(term: Term, leaves: Sequence[Leaf]) -> list[tuple[float, str]]:
-    """Coefficients and what they multiply."""
+def _words(term: Term, leaves: Sequence[Leaf]) -> Parts:
     if term.leaf < 0:
         names = [f"{leaf.name}{_index(place)}" for leaf in leaves for place in np.ndindex(*leaf.shape)]
         return _pairs(term.matrix, lambda i: f"{names[i]}²", lambda i, j: f"{names[i]}·{names[j]}")
@@ -106,7 +132,7 @@ def _words(term: Term, leaves: Sequence[Leaf]) -> list[tuple[float, str]]:
     return _pairs(term.matrix, lambda i: f"‖{names[i]}‖²", lambda i, j: f"⟨{names[i]}, {names[j]}⟩")
 
 
-def _pairs(matrix: np.ndarray, one, two) -> list[tuple[float, str]]:
+def _pairs(matrix: np.ndarray, one, two) -> Parts:
     own = [(float(matrix[i, i]), one(i)) for i in range(len(matrix)) if matrix[i, i]]
     return own + [(2 * float(matrix[i, j]), two(i, j)) for i in range(len(matrix)) for j in range(i) if matrix[i, j]]
 

@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Float
 
-_STEPS = 60
+_STEPS = 30
 _DENOMINATOR = 12
 
 
@@ -31,7 +31,7 @@ def _sparsest(rows: Float[np.ndarray, "k p"], direction: Float[np.ndarray, " p"]
     target = rows @ direction
     vector = rows.T @ target / (target @ target)
     for step in range(_STEPS):
-        epsilon = max(10.0 ** (-step / 4), 1e-10) * np.max(np.abs(vector))
+        epsilon = max(10.0 ** (-step / 2), 1e-10) * np.max(np.abs(vector))
         weighted = (rows / np.sqrt(vector**2 + epsilon**2)) @ rows.T
         y = np.linalg.solve(weighted + 1e-14 * np.trace(weighted) * np.eye(len(rows)), target)
         vector = rows.T @ (y / (target @ y))

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
-from ..errors import Words, argument_error, check_choice, check_sequence, float_array, positive_number
+from ..errors import Words, argument_error, check_choice, check_sequence, float_array, is_traced, positive_number
 from ..types import Checked, IntLike, RealLike
 from .laws import Law, check_law_like
 
@@ -150,6 +150,6 @@ def _tableau(method: Method) -> Tableau:
 
 def _shrink(shrink: RealLike, b: np.ndarray) -> Array:
     s = positive_number("shrink", shrink, "It is τλ of a coupled weight decay λ.", strict=False)
-    if b.size > 1 and float(s) != 0:
+    if b.size > 1 and (is_traced(shrink) or float(shrink) != 0):
         raise argument_error("shrink", "0 for a method with several slopes", shrink, 'Use method="euler".')
     return s

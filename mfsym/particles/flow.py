@@ -4,7 +4,6 @@ import dataclasses
 from types import ModuleType
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -23,17 +22,21 @@ from ..errors import (
     is_spread_out,
     is_traced,
 )
+from ..groups import Action
 from ..integrate import AbstractDynamics, Stepping, cast_floats, integrate, require_complete
-from ..iterate import Descent, iterate, times_between_steps, times_of_whole_steps
-from ..neurons import AbstractRidgeCloud, Particles
+from ..iterate import Descent, Langevin, iterate, times_between_steps, times_of_whole_steps
+from ..neurons import Particles
 from ..problem.problem import Problem
 from ..problem.training import Training
 from ..risks import AbstractRisk
 from ..solution import Solution, with_masks
 from ..types import Checked, Cloud, DTypeLike, IntLike, KeyLike, Observe, RealLike, Times
 from .arguments import check_cloud, check_problem_beside, check_state
+from .fixed_neurons import observers_of
+from .noise import ThermalNoise, thermal_noise
 from .observables import Measurement, measurement
-from .risk import risk_to_follow
+from .rates import rates_of, trained
+from .risk import AbstractScheme, model_of, risk_to_follow
 from .zero import comes_to_zero, nearest_to_zero
 
 
@@ -72,23 +75,6 @@ def reaches_zero(dynamics: ParticleDynamics, cloud: Particles) -> Bool[Array, ""
     return comes_to_zero(dynamics.nearest, cloud)
 
 
-def trained(training: Training, velocity: PyTree, cloud: PyTree) -> PyTree:
-    """The velocity of every layer at its rate and with weight decay; a bias belongs to the first layer, as b does."""
-    decay = training.weight_decay
-    forces = jax.tree.map(lambda v, z: v - decay.astype(z.dtype) * z, velocity, cloud)
-    return jax.tree.map(lambda force, rate: rate.astype(force.dtype) * force, forces, _rates(training, cloud))
-
-
-def _rates(training: Training, cloud: Cloud) -> Cloud:
-    """The rate of every leaf; raises ArgumentError where they differ and the layers have no names."""
-    if isinstance(cloud, AbstractRidgeCloud):
-        return eqx.tree_at(lambda rates: rates.a, jax.tree.map(lambda _: training.rate_b, cloud), training.rate_a)
-    if not training.same_rates:
-        expected = "one with equal rates for neurons other than Particles and BiasedParticles"
-        raise argument_error("training", expected, training, "Their layers have no names.")
-    return jax.tree.map(lambda _: training.rate_a, cloud)
-
-
 @with_masks
 def solve_particles(
     problem: Problem | None,
@@ -96,8 +82,9 @@ def solve_particles(
     ts: Times,
     *,
     training: Checked[Training | None] = None,
+    scheme: Checked[AbstractScheme | None] = None,
     risk: Checked[AbstractRisk | None] = None,
-    observe: Observe | None = None,
+    observe: Observe | Checked[Action | None] = None,
     samples: IntLike | None = None,
     step: RealLike | None = None,
     key: KeyLike | None = None,
@@ -116,8 +103,11 @@ def solve_particles(
     """Move a cloud along the Wasserstein gradient flow, z_j' = −m ∇_{z_j} F.
 
     Arguments: `cloud` at time 0, any pytree with a leading particle axis; `ts` [T] flow times, starting at 0.
-    `training` changes the dynamics: rates of the layers, weight decay, and gradient descent or the heavy ball in steps
-    of `training.step`, of which `ts` must then be multiples.
+    `training` changes the dynamics: rates of the layers, weight decay, and gradient descent, the heavy ball or steps with
+    noise, which is drawn from `key` too, in steps of `training.step`, of which `ts` must then be multiples.
+    `scheme`, a `DataAugmentation`, `FeatureAveraging` or `EquivariantArchitecture`, has the cloud descend its transform of
+    the risk; weight decay and noise act on the neurons themselves, and observables other than `risk` are theirs, while
+    `mf.predict(solution, x)` is the network of the scheme.
     `samples` draws n fresh inputs per Euler step of length `step` from `key`; without it the risk is exact where a
     closed form exists, and the training risk on a data set. `step` alone asks for Euler steps of that length, the last
     one shortened to end at the last time, which is gradient descent with this rate; otherwise steps are adaptive
@@ -130,14 +120,15 @@ def solve_particles(
     `block_size` is that of `risk_of`.
     `risk`, an `mfsym.risks.AbstractRisk`, is followed in place of that of the problem, which may then be None: the cloud
     is in that case any pytree of floating arrays, with or without an axis of neurons.
-    `observe`, a dict from names to functions of the cloud, records what each returns, an array [T, …] in `observables`.
+    `observe`, a dict from names to functions of the cloud, records what each returns, an array [T, …] in `observables`; an
+    `Action` records `distance_fixed` = W₂(ν, P#ν), from the neurons that it fixes, and `rmd_fixed`, relative and squared.
     Returns a Solution: `risk`, `mass_plus`, `mass_minus`, `alignment_plus`, `alignment_minus`, `distance_plus`,
     `distance_minus`, each [T], and `final`, the last cloud, from which a run can be restarted.
     Raises ArgumentError before anything is compiled, and SolveError if the run ends early and `throw`: also where a
     neuron reaches b = 0, as one with |a| > ‖b‖ can, from where the ReLU flow is not unique.
     (Hajjar & Chizat 2022, §2.)
     """
-    control = Control(stop, checkpoint, progress, observe)
+    control = Control(stop, checkpoint, progress, observers_of(observe))
     problem = check_problem_beside(risk, problem)
     cloud = floating_cloud(cloud, problem, dtype)
     check_training(training, cloud, step)
@@ -148,19 +139,23 @@ def solve_particles(
     if samples is not None and training is not None and training.schedule is not None:
         remedy = "Fresh inputs belong to equal steps: use `descend` with optimiser=optax.sgd(schedule)."
         raise argument_error("samples", "left out where `training` has a schedule", samples, remedy)
-    risk = risk_to_follow(problem, cloud, risk, samples=samples, key=key, step=step, block_size=block_size)
+    noise = thermal_noise(training, step, key)
+    of_inputs = None if noise is not None and samples is None else key
+    drawn = {"samples": samples, "key": of_inputs, "step": step, "block_size": block_size}
+    risk = risk_to_follow(problem, cloud, risk, scheme=scheme, **drawn)
     options = {"derivative": derivative, "max_steps": max_steps, "save_states": save_states, "control": control}
-    stepping, model = Stepping(rtol=rtol, atol=atol, **options), None if problem is None else problem.unit
+    stepping, model = Stepping(rtol=rtol, atol=atol, **options), model_of(problem, scheme)
     dynamics = ParticleDynamics(risk, measurement(problem, cloud), training)
     if step is None:
         stepping = stepping.with_defaults("tsit5", *tolerances(cloud))
         assert stepping.atol is not None
-        nearest = nearest_to_zero(model, training, cloud, stepping.atol)
+        nearest = nearest_to_zero(None if problem is None else problem.unit, training, cloud, stepping.atol)
         dynamics = dataclasses.replace(dynamics, nearest=nearest)
     else:
         schedule = None if training is None else training.schedule
+        whole = whole or noise is not None
         times = times_of_whole_steps(ts, step, schedule) if whole else times_between_steps(ts, step)
-    return require_complete(follow(dynamics, cloud, times, stepping, model, step), throw)
+    return require_complete(follow(dynamics, cloud, times, stepping, model, step, noise), throw)
 
 
 def follow(
@@ -170,14 +165,17 @@ def follow(
     stepping: Stepping,
     model: PyTree,
     step: RealLike | None = None,
+    noise: ThermalNoise | None = None,
 ) -> Solution:
     """The record of one cloud at flow times [T], or in steps of length `step` at `StepTimes`, which are counted in them."""
     if step is None:
         solution = integrate(dynamics, cloud, times, stepping, model, None if dynamics.nearest is None else reaches_zero)
     else:  # finite steps pass b = 0 in any case
         training, control = dynamics.training, stepping.control
+        assert training is None or training.heated == (noise is not None)
         momentum, schedule = (None, None) if training is None else (training.momentum, training.schedule)
-        rule = Descent(dynamics, jnp.asarray(step, float), momentum, schedule)
+        length = jnp.asarray(step, float)
+        rule = Descent(dynamics, length, momentum, schedule) if noise is None else Langevin(dynamics, length, noise)
         solution = iterate(rule, cloud, times, stepping.save_states, control, stepping.max_steps, model)
         solution = dataclasses.replace(solution, clock=rule.clock)
     return dataclasses.replace(solution, absent=dynamics.measure.absent())
@@ -242,7 +240,7 @@ def check_training(training: Checked[Training | None], cloud: Cloud, step: RealL
     check_instance("training", training, Training, "Leave it out for the gradient flow; optimisers belong in `descend`.")
     if training.step is not None and step is not None:
         raise argument_error("step", "left out where `training` has a step", step, "Pass Training(step=...) alone.")
-    _rates(training, cloud)
+    rates_of(training, cloud)
 
 
 def check_sampling(samples: IntLike | None, step: RealLike | None) -> None:

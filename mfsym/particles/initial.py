@@ -1,5 +1,6 @@
 """Clouds drawn from the law of the neurons at time 0."""
 
+import functools
 import math
 from collections.abc import Iterable, Sequence
 from typing import TypeVar
@@ -40,16 +41,11 @@ def initial_cloud(problem: Problem, *, width: IntLike, key: KeyLike, dtype: DTyp
     """A random cloud of `width` neurons from the start of the problem; balanced signs where it has masses.
 
     For a unit with a bias they are BiasedParticles, with biases 0 unless the start is a `BiasedStart`; from a `NormalStart`
-    they are like the example that a `FunctionUnit` or a `ModuleUnit` has.
+    they are like the example that a `FunctionUnit` or a `ModuleUnit` has, and of the shapes that other units know.
     """
     check_problem(problem)
-    if isinstance(problem.start, NormalStart):
-        return _normal_cloud(problem, width, check_key(key), dtype)
-    if has_bias(problem.unit):
-        return _biased_cloud(problem, width, check_key(key), dtype)
-    draw = gaussian_cloud if isinstance(problem.start, GaussianStart) else sphere_cloud
-    draw = _independent_cloud if isinstance(problem.start, IndependentStart) else draw
-    return draw(problem, width=width, key=key, dtype=dtype)
+    draw = _biased_cloud if has_bias(problem.unit) else functools.partial(_cloud_from, problem.start)
+    return draw(problem, width, check_key(key), dtype)
 
 
 def check_widths(problems: Iterable[Problem], widths: Checked[Sequence[int]], least: int, remedy: str) -> tuple[int, ...]:
@@ -70,31 +66,62 @@ def _without_bias(start: AbstractStart) -> AbstractStart:
     return start.start if isinstance(start, BiasedStart) else start
 
 
-def _normal_cloud(problem: Problem, width: IntLike, key: KeyLike, dtype: DTypeLike | None) -> Cloud:
+@functools.singledispatch
+def _cloud_from(start: AbstractStart, problem: Problem, width: IntLike, key: KeyLike, dtype: DTypeLike | None) -> Cloud:
+    """A cloud of one law of neurons: a start with masses, unless another law is registered below."""
+    return sphere_cloud(problem, width=width, key=key, dtype=dtype)
+
+
+@_cloud_from.register
+def _(start: GaussianStart, problem, width, key, dtype):
+    return gaussian_cloud(problem, width=width, key=key, dtype=dtype)
+
+
+@_cloud_from.register
+def _(start: IndependentStart, problem, width, key, dtype):
+    """a and b by the laws of each."""
+    width, dtype = check_integer("width", width, 1), check_floating(dtype)
+    outer, inner = jax.random.split(key)
+    b = jax.random.normal(inner, (width, problem.dim), dtype)
+    b = safe_direction(b) if start.inner == "sphere" else b / math.sqrt(problem.dim)
+    a = start.scale_a.astype(dtype) * _standard(start.outer, outer, width, dtype)
+    return Particles(a, start.scale_b.astype(dtype) * b)
+
+
+@_cloud_from.register
+def _(start: NormalStart, problem, width, key, dtype):
     """Independent normal entries in every leaf of the example of a neuron."""
-    assert isinstance(problem.start, NormalStart)
     width, dtype = check_integer("width", width, 1, "It is the number of neurons."), check_floating(dtype)
-    example = example_neuron(problem.unit)
+    example = example_neuron(problem.unit, problem.dim, problem.target_shape)
     if example is None:
         remedy = "Pass mf.FunctionUnit(function, neuron=example), or a cloud of your own to the solver."
         got = Words(f"a {type(problem.unit).__name__} without one")
         raise argument_error("problem.unit", "one with an example of a neuron, for a NormalStart", got, remedy)
     leaves, structure = jax.tree.flatten(example)
-    keys, scale = jax.random.split(key, len(leaves)), problem.start.scale.astype(dtype)
+    keys, scale = jax.random.split(key, len(leaves)), start.scale.astype(dtype)
     drawn = [scale * jax.random.normal(k, (width, *leaf.shape), dtype) for k, leaf in zip(keys, leaves, strict=True)]
-    return jax.tree.unflatten(structure, drawn)
+    cloud = jax.tree.unflatten(structure, drawn)
+    return cloud if problem.start.fixed_by is None else problem.start.fixed_by.project(cloud)
 
 
 def _biased_cloud(problem: Problem, width: IntLike, key: KeyLike, dtype: DTypeLike | None) -> BiasedParticles:
     """Neurons of the start of (a, b), and biases."""
-    start, (key, bias_key) = problem.start, jax.random.split(key)
-    plain = eqx.tree_at(lambda p: (p.unit, p.start), problem, (ReLU(), _without_bias(start)))
+    key, bias_key = jax.random.split(key)
+    plain = eqx.tree_at(lambda p: (p.unit, p.start), problem, (ReLU(), _without_bias(problem.start)))
     cloud = initial_cloud(plain, width=width, key=key, dtype=dtype)
-    bias = jnp.zeros_like(cloud.a)
-    if isinstance(start, BiasedStart):
-        standard = _standard(start.law, bias_key, cloud.width, cloud.dtype)
-        bias = start.mean.astype(cloud.dtype) + start.scale.astype(cloud.dtype) * standard
-    return BiasedParticles(cloud.a, cloud.b, bias)
+    return BiasedParticles(cloud.a, cloud.b, _biases(problem.start, cloud, bias_key))
+
+
+@functools.singledispatch
+def _biases(start: AbstractStart, cloud: Particles, key: Array) -> Float[Array, " m"]:
+    """Biases β of the law of the start: 0 where it says nothing of them."""
+    return jnp.zeros_like(cloud.a)
+
+
+@_biases.register
+def _(start: BiasedStart, cloud, key):
+    standard = _standard(start.law, key, cloud.width, cloud.dtype)
+    return start.mean.astype(cloud.dtype) + start.scale.astype(cloud.dtype) * standard
 
 
 def _standard(law: str, key: Array, width: int, dtype: np.dtype) -> Float[Array, " m"]:
@@ -104,17 +131,6 @@ def _standard(law: str, key: Array, width: int, dtype: np.dtype) -> Float[Array,
     if law == "normal":
         return jax.random.normal(key, (width,), dtype)
     return np.sqrt(3) * jax.random.uniform(key, (width,), dtype, minval=-1)
-
-
-def _independent_cloud(problem: Problem, *, width: IntLike, key: KeyLike, dtype: DTypeLike | None = None) -> Particles:
-    """a and b of an IndependentStart."""
-    width, dtype, start = check_integer("width", width, 1), check_floating(dtype), problem.start
-    assert isinstance(start, IndependentStart)
-    outer, inner = jax.random.split(check_key(key))
-    b = jax.random.normal(inner, (width, problem.dim), dtype)
-    b = safe_direction(b) if start.inner == "sphere" else b / math.sqrt(problem.dim)
-    a = start.scale_a.astype(dtype) * _standard(start.outer, outer, width, dtype)
-    return Particles(a, start.scale_b.astype(dtype) * b)
 
 
 def gaussian_cloud(problem: Problem, *, width: IntLike, key: KeyLike, dtype: DTypeLike | None = None) -> Particles:

@@ -9,11 +9,13 @@ import scipy.special
 from jaxtyping import Array, Float
 
 from ..errors import Words, argument_error, check_integer, check_is, check_key, is_traced
+from ..groups import Action
 from ..types import Checked, IntLike, KeyLike
 from .block_inputs import GaussianBlocks
 from .covariance import GaussianCovariance
 from .empirical import REPLICATES, Empirical
 from .inputs import AbstractInputs, Gaussian, Sphere
+from .orbits import check_law, closed_under
 from .quasi_random import host_generator
 
 _EXACT = jax.lax.Precision.HIGHEST
@@ -30,6 +32,7 @@ def cubature(
     nodes: IntLike | None = None,
     frames: IntLike | None = None,
     key: KeyLike | None = None,
+    action: Checked[Action | None] = None,
 ) -> Empirical:
     """Weighted rows whose mean stands for that over a law of inputs, for a unit and a loss without closed forms.
 
@@ -42,10 +45,21 @@ def cubature(
     Polynomials of the direction are exact up to degree 3, so that the `degree` is 3 on spheres and 1 for Gaussians; the rest
     is sampled without bias, and eight replicates of the rule give the error of any mean, `data.error(values)`.
 
-    Returns an `Empirical`, to be the inputs of a problem. Raises ArgumentError for a product in more dimensions.
+    `action`, of a finite group that leaves the law as it is, closes the rows under it: where they are not closed already,
+    all images of every row share its weight. Data of a target that has the symmetry then have it exactly.
+
+    Returns an `Empirical`, to be the inputs of a problem. Raises ArgumentError for a product in more dimensions, for a group
+    that is infinite, or changes the law.
     (Gauss–Hermite; stochastic spherical rules after Genz & Monahan 1998, the strata derived.)
     """
     check_is("inputs", inputs, _LAWS, "a Gaussian law or a Sphere", "A data set is a cubature of its own law.")
+    if action is None:
+        return _rule(inputs, nodes, frames, key)
+    check_law(inputs, action)
+    return closed_under(_rule(inputs, nodes, frames, key), action)
+
+
+def _rule(inputs: AbstractInputs, nodes: IntLike | None, frames: IntLike | None, key: KeyLike | None) -> Empirical:
     if frames is None:
         return _product_of_rules(inputs, nodes, key)
     if nodes is not None:

@@ -192,7 +192,7 @@ def _check_start(start: AbstractStart, unit: AbstractUnit) -> None:
 
 def _check_outputs(unit: AbstractUnit, wanted: tuple[int, ...], dim: int) -> None:
     """A unit that is known to put out arrays of another shape than the target's values."""
-    neuron = example_neuron(unit)
+    neuron = example_neuron(unit, dim, wanted)
     if neuron is None and not isinstance(unit, AbstractRidgeUnit):
         return  # seen with the first cloud
     dtype = jnp.result_type(*jax.tree.leaves(neuron), jnp.result_type(float))

@@ -8,8 +8,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ..errors import argument_error, check_choice, check_instance, float_array, is_traced, positive_number
-from ..types import DTypeLike, RealFunction, RealLike, Scalar
+from ..errors import Words, argument_error, check_choice, check_instance, float_array, is_traced, positive_number
+from ..groups import Action
+from ..types import Checked, DTypeLike, RealFunction, RealLike, Scalar
 from .functions import Function, check_scalar_function
 
 _MASS = "It is the mass ∫|a|‖b‖ of the neurons of one sign."
@@ -168,14 +169,25 @@ class GaussianStart(AbstractUniformStart):
 
 
 class NormalStart(AbstractUniformStart):
-    """Every entry of a neuron ~ N(0, scale²), independent, for units whose neurons are any pytree (`FunctionUnit`,
-    `ModuleUnit`); for units a σ(b·x) it is `GaussianStart(scale, scale √d)`.
+    """Every entry of a neuron ~ N(0, scale²), independent, for units whose neurons are any pytree (`MatrixUnit`, `MLPUnit`,
+    `FunctionUnit`, `ModuleUnit`); for units a σ(b·x) it is `GaussianStart(scale, scale √d)`.
+
+    `fixed_by`, an action on the neurons of the unit, projects them on those that it fixes: a strongly invariant start.
+    Raises ArgumentError for an action that fixes only z = 0, where all neurons would be one.
     """
 
     scale: Float[Array, ""]
+    fixed_by: Action | None
 
-    def __init__(self, scale: RealLike = 1.0):
+    def __init__(self, scale: RealLike = 1.0, *, fixed_by: Checked[Action | None] = None):
         self.scale = positive_number("scale", scale, "It is the standard deviation of every entry of a neuron.")
+        self.fixed_by = fixed_by
+        if fixed_by is None:
+            return
+        check_instance("fixed_by", fixed_by, Action, "Build it with mf.action(unit, inputs, outputs).")
+        if fixed_by.dim_fixed == 0:
+            got, remedy = Words(f"one of {fixed_by.group!r} that fixes only 0"), "Start weakly invariant: leave it out."
+            raise argument_error("fixed_by", "an action that fixes some neurons", got, remedy)
 
 
 class IndependentStart(AbstractUniformStart):

@@ -10,10 +10,11 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ..errors import Words, argument_error, check_instance, check_integer, check_sequence, float_array, is_traced
-from ..neurons import Particles
-from ..types import RealArrayLike, RealFunction, RealLike
+from ..neurons import AbstractRidgeCloud, BiasedParticles, check_neurons, dim_of
+from ..types import Cloud, RealArrayLike, RealFunction, RealLike
 from .functions import Function, check_real_function, check_scalar_function
-from .units import AbstractRidgeUnit, ReLU
+from .tree_units import output_shape
+from .units import AbstractRidgeUnit, AbstractUnit, ReLU
 
 
 class AbstractTarget(eqx.Module):
@@ -187,23 +188,28 @@ class LinearTarget(AbstractTarget):
 
 
 class Teacher(AbstractTarget):
-    """f*(x) = (1/M) Σ_j a_j σ(b_j·x): another network, by default of ReLU neurons, of any unit without bias."""
+    """f*(x) = (1/M) Σ_j σ*(x; z_j): another network, of any neurons and their unit; by default `Particles` of ReLU."""
 
-    cloud: Particles
-    unit: AbstractRidgeUnit
+    cloud: Cloud
+    unit: AbstractUnit
 
-    def __init__(self, cloud: Particles, unit: AbstractRidgeUnit | None = None):
-        self.cloud = check_instance("cloud", cloud, Particles, "Build one with mf.Particles(a, b).")
+    def __init__(self, cloud: Cloud, unit: AbstractUnit | None = None):
         unit = ReLU() if unit is None else unit
-        self.unit = check_instance("unit", unit, AbstractRidgeUnit, "Use ReLU(), or Neuron(activation, bias=False).")
-        if unit.biased:
-            remedy = "Use mf.Neuron(activation, bias=False)."
-            raise argument_error("unit", "one without a bias, as mf.Particles are", type(unit).__name__, remedy)
+        remedy = "Use ReLU(), Neuron(activation), MatrixUnit(activation) or another of these."
+        self.unit = check_instance("unit", unit, AbstractUnit, remedy)
+        if isinstance(unit, AbstractRidgeUnit):
+            check_instance("cloud", cloud, AbstractRidgeCloud, "Build one with mf.Particles(a, b).")
+            if unit.biased != isinstance(cloud, BiasedParticles):
+                expected = f"one with{'' if isinstance(cloud, BiasedParticles) else 'out'} a bias, as the neurons are"
+                remedy = "Use mf.Neuron(activation, bias=False) for mf.Particles, or mf.BiasedParticles."
+                raise argument_error("unit", expected, type(unit).__name__, remedy)
+        check_neurons(cloud)
+        self.cloud = jax.tree.map(lambda leaf: float_array("cloud", leaf, None, "One array for every leaf."), cloud)
 
     def __call__(self, x):
         """Mean of the teacher's neurons at x."""
         cloud = jax.tree.map(lambda leaf: leaf.astype(x.dtype), self.cloud)
-        return jnp.mean(jax.vmap(self.unit, in_axes=(0, None))(cloud, x))
+        return jnp.mean(jax.vmap(self.unit, in_axes=(0, None))(cloud, x), axis=0)
 
     @property
     def parity(self):
@@ -219,9 +225,13 @@ class Teacher(AbstractTarget):
         return None
 
     def check(self, dim):
-        """The teacher's neurons live in the space of the inputs."""
-        if self.cloud.dim != dim:
-            raise argument_error("target.cloud", f"of dimension {dim}, that of the inputs", self.cloud.dim, "Match them.")
+        """The teacher's neurons take the inputs."""
+        own = dim_of(self.cloud)
+        if own is not None and own != dim:
+            raise argument_error("target.cloud", f"of dimension {dim}, that of the inputs", own, "Match them.")
+        dtype = jnp.result_type(float)
+        neuron = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], dtype), self.cloud)
+        output_shape(self.unit, neuron, dim, dtype)
 
 
 class Labels(AbstractTarget):

@@ -1,13 +1,24 @@
 """How a problem is learnt: the mathematics of the dynamics."""
 
+from typing import Protocol, runtime_checkable
+
 import equinox as eqx
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
 from ..errors import Words, argument_error, float_array, is_traced, positive_number
-from ..types import RealArrayLike, RealLike
+from ..types import Checked, RealArrayLike, RealLike
 
 _RATE = "A rate is a number ≥ 0; 0 keeps the layer at its start."
+
+
+@runtime_checkable
+class Confinement(Protocol):
+    """What noise can be confined by: an action of a group on neurons, whose fixed neurons are a subspace."""
+
+    def project(self, cloud: PyTree) -> PyTree:
+        """P z of every neuron, P the orthogonal projection on a subspace."""
+        ...
 
 
 class Training(eqx.Module):
@@ -20,12 +31,17 @@ class Training(eqx.Module):
     With a `step` η it is gradient descent: explicit Euler steps of length η, at times t = η·step. `momentum` β
     makes that the heavy ball from rest, u ← β u + velocity(z), z ← z + η u (Polyak 1964); its t = η·step is no flow
     time: for small η it is at t about where the flow is at t/(1−β). A `schedule` [K] of factors makes the length of step k
-    η_k = η·schedule_k, in both rules, and t = η_0 + … + η_{k−1} after k of them.
+    η_k = η·schedule_k, in both rules, and t = η_0 + … + η_{k−1} after k of them. A `temperature` T adds noise to every step,
+    z ← z + η velocity + √(2 T η rate) P ξ with independent standard normal ξ, which descends F + T ∫ log μ dμ; P is the
+    identity, or the projection of `confine`, an object with `project(cloud)` such as an action: then the noise does not
+    leave the neurons that it fixes, and log μ is that of their law on this subspace.
 
     Numbers are array leaves and can be differentiated; `same_rates`, `unit_rates` and `decays` say what is known of them
     at construction, where rate_a and rate_b that are one traced number count as the same.
-    Raises ArgumentError for a negative rate or decay, two layers at rest, momentum outside [0, 1), a schedule with a
-    negative factor or no positive one, and momentum or a schedule without a step.
+    Raises ArgumentError for a negative rate, decay or temperature, two layers at rest, momentum outside [0, 1), a schedule
+    with a negative factor or no positive one, momentum or a schedule without a step, a temperature beside either of them,
+    or `confine` without a temperature.
+    (Noise confined to fixed neurons: Maass & Fontbona 2024.)
     """
 
     rate_a: Float[Array, ""]
@@ -34,9 +50,12 @@ class Training(eqx.Module):
     step: Float[Array, ""] | None
     momentum: Float[Array, ""] | None
     schedule: Float[Array, " K"] | None
+    temperature: Float[Array, ""]
+    confine: PyTree
     same_rates: bool = eqx.field(static=True)
     unit_rates: bool = eqx.field(static=True)
     decays: bool = eqx.field(static=True)
+    heated: bool = eqx.field(static=True)
 
     def __init__(
         self,
@@ -46,11 +65,14 @@ class Training(eqx.Module):
         step: RealLike | None = None,
         momentum: RealLike = 0.0,
         schedule: RealArrayLike | None = None,
+        temperature: RealLike = 0.0,
+        confine: Checked[Confinement | None] = None,
     ):
         # Known from what was given: inside jit even constants become traced arrays.
         self.same_rates = rate_a is rate_b or (not is_traced(rate_a) and _is(rate_b, rate_a))
         self.unit_rates = _is(rate_a, 1) and _is(rate_b, 1)
         self.decays = not _is(weight_decay, 0)
+        self.heated = not _is(temperature, 0)
         _check_together(rate_a, rate_b, step, momentum, schedule)
         self.rate_a = positive_number("rate_a", rate_a, _RATE, strict=False)
         self.rate_b = positive_number("rate_b", rate_b, _RATE, strict=False)
@@ -62,6 +84,12 @@ class Training(eqx.Module):
         if self.momentum is not None and not is_traced(momentum) and float(momentum) >= 1:
             raise argument_error("momentum", "a number in [0, 1)", momentum, "Pass for example momentum=0.9.")
         self.schedule = None if schedule is None else _checked_schedule(schedule)
+        remedy = "It is T of the noise √(2 T η) ξ in a step η."
+        self.temperature = positive_number("temperature", temperature, remedy, strict=False)
+        self.confine = None if confine is None else _checked_confinement(confine, self.heated)
+        if self.heated and (self.momentum is not None or self.schedule is not None):
+            remedy = "Noise is added to plain gradient steps of one length."
+            raise argument_error("temperature", "0 where there is momentum or a schedule", temperature, remedy)
 
     def times(self, steps: RealArrayLike) -> Float[np.ndarray, " T"]:
         """t after these numbers of steps [T], in double precision: where a run with a schedule can be recorded."""
@@ -75,8 +103,18 @@ class Training(eqx.Module):
 
     def is_default(self, but_steps: bool = False) -> bool:
         """Whether this is known to be the flow of both layers at rate 1, or its explicit Euler scheme if `but_steps`."""
-        plain = self.unit_rates and not self.decays and self.momentum is None and self.schedule is None
+        plain = self.unit_rates and not self.decays and not self.heated and self.momentum is None and self.schedule is None
         return plain and (but_steps or self.step is None)
+
+
+def _checked_confinement(confine: Checked[Confinement], heated: bool) -> Confinement:
+    if not isinstance(confine, Confinement):
+        remedy = "Pass an action of a group on the neurons."
+        raise argument_error("confine", "an object with `project(cloud)`", confine, remedy)
+    if not heated:
+        remedy = "It confines noise; neurons themselves are confined by scheme=mf.EquivariantArchitecture(action)."
+        raise argument_error("confine", "left out where `temperature` is 0", Words(f"a {type(confine).__name__}"), remedy)
+    return confine
 
 
 def _is(value: RealLike, number: RealLike) -> bool:

@@ -70,18 +70,18 @@ def _checked_neuron(neuron: PyTree) -> PyTree:
 
 
 @functools.singledispatch
-def example_neuron(unit: AbstractUnit) -> PyTree:
-    """One neuron of a unit that knows its shapes, and None for any other."""
+def example_neuron(unit: AbstractUnit, dim: int, out: tuple[int, ...]) -> PyTree:
+    """One neuron, or its shapes alone, of a unit that knows them for inputs [dim] and outputs [*out]; None for any other."""
     return None
 
 
 @example_neuron.register
-def _(unit: FunctionUnit):
+def _(unit: FunctionUnit, dim, out):
     return unit.neuron
 
 
 @example_neuron.register
-def _(unit: ModuleUnit):
+def _(unit: ModuleUnit, dim, out):
     return unit.neuron
 
 

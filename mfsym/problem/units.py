@@ -10,7 +10,8 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from ..errors import Words, argument_error, check_flags, float_array
-from ..neurons import Particles
+from ..groups import AbstractRepresentation
+from ..neurons import AbstractRidgeCloud, Particles, neuron_of
 from ..types import Cloud, RealFunction, RealLike
 from .functions import Function, check_scalar_function, values_on_host
 
@@ -34,6 +35,14 @@ class AbstractRidgeUnit(AbstractUnit):
     @abc.abstractmethod
     def activation(self, z: Float[Array, "..."]) -> Float[Array, "..."]:
         """σ(z), elementwise."""
+
+    def axes(
+        self, inputs: AbstractRepresentation, outputs: AbstractRepresentation, hidden: AbstractRepresentation | None = None
+    ) -> AbstractRidgeCloud:
+        """a ↦ ρ̂ a, b ↦ ρ b, and β stays; with a sign h = ±1 inside, for odd σ, a ↦ ρ̂ h a, b ↦ h ρ b and β ↦ h β."""
+        if hidden is None:
+            return neuron_of(outputs, (inputs,), () if self.biased else None)
+        return neuron_of(outputs * hidden, (hidden * inputs,), hidden if self.biased else None)
 
 
 class AbstractOddSlope(AbstractRidgeUnit):
@@ -219,11 +228,8 @@ class Neuron(AbstractRidgeUnit):
     biased: bool = eqx.field(static=True)
 
     def __init__(self, activation: RealFunction, bias: bool = True):
-        self.function = Function("activation", activation)
+        self.function = checked_activation(activation)
         check_flags(bias=bias)
-        number = jax.ShapeDtypeStruct((), jnp.result_type(float))
-        check_scalar_function("activation", self.function, number)
-        _check_activation(self.function, number.dtype)
         self.biased = bias
 
     def __call__(self, neuron, x):
@@ -236,8 +242,15 @@ class Neuron(AbstractRidgeUnit):
         return jax.vmap(self.function)(z.ravel()).reshape(z.shape)
 
 
-def _check_activation(function: Function, dtype: np.dtype) -> None:
-    """σ keeps the floating type of its argument, and is a number at ordinary ones."""
+def checked_activation(activation: RealFunction) -> Function:
+    """σ of one real number, which keeps the floating type of its argument and is a number at ordinary ones."""
+    function, dtype = Function("activation", activation), jnp.result_type(float)
+    check_scalar_function("activation", function, jax.ShapeDtypeStruct((), dtype))
+    _check_values(function, dtype)
+    return function
+
+
+def _check_values(function: Function, dtype: np.dtype) -> None:
     kept = jax.eval_shape(lambda z: function(z), jax.ShapeDtypeStruct((), dtype)).dtype
     if kept != dtype:
         remedy = "Write jnp.tanh(z) without a cast, and constants as plain numbers."

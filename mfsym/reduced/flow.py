@@ -135,7 +135,10 @@ def _checked_training(training: object) -> Training:
     """A Training; refuses optimisers, saying why."""
     if hasattr(training, "init") and hasattr(training, "update"):
         raise no_reduction(_NO_OPTIMISER, "Use mf.Training(step=, momentum=), or `descend` with the optimiser.")
-    return check_instance("training", training, Training, "Use mf.Training().")
+    found = check_instance("training", training, Training, "Use mf.Training().")
+    if found.heated:
+        raise no_reduction("the noise of a `temperature` spreads neurons over all directions, which its equation does not")
+    return found
 
 
 def _with_defaults(stepping: Stepping, numerics: Numerics, dtype: DTypeLike, scale: Array | float) -> Stepping:

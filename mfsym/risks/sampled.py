@@ -3,7 +3,7 @@
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from ..problem.problem import Problem
 from .base import AbstractPredictorRisk
@@ -27,10 +27,13 @@ class SampledRisk(AbstractPredictorRisk):
         """Nothing to prepare."""
         return self
 
+    def index(self, t: Float[Array, ""]) -> Int[Array, ""]:
+        """The number of the step that begins at t."""
+        return jnp.round(t / self.step.astype(t.dtype)).astype(jnp.int32)
+
     def at_time(self, t):
         """The risk on the inputs of the step that begins at t."""
-        index = jnp.round(t / self.step.astype(t.dtype)).astype(jnp.int32)
-        x, y = self.problem.sample(jax.random.fold_in(self.key, index), self.samples, self.step.dtype)
+        x, y = self.problem.sample(jax.random.fold_in(self.key, self.index(t)), self.samples, self.step.dtype)
         return EmpiricalRisk(self.problem.target, self.problem.unit, self.problem.loss, x, y, None, self.block_size)
 
     def value(self, cloud):

@@ -1,7 +1,7 @@
 """How far a network is from a symmetry: in function space and in the space of the neurons."""
 
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import equinox as eqx
 import jax
@@ -10,26 +10,28 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from ..errors import Words, argument_error, check_choice, check_instance, check_integer, check_is, check_sequence
-from ..groups import AbstractGroup, Symmetry
+from ..groups import AbstractSymmetries, Action, Symmetry
 from ..neurons import Particles, dim_of
 from ..problem.empirical import Empirical
 from ..problem.inputs import AbstractInputs
 from ..problem.units import AbstractHomogeneousUnit, AbstractUnit, ReLU, homogeneous_neurons
+from ..safe import safe_ratio
 from ..solution import Solution
-from ..types import Checked, IntLike, RealFunction, Scalar
+from ..types import Checked, Cloud, IntLike, RealFunction, Scalar
 from .action import act
+from .fixed_distance import FixedDistance
 from .points import evaluation_points
 
 _EXACT = jax.lax.Precision.HIGHEST
 _ROWS = 64  # of a table of pairs that are in memory at once
 
-# Of one symmetry: of a network, and of what else it takes.
-Defect: TypeAlias = Callable[[PyTree, PyTree, Symmetry], Scalar]
+# Of a network, of what else it takes, and of one symmetry, or one element of a group.
+Defect: TypeAlias = Callable[[PyTree, PyTree, PyTree], Scalar]
 
 
 def symmetry_defect(
-    network: Checked[Solution | Particles | RealFunction],
-    group: Checked[Symmetry | AbstractGroup | Sequence[Symmetry]],
+    network: Checked[Solution | Cloud | RealFunction],
+    group: Checked[Symmetry | AbstractSymmetries | Sequence[Symmetry] | Action],
     *,
     space: str = "function",
     inputs: AbstractInputs | None = None,
@@ -47,25 +49,32 @@ def symmetry_defect(
     over pairs of a neuron and an image, h² the variance of both laws together. It vanishes only if the laws are equal.
     A cloud that is closed under the group has defects of rounding; m independent neurons of a law that has the symmetry
     have defects of order 1/m in both.
+    For an `Action` the same of f(ρ(g)x) − ρ̂(g) f(x) and of M(g) z, of neurons of any shape, and
+    space="fixed": RMD² = W₂²(ν, P#ν) / (2 E|z|² + 2 E|Pz|²) ∈ [0, ½], the relative distance of the law ν of the neurons to
+    that on the neurons that the group fixes, W₂² = mean|z − Pz|². It is 0 for strongly invariant laws only, and ½ where
+    Pz = 0 for all, whatever else holds.
 
-    Arguments: `network` a Solution of the particle route (its last cloud), Particles, or a function of one input such as
-    a target; `group` what must hold, for a continuous one `elements` random elements from a fixed key; `unit` that of a
-    bare cloud (default ReLU).
+    Arguments: `network` a Solution of the particle route (its last cloud), Particles or for an action any neurons of it, or
+    a function of one input such as a target; `group` what must hold, for a continuous one its generators and `elements`
+    random elements from a fixed key; `unit` that of a bare cloud (default ReLU, for Particles).
     Returns a scalar; a network that vanishes to rounding has the defect 0. Raises ArgumentError for a reduced solution
-    (its law has the symmetry by construction), or where inputs or neurons are missing. (Hajjar & Chizat 2022; derived.)
+    (its law has the symmetry by construction), or where inputs, neurons or the unit are missing.
+    (Hajjar & Chizat 2022; "fixed": Maass & Fontbona 2024; derived.)
     """
-    check_choice("space", space, ("function", "parameter"))
-    symmetries = _symmetries(group, check_integer("elements", elements, 1))
+    check_choice("space", space, ("function", "parameter", "fixed"))
+    elements = check_integer("elements", elements, 1)
     samples = check_integer("samples", samples, 1, "It is the number of inputs.")
+    if isinstance(group, Action):
+        return _defect_of_action(network, group, space, inputs, unit, samples, elements)
+    symmetries = _symmetries(group, elements)
+    if space == "fixed":
+        got, remedy = Words(f"a {type(group).__name__}"), "Pass mf.action(unit, group.inputs, group.outputs)."
+        raise argument_error("group", "an Action, which knows the neurons that it fixes", got, remedy)
     cloud, own_unit = _cloud_and_unit(network, unit)
     if space == "parameter":
         check_instance("network", cloud, Particles, f"Functions have no neurons for space='parameter'. {_CLOUD}")
         return _largest(_parameter_defect, cloud, None, symmetries)
-    if inputs is None:
-        raise argument_error("inputs", "the law of the inputs in function space", inputs, "Pass problem.inputs.")
-    check_instance("inputs", inputs, AbstractInputs, "Use mf.Gaussian, mf.Sphere or mf.Empirical.")
-    if inputs.dim != symmetries[0].dim:
-        raise argument_error("inputs", f"of dimension {symmetries[0].dim}, the symmetries'", inputs.dim, "Match them.")
+    inputs = _checked_inputs(inputs, symmetries[0].dim)
     if homogeneous_neurons(own_unit, cloud) is not None and inputs.rotation_invariant:
         return _largest(_exact_defect, cloud, own_unit, symmetries)
     if not callable(cloud):
@@ -77,11 +86,51 @@ def symmetry_defect(
 _CLOUD = "Build one with mf.Particles(a, b)."
 
 
+def _checked_inputs(inputs: AbstractInputs | None, dim: int) -> AbstractInputs:
+    if inputs is None:
+        raise argument_error("inputs", "the law of the inputs in function space", inputs, "Pass problem.inputs.")
+    check_instance("inputs", inputs, AbstractInputs, "Use mf.Gaussian, mf.Sphere or mf.Empirical.")
+    if inputs.dim != dim:
+        raise argument_error("inputs", f"of dimension {dim}, the symmetries'", inputs.dim, "Match them.")
+    return inputs
+
+
+def _defect_of_action(
+    network: Any,
+    action: Action,
+    space: str,
+    inputs: AbstractInputs | None,
+    unit: AbstractUnit | None,
+    samples: int,
+    elements: int,
+) -> Float[Array, ""]:
+    """The same for an action, of neurons of any shape."""
+    if isinstance(network, Solution):
+        network, unit = network.final, network.model
+    neurons = action.takes_cloud(network)
+    if not neurons and not (space == "function" and callable(network)):
+        expected = "a Solution of mf.solve_particles, neurons of the action, or a function for space='function'"
+        raise argument_error(
+            "network", expected, Words(f"of type {type(network).__name__}"), "Build a cloud like the unit's."
+        )
+    if space == "fixed":
+        return FixedDistance(action, True)(network)
+    group = action.group
+    tried = group.elements if group.order is not None else group.sample(jax.random.key(0), elements)
+    tried = jnp.concatenate([group.components.astype(tried.dtype), tried])
+    if space == "parameter":
+        return jnp.max(_measure(_action_law_defect, network, action, tried))
+    points = evaluation_points(_checked_inputs(inputs, action.inputs.size), samples, jnp.result_type(float))
+    if neurons:
+        network = _Network(network, check_instance("unit", unit, AbstractUnit, "Pass problem.unit."))
+    return jnp.max(_measure(_action_function_defect, network, (action, points), tried))
+
+
 _GROUP = "Pass a Symmetry, a list of them, mf.generate(...) or mf.BlockOrthogonal(...)."
 
 
-def _symmetries(group: Symmetry | AbstractGroup | Sequence[Symmetry], elements: int) -> list[Symmetry]:
-    if isinstance(group, AbstractGroup):
+def _symmetries(group: Symmetry | AbstractSymmetries | Sequence[Symmetry], elements: int) -> list[Symmetry]:
+    if isinstance(group, AbstractSymmetries):
         return group.elements(jax.random.key(0), elements)
     given = (group,) if isinstance(group, Symmetry) else check_sequence("group", group, "a group of symmetries", _GROUP)
     listed = [check_instance("group", symmetry, Symmetry, _GROUP) for symmetry in given]
@@ -115,9 +164,9 @@ def _largest(defect: Defect, network: PyTree, beside: PyTree, symmetries: list[S
 
 
 @eqx.filter_jit
-def _measure(defect: Defect, network: PyTree, beside: PyTree, symmetries: Symmetry) -> Float[Array, " g"]:
+def _measure(defect: Defect, network: PyTree, beside: PyTree, elements: PyTree) -> Float[Array, " g"]:
     """The defect of every element of a stack, one element at a time in memory, [g]."""
-    return jax.lax.map(lambda symmetry: defect(network, beside, symmetry), symmetries)
+    return jax.lax.map(lambda element: defect(network, beside, element), elements)
 
 
 class _Network(eqx.Module):
@@ -132,9 +181,19 @@ class _Network(eqx.Module):
 
 def _sampled_defect(function: Callable[[Array], Array], points: Empirical, symmetry: Symmetry) -> Float[Array, ""]:
     here, there = jax.vmap(function)(points.x), jax.vmap(function)(act(symmetry, points.x))
-    square = jnp.sum(points.mean(here**2))
-    gap = jnp.sum(points.mean((there - symmetry.sign.astype(here.dtype) * here) ** 2))
-    return jnp.where(square > 0, gap / jnp.where(square > 0, square, 1), 0)
+    return _relative_gap(points, here, there - symmetry.sign.astype(here.dtype) * here)
+
+
+def _action_function_defect(
+    function: Callable[[Array], Array], beside: tuple[Action, Empirical], element: Float[Array, "k k"]
+) -> Float[Array, ""]:
+    action, points = beside
+    here, there = jax.vmap(function)(points.x), jax.vmap(function)(action.move_input(element, points.x))
+    return _relative_gap(points, here, there - action.move_output(element, here))
+
+
+def _relative_gap(points: Empirical, values: Float[Array, "n *out"], gap: Float[Array, "n *out"]) -> Float[Array, ""]:
+    return safe_ratio(jnp.sum(points.mean(gap**2)), jnp.sum(points.mean(values**2)), 0.0)
 
 
 def _exact_defect(cloud: Particles, unit: AbstractHomogeneousUnit, symmetry: Symmetry) -> Float[Array, ""]:
@@ -164,7 +223,20 @@ def _inner_product(cloud: Particles, other: Particles, unit: AbstractHomogeneous
 
 
 def _parameter_defect(cloud: Particles, _: None, symmetry: Symmetry) -> Float[Array, ""]:
-    points, images = (jnp.concatenate([c.a[:, None], c.b], axis=1) for c in (cloud, act(symmetry, cloud)))
+    return _discrepancy(_rows(cloud), _rows(act(symmetry, cloud)))
+
+
+def _action_law_defect(cloud: Cloud, action: Action, element: Float[Array, "k k"]) -> Float[Array, ""]:
+    return _discrepancy(_rows(cloud), _rows(action.move(element, cloud)))
+
+
+def _rows(cloud: Cloud) -> Float[Array, "m p"]:
+    """One row of numbers for every neuron."""
+    return jnp.concatenate([leaf.reshape(leaf.shape[0], -1) for leaf in jax.tree.leaves(cloud)], axis=1)
+
+
+def _discrepancy(points: Float[Array, "m p"], images: Float[Array, "m p"]) -> Float[Array, ""]:
+    """The maximum mean discrepancy of two laws, relative to its largest value."""
     centre = jnp.mean(jnp.concatenate([points, images]), axis=0, keepdims=True)
     variance = jnp.mean(jnp.sum((points - centre) ** 2, axis=1))
     spread = variance > 0

@@ -2,6 +2,8 @@
 
 from typing import TypeVar
 
+import jax
+
 from ...errors import argument_error, check_integer, check_is, check_key, positive_number
 from ...problem.block_inputs import GaussianBlocks
 from ...problem.covariance import GaussianCovariance
@@ -9,13 +11,14 @@ from ...problem.empirical import Empirical
 from ...problem.inputs import AbstractIsotropicInputs, Gaussian
 from ...problem.losses import SquareLoss
 from ...problem.problem import Problem
-from ...problem.units import AbstractHomogeneousUnit, is_erf
+from ...problem.units import AbstractHomogeneousUnit, AbstractUnit, is_erf
 from ...risks import AbstractPredictorRisk, AbstractRisk, EmpiricalRisk, SampledRisk, check_risk
 from ...types import Checked, Cloud, IntLike, KeyLike, RealLike
 from ..arguments import check_problem
 from .arcsine import ArcsineRisk, check_erf_target
 from .block_risk import block_risk
 from .exact import ExactRisk
+from .schemes import AbstractScheme, check_scheme
 from .targets import USE_SAMPLES, check_closed_form
 
 _Kind = TypeVar("_Kind")
@@ -25,6 +28,7 @@ _UNITS = "1-homogeneous, or a erf(b·x)"
 def risk_of(
     problem: Problem,
     *,
+    scheme: Checked[AbstractScheme | None] = None,
     samples: IntLike | None = None,
     key: KeyLike | None = None,
     step: RealLike | None = None,
@@ -32,7 +36,9 @@ def risk_of(
 ) -> AbstractPredictorRisk:
     """The risk of a problem: exact where a closed form exists, the training risk on a data set, or sampled.
 
-    Arguments: `samples` asks for n fresh inputs for every step of length `step` (flow time), drawn from `key`.
+    Arguments: `scheme`, a `DataAugmentation`, `FeatureAveraging` or `EquivariantArchitecture`, is applied to it: its unit
+    has to be equivariant under the action. `samples` asks for n fresh inputs for every step of length `step` (flow time),
+    drawn from `key`.
     A data set, or a cubature of the inputs, serves any unit and loss; closed forms are those of 1-homogeneous units and of
     a erf(b·x), for the square loss.
     `block_size` is how many samples (neurons, for the exact risk) are held against the whole cloud at a time; the default
@@ -44,11 +50,20 @@ def risk_of(
     if block_size is not None:
         block_size = check_integer("block_size", block_size, 1, "It is the number of rows that are held at a time.")
     step = positive_number("step", 1.0 if step is None else step, "It is the fixed step in flow time.")
+    if scheme is not None:
+        check_scheme(scheme, problem)
     if samples is not None:
         count = check_integer("samples", samples, 1, "It is the number of fresh inputs per step.")
-        return SampledRisk(problem, check_key(key), step, count, block_size)
-    if key is not None:
+        risk = SampledRisk(problem, check_key(key), step, count, block_size)
+    elif key is not None:
         raise argument_error("key", "left out where `samples` is", key, "Only fresh inputs need a key.")
+    else:
+        risk = _fixed_risk(problem, block_size)
+    return risk if scheme is None else scheme.of(risk)
+
+
+def _fixed_risk(problem: Problem, block_size: int | None) -> AbstractPredictorRisk:
+    """The risk on a data set, or a closed form."""
     if isinstance(problem.inputs, Empirical):
         data = problem.inputs
         return EmpiricalRisk(problem.target, problem.unit, problem.loss, data.x, data.y, data.weights, block_size)
@@ -86,15 +101,30 @@ def risk_to_follow(
     cloud: Cloud,
     risk: Checked[AbstractRisk | None],
     *,
+    scheme: Checked[AbstractScheme | None],
     samples: IntLike | None,
     key: KeyLike | None,
     step: RealLike | None,
     block_size: IntLike | None,
 ) -> AbstractRisk:
-    """The risk that a caller brings, once it has been found to fit the cloud, or that of the problem."""
+    """The risk that a caller brings, once it has been found to fit the cloud, or that of the problem; under a scheme."""
     if risk is None:
-        return risk_of(check_problem(problem), samples=samples, key=key, step=step, block_size=block_size)
-    for name, value in (("samples", samples), ("key", key), ("block_size", block_size)):
-        if value is not None:
-            raise argument_error(name, "left out where `risk` is given", value, "The risk says itself what it is made of.")
-    return check_risk(risk, cloud)
+        options = {"scheme": scheme, "samples": samples, "key": key, "step": step, "block_size": block_size}
+        found = risk_of(check_problem(problem), **options)
+    else:
+        for name, value in (("samples", samples), ("key", key), ("block_size", block_size)):
+            if value is not None:
+                remedy = "The risk says itself what it is made of."
+                raise argument_error(name, "left out where `risk` is given", value, remedy)
+        found = check_risk(risk, cloud)
+        found = found if scheme is None else check_scheme(scheme, problem).of(found)
+    if scheme is not None:
+        jax.eval_shape(scheme.action.project, cloud)  # refuses a cloud that it does not fit
+    return found
+
+
+def model_of(problem: Problem | None, scheme: AbstractScheme | None) -> AbstractUnit | None:
+    """The unit with which a cloud predicts after training under a scheme."""
+    if problem is None or scheme is None:
+        return None if problem is None else problem.unit
+    return scheme.model(problem.unit)

@@ -1,0 +1,30 @@
+"""Groups and what they act on: symmetries (s, T), compact groups of matrices, their representations, actions on neurons."""
+
+from .actions import Action as Action
+from .actions import LeafAction as LeafAction
+from .base import AbstractCompactGroup as AbstractCompactGroup
+from .base import is_same_group as is_same_group
+from .finite import MatrixGroup as MatrixGroup
+from .finite import cyclic as cyclic
+from .finite import dihedral as dihedral
+from .finite import signed_permutations as signed_permutations
+from .finite import symmetric as symmetric
+from .fixed_spaces import fixed_space as fixed_space
+from .fixed_spaces import mean_trace as mean_trace
+from .generating import generate as generate
+from .group import AbstractGroup as AbstractGroup
+from .images import representation as representation
+from .matrices import complete_basis as complete_basis
+from .matrices import is_orthogonal as is_orthogonal
+from .orthogonal import SO as SO
+from .orthogonal import O as O
+from .orthogonal import OrthogonalGroup as OrthogonalGroup
+from .products import ProductGroup as ProductGroup
+from .products import product as product
+from .representations import AbstractRepresentation as AbstractRepresentation
+from .representations import Trivial as Trivial
+from .representations import check_same_group as check_same_group
+from .symmetries import AbstractSymmetries as AbstractSymmetries
+from .symmetries import BlockOrthogonal as BlockOrthogonal
+from .symmetries import FiniteGroup as FiniteGroup
+from .symmetries import Symmetry as Symmetry
