@@ -77,11 +77,13 @@ def many_seeds(width: int, steps: int, seeds: int, turns: int) -> list[dict]:
 
 
 def measure(
-    neurons: int = 10_000, samples: int = 64, width: int = 10, steps: int = 1000, seeds: int = 20, turns: int = 5
+    neurons: int = 10_000, samples: int = 64, width: int = 10, steps: int = 1000, seeds: int = 20, turns: int = 15
 ) -> dict:
     """One step of every scheme, and runs of many seeds."""
+    load = [os.getloadavg()[0]]
     rows = one_step(neurons, samples, turns) + many_seeds(width, steps, seeds, turns)
-    return {"rows": rows, "neurons": neurons, "samples": samples, "width": width, "turns": turns}
+    load.append(os.getloadavg()[0])
+    return {"rows": rows, "neurons": neurons, "samples": samples, "width": width, "turns": turns, "load": load}
 
 
 HEADER = ("what", "time", "times the first of its kind", "temporary memory")
@@ -95,6 +97,7 @@ def table(result: dict) -> str:
     notes = [
         f"One step: {result['neurons']:,} matrices on {result['samples']} inputs, a group of 8 elements.",
         f"Runs: {result['width']} matrices on 20 fresh inputs a step. Each time is the least of {result['turns']} turns.",
+        f"Load average at the start and at the end: {result['load'][0]:.1f}, {result['load'][1]:.1f}.",
     ]
     return markdown(HEADER, lines, notes)
 
@@ -102,7 +105,7 @@ def table(result: dict) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--neurons", type=int, default=10_000)
-    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--turns", type=int, default=15)
     options = parser.parse_args()
     print(table(measure(options.neurons, turns=options.turns)))
 

@@ -26,6 +26,12 @@ def problems():
     return mf.Problem(mf.Gaussian(DIM), mf.SubspaceNorm(2)), on_data, data
 
 
+def swaps():
+    """The action of the exchange of two coordinates."""
+    group = mf.generate(np.eye(DIM)[[1, 0, 2, 3, 4]])
+    return mf.action(mf.ReLU(), group.standard, group.trivial())
+
+
 def risks():
     problem, on_data, _ = problems()
     fresh = mf.risk_of(problem, samples=100, key=jax.random.key(1))
@@ -69,6 +75,8 @@ def cases():
         "adam": lambda cloud: mf.descend(problem, cloud, 3, optimiser=optax.adam(1e-2), save_states=True),
         "observables": lambda cloud: mf.measure_cloud(problem, cloud),
         "predictor": lambda cloud: mf.predict(cloud, data),
+        "orbits": lambda cloud: mf.orbit_cloud(cloud, swaps()),
+        "fixed neurons": lambda cloud: mf.fixed_part(cloud, swaps()),
         "gradient, exact": gradient(problem),
         "gradient, data": gradient(on_data),
     }

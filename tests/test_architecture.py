@@ -83,6 +83,7 @@ ROOMS: dict[str, set[str] | None] = {
         "lift",
         "predict",
         "problem",
+        "symmetry",
         "groups",
         "neurons",
         "noether",

@@ -419,22 +419,6 @@ def test_labels_turn_and_weight_decay_takes_mass():
     assert [curves(ax)[0] for ax in axes[:2]] == [5, 4] and curves(axes[2])[0] == 3
 
 
-# What training cannot change.
-
-
-@pytest.mark.slow
-def test_laws_are_drawn(standard_promotion):
-    """Finite steps alone make all of the drift of SGD, and not of Adam; the flow keeps the cloud's law."""
-    record = noether.compute(KEY, steps=(10, 20), updates=20, orders=(3, 4), width=12)
-    values, predicted = record.values, record.predicted
-    assert np.max(np.abs(values[0] - predicted[0])) < 1e-12 < 1e-3 < np.max(np.abs(values[2] - predicted[2]))
-    assert np.max(np.abs(record.ends[0] - record.start)) < 1e-4 < 1e-2 < np.max(np.abs(record.ends[1] - record.start))
-    np.testing.assert_allclose(record.ends[2], record.start * np.exp(-0.4), atol=1e-4)
-    steps, loops, turning, clouds = FIGURES["noether"].draw(record).axes
-    assert len(steps.get_lines()) == 6 and len(loops.get_lines()) == 6 and len(turning.get_lines()) == 13
-    assert len(clouds.get_legend().get_texts()) == 4
-
-
 # Three teachers under a symmetry.
 
 
@@ -450,12 +434,30 @@ def test_teachers_are_drawn():
 
 @pytest.mark.slow
 def test_teachers_of_few_neurons():
-    """Plain minibatches leave the fixed matrices, EA does not; the teachers are what they are called."""
+    """Plain minibatches leave the fixed matrices; full DA, FA and EA are one run that does not; teachers are as called."""
     swap = teachers.swap_action()
     _, weak, strong = teachers.teacher_clouds()
     assert float(jnp.max(jnp.abs(swap.project(strong) - strong))) < 1e-15
     np.testing.assert_allclose(weak[:5], weak[5:, ::-1, ::-1])
-    keys = jax.random.split(KEY, 2)
-    plain, fixed = (teachers.final_neurons(swap, teachers.schemes(swap)[name], 5, keys) for name in ("plain", "EA"))
-    assert plain.shape == (3, 2, 5, 2, 2)
-    assert np.max(np.abs(fixed - fixed[..., ::-1, ::-1])) < 1e-13 < 1e-3 < np.max(np.abs(plain - plain[..., ::-1, ::-1]))
+    record = teachers.compute(KEY, widths=(5,), seeds=2)
+    assert all(values.shape == (3, 1, 2) for table in (record.fixed, record.architecture) for values in table.values())
+    for name in ("plain", "sampled DA"):
+        assert np.min(record.fixed[name]) > 1e-4 and np.min(record.architecture[name]) > 1e-4
+    for name in ("full DA", "FA", "EA"):
+        assert np.max(record.fixed[name]) < 1e-24 and np.max(record.architecture[name]) < 1e-12
+
+
+# What training cannot change.
+
+
+@pytest.mark.slow
+def test_laws_are_drawn(standard_promotion):
+    """Finite steps alone make all of the drift of SGD, and not of Adam; the flow keeps the cloud's law."""
+    record = noether.compute(KEY, steps=(10, 20), updates=20, orders=(3, 4), width=12)
+    values, predicted = record.values, record.predicted
+    assert np.max(np.abs(values[0] - predicted[0])) < 1e-12 < 1e-3 < np.max(np.abs(values[2] - predicted[2]))
+    assert np.max(np.abs(record.ends[0] - record.start)) < 1e-4 < 1e-2 < np.max(np.abs(record.ends[1] - record.start))
+    np.testing.assert_allclose(record.ends[2], record.start * np.exp(-0.4), atol=1e-4)
+    steps, loops, turning, clouds = FIGURES["noether"].draw(record).axes
+    assert len(steps.get_lines()) == 6 and len(loops.get_lines()) == 6 and len(turning.get_lines()) == 13
+    assert len(clouds.get_legend().get_texts()) == 4

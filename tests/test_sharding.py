@@ -58,6 +58,8 @@ FLOWS = [
     "heavy ball",
     "gradient descent",
     "resumed",
+    "orbits",
+    "fixed neurons",
 ]
 GRADIENTS = ["gradient, exact", "gradient, data"]
 

@@ -34,7 +34,7 @@ def test_wrong_arguments(build, words):
 
 def test_fields_are_leaves_and_may_be_traced():
     training = jax.jit(lambda rate: mf.Training(rate, 1.0, rate, step=rate, momentum=rate))(0.25)
-    assert len(jax.tree.leaves(training)) == 5 and len(jax.tree.leaves(mf.Training())) == 3
+    assert len(jax.tree.leaves(training)) == 6 and len(jax.tree.leaves(mf.Training())) == 4
     assert mf.Training(2.0, 2.0).same_rates and not mf.Training(2.0, 1.0).same_rates
     inside = jax.jit(lambda decay: mf.Training(weight_decay=decay))(0.1)  # constants are traced in there
     assert inside.same_rates and inside.decays and inside.momentum is None and not mf.Training().decays

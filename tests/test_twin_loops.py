@@ -12,7 +12,7 @@ from mfsym.problem.losses import losses
 from mfsym.solution import lane
 
 AT = (6, 12, 18, 24, 30)
-SEEDS = {32: 48, 128: 16, 512: 6}
+SEEDS = {32: 128, 128: 16, 512: 6}  # one loop differs from its twin by 2 % at width 32, where a run scatters by 7
 WIDE, WIDE_SEEDS = 4096, 4
 
 

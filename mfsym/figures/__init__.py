@@ -18,6 +18,6 @@ FIGURES: dict[str, Experiment] = {
     "dimension": dimension.EXPERIMENT,
     "long_time": long_time.EXPERIMENT,
     "labels": labels.EXPERIMENT,
-    "noether": noether.EXPERIMENT,
     "teachers": teachers.EXPERIMENT,
+    "noether": noether.EXPERIMENT,
 }

@@ -14,7 +14,6 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.optimize
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from ..groups import Action, generate
@@ -29,7 +28,8 @@ from ..problem.problem import Problem
 from ..problem.targets import Teacher
 from ..problem.training import Training
 from ..problem.unit_actions import action
-from ..safe import safe_ratio
+from ..symmetry.defect import symmetry_defect
+from ..symmetry.distance import relative_distance
 from .base import Experiment, run_each
 
 WIDTHS, SEEDS, BATCH, TIME, RATE = (5, 10, 50, 100, 200), 5, 20, 20, 100.0
@@ -91,9 +91,18 @@ def compute(key: PRNGKeyArray, widths: tuple[int, ...] = WIDTHS, seeds: int = SE
     keys, table = jax.random.split(key, seeds), schemes(swap)
     cases = [(name, width) for width in widths[::-1] for name in table]
     ends = dict(zip(cases, run_each(lambda case: final_neurons(swap, table[case[0]], case[1], keys), cases), strict=True))
-    apart = {case: _relative(ends[case], ends["EA", case[1]], _assigned) for case in cases}
-    nearest = {case: _relative(end, np.asarray(fixed_part(jnp.asarray(end), swap)), _coupled) for case, end in ends.items()}
+    nearest = {
+        case: _each(lambda cloud: symmetry_defect(jnp.asarray(cloud), swap, space="fixed"), end)
+        for case, end in ends.items()
+    }
+    apart = {case: _each(relative_distance, end, ends["EA", case[1]]) for case, end in ends.items()}
     return TeachersRecord(_by_name(nearest, table, widths), _by_name(apart, table, widths), widths)
+
+
+def _each(distance: Callable[..., Any], *clouds: Float[np.ndarray, "teachers seeds m 2 2"]) -> np.ndarray:
+    """A distance of every cloud, or pair of clouds, [teachers, seeds]."""
+    rows = zip(*clouds, strict=True)
+    return np.array([[float(distance(*each)) for each in zip(*row, strict=True)] for row in rows])
 
 
 def _by_name(found: dict[tuple[str, int], np.ndarray], names: Any, widths: tuple[int, ...]) -> dict[str, np.ndarray]:
@@ -101,7 +110,7 @@ def _by_name(found: dict[tuple[str, int], np.ndarray], names: Any, widths: tuple
 
 
 def final_neurons(
-    swap: Action, scheme: AbstractScheme | None, width: int, keys: PRNGKeyArray
+    swap: Action, scheme: AbstractScheme | None, width: int, keys: Array
 ) -> Float[np.ndarray, "teachers seeds m 2 2"]:
     """Those of every teacher and seed at the end of their runs."""
     training = Training(step=RATE / width, weight_decay=1e-4, temperature=5e-7, confine=swap)
@@ -116,28 +125,6 @@ def final_neurons(
 
     both = eqx.filter_vmap(eqx.filter_vmap(train, in_axes=(None, 0)), in_axes=(0, None))
     return np.asarray(eqx.filter_jit(both)(teacher_clouds(), keys))
-
-
-_Transport = Callable[[np.ndarray, np.ndarray], np.ndarray]
-
-
-def _coupled(cloud: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """mean_j |z_j − w_j|², which is W₂² to a law on a subspace where w_j is the projection of z_j."""
-    return np.mean(np.sum((cloud - other) ** 2, axis=1))
-
-
-def _assigned(cloud: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """W₂² of two clouds [m, k] of equal width: the best assignment."""
-    cost = np.sum((cloud[:, None] - other[None]) ** 2, axis=2)
-    return cost[scipy.optimize.linear_sum_assignment(cost)].mean()
-
-
-def _relative(clouds: np.ndarray, others: np.ndarray, square: _Transport) -> Float[np.ndarray, "teachers seeds"]:
-    """W₂²/(2 mean|z|² + 2 mean|w|²) of clouds [teachers, seeds, m, 2, 2]."""
-    flat, flats = (each.reshape(*each.shape[:3], -1) for each in (clouds, others))
-    squares = np.array([[square(*pair) for pair in zip(*row, strict=True)] for row in zip(flat, flats, strict=True)])
-    sizes = sum(np.mean(np.sum(each**2, axis=-1), axis=-1) for each in (flat, flats))
-    return np.asarray(safe_ratio(jnp.asarray(squares), jnp.asarray(2 * sizes), 0.0))
 
 
 def draw(record: TeachersRecord, axes: AxesLike | None = None) -> Figure:

@@ -1,16 +1,20 @@
 """What a group leaves fixed: null spaces, on the host in float64, never by averages of samples."""
 
 import functools
+import math
 from collections.abc import Iterator
 
 import numpy as np
 from jaxtyping import Float
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components
 
 from .base import AbstractCompactGroup
 from .matrices import Matrix, Stack, identities, kronecker
 from .representations import AbstractRepresentation
 
 _NULL = 1e-10  # eigenvalues of squares below it are 0: the least of a turn by 2π/4096 is 2e-6, those of rounding are 1e-14
+_LINKED = 1e-12  # entries below it are rounding
 _PIVOT = 0.5  # of the longest one, where directions are chosen in their order
 
 
@@ -18,16 +22,27 @@ def fixed_space(representations: tuple[AbstractRepresentation, ...]) -> Float[np
     """An orthonormal basis of {v : (R_1 ⊗ R_2 ⊗ …)(g) v = v for all g}, [f, n], n the product of the sizes.
 
     It is the null space of (R_1 ⊗ …)(h) − I for the components h of the group, and of the derivatives along its algebra.
-    The basis is what comes of the unit vectors in their order, projected, so that it does not depend on the machine, and is
-    made of orbits where the group permutes coordinates.
+    Coordinates that the group does not mix are solved apart: orbits, where it permutes coordinates, at a cost of their sizes
+    alone. The basis is what comes of the unit vectors in their order, projected, so that it does not depend on the machine.
     """
     if not representations:
         return np.ones((1, 1))
-    group, size = representations[0].group, int(np.prod([each.size for each in representations]))
-    squares = np.zeros((size, size))
-    for gap in _gaps(group, representations):
-        squares += gap.T @ gap
-    values, vectors = np.linalg.eigh(squares)
+    size = math.prod(each.size for each in representations)
+    gaps = np.array(list(_gaps(representations[0].group, representations))).reshape(-1, size, size)
+    linked = csr_array(np.any(np.abs(gaps) > _LINKED, axis=0))
+    _, parts = connected_components(linked, directed=False)
+    spaces = []
+    for part in range(parts.max() + 1):
+        places = np.flatnonzero(parts == part)
+        within = _null_space(gaps[:, places[:, None], places[None]])
+        spaces.append(np.zeros((len(within), len(parts))))
+        spaces[-1][:, places] = within
+    return np.concatenate(spaces)
+
+
+def _null_space(gaps: Float[np.ndarray, "c n n"]) -> Float[np.ndarray, "f n"]:
+    """An orthonormal basis of what all of some matrices map to 0."""
+    values, vectors = np.linalg.eigh(np.tensordot(gaps, gaps, ((0, 1), (0, 1))))
     return _ordered_basis(vectors[:, values < _NULL])
 
 

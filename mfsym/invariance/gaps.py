@@ -99,7 +99,9 @@ def invariance_gap(
         for scheme in (EquivariantArchitecture(action), FeatureAveraging(action))
     ]
     cloud, averaged = action.project(runs[0].final), float(runs[1].risk[-1])
-    potential = Potential(risk_of(problem).prepare(), cloud, action)
+    risk = risk_of(problem).prepare()
+    assert isinstance(risk, EmpiricalRisk)
+    potential = Potential(risk, cloud, action)
     upper, own = float(potential.risk.value(cloud)), jax.vmap(potential)(action.coordinates(cloud))
     _check_bounded(potential, key)
     least, place = _lowest(potential, searches, key)
@@ -114,6 +116,7 @@ class Potential(eqx.Module):
     action: Action
 
     def __init__(self, risk: EmpiricalRisk, cloud: Cloud, action: Action):
+        assert risk.y is not None
         weights = jnp.full(risk.x.shape[:1], 1 / len(risk.x)) if risk.weights is None else risk.weights
         outputs = cloud_outputs(cloud, risk.unit, risk.x)
         self.risk, self.action = risk, action

@@ -67,7 +67,8 @@ def discover(
         positive_number(name, value, _POSITIVE)
     until, factor, scale = float(until), float(factor), positive_number("start_scale", start_scale, _POSITIVE)
     key, neuron = check_key(key), _neuron_shapes(problem)
-    search = _Search(problem, neuron, width, until, scale, training, samples)
+    count = None if samples is None else int(samples)
+    search = _Search(problem, neuron, width, until, scale, training, count)
     whole, stages, moved = _everything(neuron), [], True
     subspace, size = Subspace(whole.basis[:0]), whole.dim
     while moved and subspace.dim < size:
@@ -132,7 +133,8 @@ class _Search(NamedTuple):
             risk, elsewhere = risk_of(self.problem).prepare(), self._start(_everything(self.neuron), key)
             here, there = (np.asarray(rows_of(risk.velocity(each)), dtype=float) for each in (cloud, elsewhere))
             return _Left(here, float(risk.value(cloud)), _rounding(there, cloud))
-        risk, step = self._sampled(key), self.training.step
+        risk = self._sampled(key)
+        step = risk.step
         times = jnp.arange(max(2, round(self.until / float(step))), dtype=step.dtype) * step
         values, velocities = jax.lax.map(lambda t: _now(risk, t, cloud), times)
         mean = np.mean(np.asarray(velocities, dtype=float), axis=0)

@@ -35,8 +35,8 @@ class SplitRisk(AbstractRisk):
     def at_time(self, t):
         """Both halves of the inputs of the step that begins at t."""
         now, count = self.risk.at_time(t), self.risk.samples // 2
-        halves = (eqx.tree_at(lambda r: (r.x, r.y), now, (now.x[part], now.y[part])) for part in _halves(count))
-        return HalvedRisk(*halves, self.subspace, self.decay, self.risk.step)
+        first, second = (_rows(now, part) for part in (slice(None, count), slice(count, None)))
+        return HalvedRisk(first, second, self.subspace, self.decay, self.risk.step)
 
     def value(self, state):
         """The mean loss on the inputs of the first step."""
@@ -50,8 +50,10 @@ class SplitRisk(AbstractRisk):
         return self.at_time(jnp.zeros((), self.risk.step.dtype))
 
 
-def _halves(count: int) -> tuple[slice, slice]:
-    return slice(None, count), slice(count, None)
+def _rows(risk: EmpiricalRisk, rows: slice) -> EmpiricalRisk:
+    """The risk on some of its samples."""
+    assert risk.y is not None
+    return eqx.tree_at(lambda r: (r.x, r.y), risk, (risk.x[rows], risk.y[rows]))
 
 
 class HalvedRisk(AbstractRisk):

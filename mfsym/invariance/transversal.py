@@ -91,7 +91,7 @@ def _largest(risk: AbstractRisk, training: Training, cloud: Cloud, action: Actio
     if count <= 2:  # too few for Lanczos
         values, vectors = np.linalg.eigh(np.stack([product(row) for row in np.eye(count)]))
     else:
-        operator = scipy.sparse.linalg.LinearOperator((count, count), matvec=product, dtype=float)
+        operator = scipy.sparse.linalg.LinearOperator((count, count), product, dtype=float)  # pyright: ignore[reportCallIssue]
         first = np.random.default_rng(0).standard_normal(count)
         values, vectors = scipy.sparse.linalg.eigsh(operator, k=1, which="LA", v0=first)
     return float(values[-1]), jnp.asarray(vectors[:, -1].reshape(shape) @ across, rows.dtype)

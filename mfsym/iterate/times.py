@@ -80,7 +80,7 @@ def times_of_whole_steps(ts: Times, step: RealLike, schedule: Float[Array, " K"]
 def _times_of_schedule(ts: Times, step: RealLike, schedule: Float[Array, " K"]) -> StepTimes:
     """The nearest of the ends of all steps; of several at one time, as steps of length 0 have, the first."""
     traced = any(map(is_traced, (ts, step, schedule)))
-    xp: ModuleType = jnp if traced else np
+    xp: Any = jnp if traced else np
     lengths = xp.asarray(step, float) * xp.asarray(schedule, float)
     ends, times = xp.concatenate([xp.zeros(1), xp.cumsum(lengths)]), xp.asarray(ts, float)
     numbers = xp.searchsorted((ends[1:] + ends[:-1]) / 2, times)

@@ -63,9 +63,9 @@ def solve_ensemble(
     Nothing can be differentiated.
     """
     mesh = check_mesh_of_lanes(mesh)
-    step = None if training is None else training.step
+    step, schedule = (None, None) if training is None else (training.step, training.schedule)
     stepping = Stepping("tsit5", derivative="forward", max_steps=max_steps, save_states=save_states, control=Control(stop))
-    times = check_times(ts) if step is None else times_of_whole_steps(ts, step, training.schedule)
+    times = check_times(ts) if step is None else times_of_whole_steps(ts, step, schedule)
     # Each has the tolerances that it would have alone, which depend on its size.
     relative, absolute = zip(*map(tolerances, _each(clouds)), strict=True)
     everyone = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), clouds)

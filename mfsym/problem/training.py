@@ -94,8 +94,9 @@ class Training(eqx.Module):
     def times(self, steps: RealArrayLike) -> Float[np.ndarray, " T"]:
         """t after these numbers of steps [T], in double precision: where a run with a schedule can be recorded."""
         numbers = np.asarray(steps)
-        if self.step is None or (self.schedule is not None and np.max(numbers) > len(self.schedule)):
-            got = Words("a flow") if self.step is None else Words(f"{len(self.schedule)} factors")
+        known = np.inf if self.schedule is None else len(self.schedule)
+        if self.step is None or np.max(numbers) > known:
+            got = Words("a flow") if self.step is None else Words(f"{known} factors")
             remedy = "Pass step=, and a schedule with a factor for every step."
             raise argument_error("training", "one with so many steps", got, remedy)
         lengths = np.ones(np.max(numbers)) if self.schedule is None else np.asarray(self.schedule, float)

@@ -168,6 +168,7 @@ class MovedSamplesRisk(AbstractPredictorRisk):
         """The risk on the moved inputs of the step that begins at t."""
         now, key = self.risk.at_time(t), stream(self.risk.key, "elements")
         elements = self.action.group.sample(jax.random.fold_in(key, self.risk.index(t)), self.risk.samples)
+        assert now.y is not None  # drawn with the inputs
         x = jax.vmap(self.action.move_input)(elements, now.x)
         y = jax.vmap(self.action.move_output)(elements, now.y)
         return EmpiricalRisk(now.target, now.unit, now.loss, x, y, now.weights, now.block_size)

@@ -19,6 +19,7 @@ from ..safe import safe_ratio
 from ..solution import Solution
 from ..types import Checked, Cloud, IntLike, RealFunction, Scalar
 from .action import act
+from .fixed_distance import FixedDistance
 from .points import evaluation_points
 
 _EXACT = jax.lax.Precision.HIGHEST
@@ -113,9 +114,7 @@ def _defect_of_action(
             "network", expected, Words(f"of type {type(network).__name__}"), "Build a cloud like the unit's."
         )
     if space == "fixed":
-        fixed = action.project(network)
-        across = _mean_square(jax.tree.map(jnp.subtract, network, fixed))
-        return safe_ratio(across, 2 * (_mean_square(network) + _mean_square(fixed)), 0.0)
+        return FixedDistance(action, True)(network)
     group = action.group
     tried = group.elements if group.order is not None else group.sample(jax.random.key(0), elements)
     tried = jnp.concatenate([group.components.astype(tried.dtype), tried])
@@ -125,12 +124,6 @@ def _defect_of_action(
     if neurons:
         network = _Network(network, check_instance("unit", unit, AbstractUnit, "Pass problem.unit."))
     return jnp.max(_measure(_action_function_defect, network, (action, points), tried))
-
-
-def _mean_square(cloud: Cloud) -> Float[Array, ""]:
-    """mean|z|²."""
-    squares = [jnp.sum(leaf**2, axis=tuple(range(1, leaf.ndim))) for leaf in jax.tree.leaves(cloud)]
-    return jnp.mean(jnp.sum(jnp.stack(squares), axis=0))
 
 
 _GROUP = "Pass a Symmetry, a list of them, mf.generate(...) or mf.BlockOrthogonal(...)."

@@ -13,7 +13,15 @@ from ...groups import Action
 from ...problem.problem import Problem
 from ...problem.symmetric_units import AveragedUnit, FixedUnit
 from ...problem.units import AbstractUnit
-from ...risks import AbstractRisk, AugmentedRisk, AveragedRisk, FixedRisk, MovedSamplesRisk, SampledRisk
+from ...risks import (
+    AbstractPredictorRisk,
+    AbstractRisk,
+    AugmentedRisk,
+    AveragedRisk,
+    FixedRisk,
+    MovedSamplesRisk,
+    SampledRisk,
+)
 from ...symmetry.equivariance import check_equivariant
 from ...types import Checked, IntLike
 
@@ -28,7 +36,7 @@ class AbstractScheme(eqx.Module):
     action: eqx.AbstractVar[Action]
 
     @abc.abstractmethod
-    def of(self, risk: AbstractRisk) -> AbstractRisk:
+    def of(self, risk: AbstractRisk) -> AbstractPredictorRisk:
         """The transform of a risk."""
 
     @abc.abstractmethod
@@ -63,7 +71,7 @@ class DataAugmentation(AbstractScheme):
 
     def of(self, risk):
         """The mean of the risks of the images, or the risk on inputs that are moved at random."""
-        if not self.sampled:
+        if self.elements is not None and self.weights is not None:
             return AugmentedRisk(risk, self.action, self.elements, self.weights)
         if not isinstance(risk, SampledRisk):
             remedy = "Pass samples=n, step= and key=, or leave out sampled=True."

@@ -1,5 +1,6 @@
 """From a problem with any unit a σ(b·x + β) and any loss to its orbits: which blocks, which rules."""
 
+import functools
 import itertools
 import math
 from collections.abc import Iterator
@@ -15,11 +16,12 @@ from ...errors import Words, argument_error, check_integer, no_reduction
 from ...problem.functions import values_on_host
 from ...problem.problem import Problem
 from ...problem.rotated import unrotated
-from ...problem.targets import SingleIndex
+from ...problem.targets import AbstractTarget, RadialIndex, SingleIndex
 from ...problem.units import AbstractRidgeUnit
-from ...types import DTypeLike, IntLike
+from ...types import DTypeLike, IntLike, RealFunction
 from .average import AbstractAverage, RuleAverage, closed_average
 from .blocks import OrbitBlocks, orbit_blocks
+from .breaks import breaks_of
 from .gauss import direction_rule
 from .laws import Counts, Splits, input_points, product, start_points
 from .quotient import InputRule, Labels, OrbitReduction, OrbitState, Variants
@@ -27,6 +29,8 @@ from .quotient import InputRule, Labels, OrbitReduction, OrbitState, Variants
 _PARTICLES = "Use `solve_particles`, which needs no symmetry."
 _NODES = "It is the number of labels per angle and sign; the other rules grow with it."
 _SMOOTH = 1e-7  # relative change of some means of f* with half as many nodes again, below which a rule resolves it
+_FAR = 8.0  # standard deviations, up to which kinks are looked for
+_SAME = 1e-6  # of the interval: a kink that is found so near to a declared one is that one
 _MOST = 2**27  # labels × inputs: arrays of so many numbers are held
 _DEFAULT = {1: 16, 2: 48, 3: 12, 4: 6}  # labels per angle, by the number of blocks
 
@@ -146,16 +150,44 @@ def _directions(dims: list[int | float], count: int, dtype: DTypeLike) -> tuple[
 
 
 def splits_of(problem: Problem, blocks: OrbitBlocks, sizes: RuleSizes) -> Splits:
-    """None, where the target is resolved without; else at the kinks of g, or at 0 in every kept coordinate."""
+    """None, where the target is resolved without; else at the kinks of g, declared ones and those that are found, where f*
+    is g of one coordinate or norm, and at 0 in every kept coordinate where it is not."""
     none, finer = ((),) * len(blocks.dims), Counts(*(_scaled(n, 1.5) for n in sizes.inputs))
     seen = values_on_host(lambda _: _seen(problem, blocks, sizes.inputs, finer), np.zeros(1))
     if seen is not None and _agree(*seen[0]):
         return none
     spread = values_on_host(lambda _: _spreads(*input_points(problem.inputs, blocks, sizes.inputs, none)), np.zeros(1))
-    target = unrotated(problem.target)
-    kinks = np.asarray(target.kinks if isinstance(target, SingleIndex) else (0.0,))
-    length = np.ones(len(blocks.dims)) if spread is None else spread[0]
-    return tuple(tuple((kinks / one).tolist()) if kept else () for kept, one in zip(blocks.kept, length, strict=True))
+    length = np.ones(len(blocks.dims)) if spread is None else spread[0] / np.sqrt(blocks.dims)
+    profile = profile_of(unrotated(problem.target))
+    if profile is None:
+        return tuple((0.0,) if kept else () for kept in blocks.kept)
+    high = length[0] * (np.sqrt(blocks.dims[0]) + _FAR)
+    places = _kinks(*profile, -high if blocks.kept[0] else 0.0, high)
+    return (tuple((places / length[0]).tolist()), *none[1:])
+
+
+@functools.singledispatch
+def profile_of(target: AbstractTarget) -> tuple[RealFunction, tuple[float, ...]] | None:
+    """g and its declared kinks, where f* is g of the first coordinate or norm."""
+    return None
+
+
+@profile_of.register
+def _(target: SingleIndex):
+    return target.g, target.kinks
+
+
+@profile_of.register
+def _(target: RadialIndex):
+    if target.dim_h > 1:
+        return target.g, target.kinks
+    return lambda x: target.g(jnp.abs(x)), (*(-kink for kink in target.kinks), *target.kinks)  # its block is a coordinate
+
+
+def _kinks(g: RealFunction, declared: tuple[float, ...], low: float, high: float) -> np.ndarray:
+    """The declared kinks, and what else is found."""
+    found = [b for b in breaks_of(g, low, high) if all(abs(b - kink) > _SAME * (high - low) for kink in declared)]
+    return np.sort([*declared, *found])
 
 
 def _spreads(points: Float[Array, "n K"], probability: Float[Array, " n"]) -> Float[Array, " K"]:
@@ -169,7 +201,8 @@ def _seen(problem: Problem, blocks: OrbitBlocks, *counts: Counts) -> Float[Array
     none = ((),) * len(blocks.dims)
     rules = [input_points(problem.inputs, blocks, each, none) for each in counts]
     points = jnp.concatenate([points for points, _ in rules])
-    frequencies = jnp.asarray(1 + np.arange(points.shape[1]) / 3, points.dtype) / _spreads(*rules[0])
+    frequencies = np.where(blocks.of_target, 1 + np.arange(points.shape[1]) / 3, 0.0)  # what f* ignores says nothing of it
+    frequencies = jnp.asarray(frequencies, points.dtype) / _spreads(*rules[0])
     values = problem.values(blocks.representatives(points))
     wave = jnp.sin(jnp.matmul(points, frequencies, precision=jax.lax.Precision.HIGHEST) + 0.3)
     means = jnp.stack([values, values**2, wave * values], axis=1)

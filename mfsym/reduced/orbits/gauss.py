@@ -31,7 +31,7 @@ def coordinate_rule(count: int, breaks: tuple[float, ...] = ()) -> Rule:
 
 
 @functools.cache
-def norm_rule(dim: int | float, count: int) -> Rule:
+def norm_rule(dim: int | float, count: int, breaks: tuple[float, ...] = ()) -> Rule:
     """‖x‖ of x ~ N(0, I_dim): density ∝ s^{dim−1} e^{−s²/2}; for dim = ∞ ‖x‖/√dim, which is 1."""
     if dim == np.inf:
         return np.ones(1), np.ones(1)
@@ -41,7 +41,7 @@ def norm_rule(dim: int | float, count: int) -> Rule:
         with np.errstate(divide="ignore"):
             return (dim - 1) * np.log(s) - s**2 / 2
 
-    return _pieces(log_density, max(0.0, mean - _reach(count)), mean + _reach(count), (), count)
+    return _pieces(log_density, max(0.0, mean - _reach(count)), mean + _reach(count), breaks, count)
 
 
 @functools.cache
@@ -59,7 +59,7 @@ def direction_rule(dim: int | float, count: int, breaks: tuple[float, ...] = ())
 
 
 @functools.cache
-def share_rule(dim: int, rest: int, count: int) -> Rule:
+def share_rule(dim: int, rest: int, count: int, breaks: tuple[float, ...] = ()) -> Rule:
     """‖u_1‖ of a uniform unit vector (u_1, u_2) of R^dim × R^rest: sin φ with density ∝ sin^{dim−1} φ cos^{rest−1} φ."""
     if rest == 0:
         return np.ones(1), np.ones(1)
@@ -70,7 +70,8 @@ def share_rule(dim: int, rest: int, count: int) -> Rule:
             return parts + (rest - 1) * np.log(np.cos(angle)) if rest > 1 else parts
 
     centre, width = np.arctan(np.sqrt(dim / rest)), 1.5 * _reach(count) / np.sqrt(dim + rest)
-    return _pieces(log_density, max(0.0, centre - width), min(np.pi / 2, centre + width), (), count, np.sin)
+    inside = tuple(float(np.arcsin(b)) for b in breaks if 0 < b < 1)
+    return _pieces(log_density, max(0.0, centre - width), min(np.pi / 2, centre + width), inside, count, np.sin)
 
 
 def _cosine_power(power: int | float) -> Function:

@@ -29,14 +29,15 @@ class Counts(NamedTuple):
     norm: int
 
 
-Splits = tuple[tuple[float, ...], ...]  # points that split the rule of every kept coordinate, in its standard deviations
+# Points that split the rule of every kept coordinate and norm, in standard deviations of one coordinate.
+Splits = tuple[tuple[float, ...], ...]
 
 
 def gaussian_points(blocks: OrbitBlocks, counts: Counts, splits: Splits) -> Rule:
     """Coordinates of x ~ N(0, I): a product of rules, [n, K] and [n]."""
     rules = []
     for index, (dim, kept) in enumerate(zip(blocks.dims, blocks.kept, strict=True)):
-        rules.append(coordinate_rule(counts.kept, splits[index]) if kept else norm_rule(dim, counts.norm))
+        rules.append(coordinate_rule(counts.kept, splits[index]) if kept else norm_rule(dim, counts.norm, splits[index]))
     return product(rules)
 
 
@@ -47,11 +48,11 @@ def direction_points(blocks: OrbitBlocks, counts: Counts, splits: Splits) -> Rul
     points, probability = np.zeros((1, 0)), np.ones(1)
     left, rest = np.ones(1), blocks.dim
     for index, (dim, kept) in enumerate(zip(blocks.dims, blocks.kept, strict=True)):
+        at = tuple(b / np.sqrt(blocks.dim) for b in splits[index])
         if kept:
-            at = tuple(b / np.sqrt(blocks.dim) for b in splits[index])
             nodes, shares = direction_rule(rest, counts.kept, at)
         else:
-            nodes, shares = share_rule(dim, rest - dim, counts.norm)
+            nodes, shares = share_rule(dim, rest - dim, counts.norm, at)
         column = (left[:, None] * nodes).ravel()
         points = np.concatenate([np.repeat(points, len(nodes), axis=0), column[:, None]], axis=1)
         left = (left[:, None] * np.sqrt(np.maximum(1 - nodes**2, 0))).ravel()
@@ -70,7 +71,7 @@ def product(rules: list[Rule]) -> Rule:
 def input_points(
     inputs: AbstractInputs, blocks: OrbitBlocks, counts: Counts, splits: Splits
 ) -> tuple[Float[Array, "n K"], Float[Array, " n"]]:
-    """A cubature of the coordinates of x: points [n, K] and probabilities [n]."""
+    """A cubature of the coordinates of x: points [n, K] and probabilities [n], its rules split where `splits` say."""
     raise no_reduction(f"no rule for the orbits of inputs of type {type(inputs).__name__} is known")
 
 

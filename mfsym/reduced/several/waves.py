@@ -70,13 +70,14 @@ def wave_table(table: NestedTable) -> WaveTable:
         values = table(jnp.asarray(theta, table.log_first.dtype), over=int(over))[0]
         degree, n = np.arange(values.shape[1]) * stride, frequencies(count, stride, over)
         phase, share = np.outer(n, theta), np.where(n == 0, 1.0, 2.0)[:, None] / points
-        sums = [
+        cosines, sines = (
             jnp.einsum("ljp,np->ljn", values, jnp.asarray(share * wave, values.dtype), precision=_HIGHEST)
             for wave in (np.cos(phase), np.sin(phase))
-        ]
+        )
         even = ((degree + over) % 2 == 0)[None, :, None]
-        found.append(jnp.where(even, *sums) * jnp.asarray(degree >= over, values.dtype)[None, :, None])
-    return WaveTable(*found, stride)
+        found.append(jnp.where(even, cosines, sines) * jnp.asarray(degree >= over, values.dtype)[None, :, None])
+    plain, over_sine = found
+    return WaveTable(plain, over_sine, stride)
 
 
 def coefficients_of(
