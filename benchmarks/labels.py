@@ -80,7 +80,7 @@ def table(result: dict) -> str:
 
 def main() -> None:
     """Measure and print, or be one of the processes that are measured."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--child", nargs=3)
     arguments = parser.parse_args()
