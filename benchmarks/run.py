@@ -23,6 +23,7 @@ import detection
 import gradients
 import jax
 import jax.numpy as jnp
+import labels
 import large
 import particle_step
 import published_step
@@ -41,6 +42,7 @@ BENCHMARKS = {
     "large": large,
     "training": training,
     "detection": detection,
+    "labels": labels,
     "conserved": conserved,
     "tracking": tracking,
     "schemes": schemes,

@@ -288,6 +288,13 @@ def test_trainings_have_a_table():
     assert len(result["rows"]) == 1 and "second layer only" in training.table(result)
 
 
+def test_labels_are_timed_in_processes_of_their_own():
+    labels = load("labels")
+    result = labels.measure(nodes=4, until=0.5)
+    assert set(result["rows"]) == set(labels.ROWS) and "two indices" in labels.table(result)
+    assert all(0 < row["risk"] < 1 for row in result["rows"].values())
+
+
 def test_detection_has_a_table(monkeypatch):
     detection = load("detection")
     monkeypatch.setattr(mf, "detect", lambda fn, inputs: None)  # what it finds has tests of its own
