@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 COPIES = {"contributing.md": "CONTRIBUTING.md", "changes.md": "CHANGELOG.md", "benchmarks.md": "benchmarks/README.md"}
 _INLINE = re.compile(r'<span class="arithmatex">\\\((.*?)\\\)</span>', re.S)
 _DISPLAY = re.compile(r'<div class="arithmatex">\s*\\\[(.*?)\\\]\s*</div>', re.S)
-_LINK = re.compile(r"\]\(\.\./([^)#]+)")
+_LINK = r"\]\({}\.\./([^)#]+)"  # to a file of the repository, from a page so many folders below docs/
 
 
 def on_files(files, config):
@@ -61,7 +61,8 @@ def on_page_markdown(markdown, page, **_):
     """Links to files of the repository, which a reader of the bare files follows, lead to their pages."""
     if page.file.generated_by:  # from a notebook, to whose folder docs/ is a neighbour
         return markdown.replace("](../docs/", "](../")
-    return _LINK.sub(lambda found: f"]({_page_of(found[1])}", markdown)
+    up = "../" * page.file.src_uri.count("/")
+    return re.sub(_LINK.format(re.escape(up)), lambda found: f"]({up}{_page_of(found[1])}", markdown)
 
 
 def _page_of(source: str) -> str:
