@@ -40,8 +40,8 @@ def restrict(problem: Checked[Problem], action: Checked[Action]) -> Problem:
     """The same problem for neurons of E^G alone, those that a group fixes, in orthonormal coordinates c [dim_fixed].
 
     Its flow is that of the equivariant architecture, P ∇V at P z for the law P#μ, as the basis is orthonormal: in fewer
-    numbers, with weight decay, noise and steps as they are. A `NormalStart` keeps its scale, as the projection of its law has
-    that of all coordinates. `to_coordinates` and `from_coordinates` go between clouds of the two problems.
+    numbers, with weight decay, noise and steps as they are. A `NormalStart` keeps its scale, as the projection of its law
+    has that of all coordinates. `to_coordinates` and `from_coordinates` go between clouds of the two problems.
 
     Raises ArgumentError if the unit is not equivariant, or the group fixes only z = 0. (Derived.)
     """
