@@ -57,3 +57,14 @@ def test_the_version_is_the_same_everywhere():
     assert tomllib.loads(read("pyproject.toml"))["project"]["version"] == mf.__version__
     assert f"\nversion: {mf.__version__}\n" in read("CITATION.cff")
     assert re.findall(r"^## \[(.+?)\]", read("CHANGELOG.md"), re.M)[0] == mf.__version__
+
+
+SAID = {"groups": "25 7", "schemes": "EA", "invariance": "subspace of dimension 2 of 4"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", SAID)
+def test_the_example_of_a_page_runs(page, capsys, standard_promotion):
+    text = (REPOSITORY / "docs" / "rooms" / f"{page}.md").read_text(encoding="utf-8")
+    exec("\n".join(re.findall(r"```python\n(.*?)```", text, flags=re.S)), {})
+    assert SAID[page] in capsys.readouterr().out
