@@ -314,8 +314,8 @@ def test_finite_steps_by_training():
         ({"training": mf.Training(step=0.1), "rtol": -1.0}, "`rtol` must be"),
         ({"training": mf.Training(step=0.1), "max_steps": -5}, "`max_steps` must be"),
         ({"training": mf.Training(step=0.1), "derivative": "both"}, "`derivative` must be"),
-        ({"training": mf.Training(rate_a=2.0)}, "rate 1, without decay or momentum"),
-        ({"training": mf.Training(weight_decay=0.1)}, "rate 1, without decay or momentum"),
+        ({"training": mf.Training(rate_a=2.0)}, "rate 1, without decay, momentum or schedule"),
+        ({"training": mf.Training(weight_decay=0.1)}, "rate 1, without decay, momentum or schedule"),
         ({"training": mf.Training(step=0.3)}, "`ts` must be multiples of the step"),
         ({"training": mf.Training(step=0.1), "method": "closed"}, '`method` must be "moments" for finite steps'),
     )
