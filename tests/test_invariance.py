@@ -54,6 +54,53 @@ def test_minibatches_find_the_subspace(seed):
         assert mf.discover(mf.Problem(mf.Gaussian(2, 4.0), TEACHERS["arbitrary"], UNIT), **options).dim == 4
 
 
+PERMUTATIONS = {  # with the dimension of the matrices that commute with them
+    "C2": (mf.cyclic(2), 2),
+    "C3": (mf.cyclic(3), 3),
+    "C4": (mf.cyclic(4), 4),
+    "S3": (mf.symmetric(3), 2),
+    "S4": (mf.symmetric(4), 2),
+}
+
+
+def _commuting(name, seed):
+    """Matrices σ(zx) under permutations, and a teacher of random orbits."""
+    group, fixed = PERMUTATIONS[name]
+    moves = group.regular if name.startswith("C") else group.standard
+    action = mf.action(UNIT, moves, moves)
+    assert action.dim_fixed == fixed
+    rows = jax.random.normal(jax.random.key(100 + seed), (3, moves.size, moves.size))
+    return action, mf.Teacher(mf.orbit_cloud(rows, action), UNIT)
+
+
+def _hits(name, inputs, enough, seeds=20, **options):
+    """In how many of the runs the dimension is right and the angle small."""
+    hits = 0
+    for seed in range(seeds):
+        action, teacher = _commuting(name, seed)
+        found = mf.discover(mf.Problem(inputs, teacher, UNIT), key=jax.random.key(seed), **options)
+        hits += found.dim == action.dim_fixed and found.sine(action) < enough
+    return hits
+
+
+@pytest.mark.study
+@pytest.mark.parametrize("name", PERMUTATIONS)
+def test_exact_gradients_find_the_subspaces_of_groups(name):
+    inputs = mf.cubature(mf.Gaussian(int(name[1]), 2.0), nodes=6)
+    hits = _hits(name, inputs, 1e-8, width=20, until=20.0)
+    print(f"VERDICT: {name}: {hits} of 20")
+    assert hits == 20
+
+
+@pytest.mark.study
+@pytest.mark.parametrize("name", PERMUTATIONS)
+def test_minibatches_find_the_subspaces_of_groups(name):
+    options = {"width": 400, "until": 400.0, "samples": 40, "training": mf.Training(step=0.5, weight_decay=1e-4)}
+    hits = _hits(name, mf.Gaussian(int(name[1]), 2.0), 0.15, **options)
+    print(f"VERDICT: {name}: {hits} of 20")
+    assert hits >= 18
+
+
 def test_the_halves_of_a_batch_measure_its_noise():
     """Σ_k of the second moment of (v¹ − v²)/2 is that of the deviations of the steps from their mean, in expectation."""
     problem = mf.Problem(mf.Gaussian(2, 4.0), TEACHERS["WI"], UNIT)
