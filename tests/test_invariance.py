@@ -92,15 +92,6 @@ def test_exact_gradients_find_the_subspaces_of_groups(name):
     assert hits == 20
 
 
-@pytest.mark.study
-@pytest.mark.parametrize("name", PERMUTATIONS)
-def test_minibatches_find_the_subspaces_of_groups(name):
-    options = {"width": 400, "until": 400.0, "samples": 40, "training": mf.Training(step=0.5, weight_decay=1e-4)}
-    hits = _hits(name, mf.Gaussian(int(name[1]), 2.0), 0.15, **options)
-    print(f"VERDICT: {name}: {hits} of 20")
-    assert hits >= 18
-
-
 def test_the_halves_of_a_batch_measure_its_noise():
     """Σ_k of the second moment of (v¹ − v²)/2 is that of the deviations of the steps from their mean, in expectation."""
     problem = mf.Problem(mf.Gaussian(2, 4.0), TEACHERS["WI"], UNIT)
