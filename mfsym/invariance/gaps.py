@@ -92,18 +92,17 @@ def invariance_gap(
     searches = check_integer("searches", searches, _REFINED, "It is how many neurons are tried.")
     positive_number("until", until, "It is the flow time of both runs.")
     start_key, key = jax.random.split(check_key(key))
-    start = initial_cloud(problem, width=width, key=start_key)
+    start, risk = initial_cloud(problem, width=width, key=start_key), risk_of(problem).prepare()
+    assert isinstance(risk, EmpiricalRisk)
+    _check_bounded(Potential(risk, action.project(start), action), key)
     options = {"training": training, "derivative": "forward"}
     runs = [
         solve_particles(problem, start, [0.0, float(until)], scheme=scheme, **options)
         for scheme in (EquivariantArchitecture(action), FeatureAveraging(action))
     ]
     cloud, averaged = action.project(runs[0].final), float(runs[1].risk[-1])
-    risk = risk_of(problem).prepare()
-    assert isinstance(risk, EmpiricalRisk)
     potential = Potential(risk, cloud, action)
     upper, own = float(potential.risk.value(cloud)), jax.vmap(potential)(action.coordinates(cloud))
-    _check_bounded(potential, key)
     least, place = _lowest(potential, searches, key)
     return GapReport(upper, upper - float(jnp.mean(own)) + least, averaged, cloud, action.combination(place))
 

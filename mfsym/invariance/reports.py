@@ -35,12 +35,11 @@ class DiscoveryReport(eqx.Module):
     """The subspace that `mf.discover` ends with, and the runs that led there. It prints as a table.
 
     - `subspace`: the last E, kept by training on these data, as far as the floor of the last stage can tell.
-    - `stages`: one `Stage` for every run. `informative`: False where neurons at 0 do not move, so that nothing was learnt.
+    - `stages`: one `Stage` for every run.
     """
 
     subspace: Subspace
     stages: tuple[Stage, ...]
-    informative: bool = eqx.field(static=True)
 
     @property
     def dims(self) -> tuple[int, ...]:
@@ -51,6 +50,11 @@ class DiscoveryReport(eqx.Module):
     def dim(self) -> int:
         """Dimension of the subspace that was found."""
         return self.subspace.dim
+
+    @property
+    def informative(self) -> bool:
+        """False where neurons at 0 do not move by more than the floor, so that nothing was learnt."""
+        return self.dim > 0
 
     def sine(self, action: Checked[Action]) -> float:
         """The sine of the largest angle between the subspace that was found and E^G; 1 where the dimensions differ."""
@@ -68,7 +72,8 @@ class DiscoveryReport(eqx.Module):
         """What was found, in one sentence."""
         size = self.subspace.basis.shape[1]
         if not self.informative:
-            return "Neurons at 0 do not move: a stationary start carries no information about strongly invariant laws."
+            still = "Neurons at 0 do not move by more than the floor"
+            return f"{still}: a stationary start carries no information about strongly invariant laws."
         if self.dim == size:
             return f"Training leaves every smaller subspace: no strong invariance, E is the whole space of {size} numbers."
         floor = self.stages[-1].floor

@@ -81,7 +81,7 @@ def discover(
         stages.append(Stage(subspace.dim, left.risk, spectrum, left.floor, int(signals.sum())))
         moved = bool(signals.any())
         subspace = subspace.joined(vectors[signals]) if moved else subspace
-    return DiscoveryReport(subspace, tuple(stages), subspace.dim > 0)
+    return DiscoveryReport(subspace, tuple(stages))
 
 
 _POSITIVE = "It is a positive number."

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ..groups import Action
+from ..neurons import fixed_basis
 from ..types import Cloud
 
 _EXACT = jax.lax.Precision.HIGHEST
@@ -59,4 +60,4 @@ def cloud_of_rows(rows: Float[Array, "m p"], like: Cloud) -> Cloud:
 
 def fixed_subspace(action: Action) -> Subspace:
     """E^G, the neurons that a group fixes."""
-    return Subspace(rows_of(action.combination(jnp.eye(action.dim_fixed))))
+    return Subspace(rows_of(fixed_basis(action)))

@@ -21,17 +21,22 @@ class Descent(AbstractRule):
     step: Float[Array, ""]
     momentum: Float[Array, ""] | None = None
     schedule: Float[Array, " K"] | None = None
+    ends: Float[Array, " N"] | None = None  # N = K + 1 times, once it is prepared
 
     def prepare(self):
-        """The same rule with the tables of the flow."""
-        return Descent(self.dynamics.prepare(), self.step, self.momentum, self.schedule)
+        """The same rule with the tables of the flow, and the times at which steps of a schedule end."""
+        ends = None if self.schedule is None else self._ends(self.schedule)
+        return Descent(self.dynamics.prepare(), self.step, self.momentum, self.schedule, ends)
 
     def time(self, index):
         """η k, or Σ η_j over j < k."""
         if self.schedule is None:
             return self.step * index.astype(self.step.dtype)
-        times = self.step * jnp.concatenate([jnp.zeros_like(self.schedule[:1]), jnp.cumsum(self.schedule)])
+        times = self._ends(self.schedule) if self.ends is None else self.ends
         return jnp.interp(index.astype(times.dtype), jnp.arange(len(times), dtype=times.dtype), times)
+
+    def _ends(self, schedule: Float[Array, " K"]) -> Float[Array, " N"]:
+        return self.step * jnp.concatenate([jnp.zeros_like(schedule[:1]), jnp.cumsum(schedule)])
 
     def memory(self, state):
         """u = 0, and how many steps were made, where these matter."""

@@ -135,10 +135,7 @@ def solve_particles(
     check_flags(throw=throw, save_states=save_states)
     times = check_times(ts)
     whole, step = step is None, training.step if step is None and training is not None else step
-    check_sampling(samples, step)
-    if samples is not None and training is not None and training.schedule is not None:
-        remedy = "Fresh inputs belong to equal steps: use `descend` with optimiser=optax.sgd(schedule)."
-        raise argument_error("samples", "left out where `training` has a schedule", samples, remedy)
+    check_sampling(samples, step, training)
     noise = thermal_noise(training, step, key)
     of_inputs = None if noise is not None and samples is None else key
     drawn = {"samples": samples, "key": of_inputs, "step": step, "block_size": block_size}
@@ -243,10 +240,13 @@ def check_training(training: Checked[Training | None], cloud: Cloud, step: RealL
     rates_of(training, cloud)
 
 
-def check_sampling(samples: IntLike | None, step: RealLike | None) -> None:
-    """`samples` needs a `step`; `step` may come alone. The key is checked by the risk."""
+def check_sampling(samples: IntLike | None, step: RealLike | None, training: Training | None = None) -> None:
+    """`samples` needs a `step`, of one length; `step` may come alone. The key is checked by the risk."""
     if samples is None:
         return
     check_integer("samples", samples, 1, "It is the number of fresh inputs per step.")
     if step is None:
         raise argument_error("step", "a positive number where `samples` is given", step, "Pass for example step=0.01.")
+    if training is not None and training.schedule is not None:
+        remedy = "Fresh inputs belong to equal steps: use `descend` with optimiser=optax.sgd(schedule)."
+        raise argument_error("samples", "left out where `training` has a schedule", samples, remedy)
