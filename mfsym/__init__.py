@@ -1,5 +1,7 @@
 """mfsym: the infinite-width limit of two-layer networks, exactly where symmetry allows it."""
 
+import importlib as _importlib
+
 from .startup import is_command_line as _is_command_line
 from .startup import keep_compiled_programs as _keep_compiled_programs
 
@@ -134,14 +136,15 @@ from .twin import twin as twin
 from .version import __version__ as __version__
 
 
-def __getattr__(name: str):
-    """`mf.noether`, imported when it is first used: neither route needs it."""
-    if name != "noether":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    import mfsym.noether
+_LATE = ("deep", "noether")  # rooms that are imported when first used: neither route needs them
 
-    return mfsym.noether
+
+def __getattr__(name: str):
+    """`mf.noether` and the other rooms that are imported when they are first used."""
+    if name not in _LATE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return _importlib.import_module(f"mfsym.{name}")
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), "noether"])
+    return sorted([*globals(), *_LATE])

@@ -9,3 +9,6 @@ from .angle import densities as densities
 from .film import film as film
 from .rates import rates as rates
 from .record import overview as overview
+from .widths import coordinates as coordinates
+from .widths import slopes as slopes
+from .widths import transfer as transfer

@@ -1,0 +1,31 @@
+"""Deep networks at large width: every scaling predicted, measured and judged."""
+
+from .activations import Activation as Activation
+from .activations import classify as classify
+from .balances import layer_laws as layer_laws
+from .calibration import calibrate as calibrate
+from .coordinates import CoordinateCheck as CoordinateCheck
+from .coordinates import coordinate_check as coordinate_check
+from .escape import EscapeTimes as EscapeTimes
+from .escape import escape_times as escape_times
+from .exact import equivalences as equivalences
+from .first_step import first_step_limit as first_step_limit
+from .networks import Perceptron as Perceptron
+from .networks import reparametrise as reparametrise
+from .optimisers import optimiser as optimiser
+from .ranks import numerical_rank as numerical_rank
+from .ranks import trace_rank as trace_rank
+from .scalings import Effective as Effective
+from .scalings import Scaling as Scaling
+from .scalings import ip as ip
+from .scalings import ip_bias as ip_bias
+from .scalings import ip_llr as ip_llr
+from .scalings import ip_noncentred as ip_noncentred
+from .scalings import mup as mup
+from .scalings import ntk as ntk
+from .scalings import standard as standard
+from .tangent import LimitKernels as LimitKernels
+from .tangent import kernel_parts as kernel_parts
+from .tangent import limit_kernels as limit_kernels
+from .transfer import TransferCheck as TransferCheck
+from .transfer import transfer_check as transfer_check

@@ -1,0 +1,144 @@
+"""Networks of many seeds, made and trained inside one compiled program for each width."""
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float, PyTree
+
+from ..errors import Words, argument_error, check_integer, check_key, check_sequence, float_array
+from ..types import Checked, IntLike, KeyLike, RealArrayLike, RealFunction, RealLike
+from .networks import Perceptron
+from .optimisers import Rate, optimiser
+from .scalings import Scaling
+
+Loss = Checked[Callable[[Array, Array], Array]]  # of the output [k] and the label of one sample
+Make = Checked[Scaling | Callable[..., tuple[PyTree, optax.GradientTransformation]]]
+Maker = Callable[..., tuple[PyTree, Any]]
+
+
+class Data(eqx.Module):
+    """Training inputs [n, d], their labels, and inputs where networks are looked at."""
+
+    x: Float[Array, "n d"]
+    y: Array
+    probe: Float[Array, "p d"]
+
+
+def check_data(inputs: RealArrayLike, targets: RealArrayLike, probe: RealArrayLike | None = None) -> Data:
+    """Samples of one number; labels of any shape behind the first axis."""
+    x, y = float_array("inputs", inputs, 2, "Pass inputs [n, d]."), jnp.asarray(targets)
+    if y.ndim == 0 or y.shape[0] != x.shape[0]:
+        got = Words(f"of shape {y.shape}")
+        raise argument_error("targets", f"{x.shape[0]} labels, one for each input", got, "Labels are [n] or [n, k].")
+    seen = x if probe is None else float_array("probe", probe, 2, "Pass inputs [p, d].")
+    if seen.shape[1] != x.shape[1]:
+        got = Words(f"of shape {seen.shape}")
+        raise argument_error("probe", f"inputs of {x.shape[1]} coordinates", got, "They are inputs as those trained on.")
+    return Data(x, y, seen)
+
+
+def check_loss(loss: Loss, outputs: int | None, y: Array) -> Loss:
+    """A loss of one output and one label, to one number."""
+    expected, remedy = "a function loss(f, y) of one sample", "Such as optax.softmax_cross_entropy, of f [k] and y [k]."
+    if not callable(loss):
+        raise argument_error("loss", expected, loss, remedy)
+    if outputs is None:
+        return loss
+    try:
+        found = jax.eval_shape(loss, jax.ShapeDtypeStruct((outputs,), jnp.result_type(float)), y[0])
+    except (TypeError, ValueError) as error:
+        raise argument_error("loss", expected, Words(f"one that fails: {error}"), remedy) from error
+    if getattr(found, "shape", None) != ():
+        raise argument_error("loss", f"{expected}, to one number", Words(f"one of shape {found.shape}"), remedy)
+    return loss
+
+
+def check_widths(widths: Checked[tuple[int, ...]], least: int = 2) -> tuple[int, ...]:
+    """Widths that increase."""
+    remedy = "Pass for example widths=(64, 128, 256, 512)."
+    expected = f"at least {least}, increasing" if least > 1 else "increasing"
+    found = tuple(check_integer("widths", each, 1, remedy) for each in check_sequence("widths", widths, expected, remedy))
+    if len(found) < least or any(np.diff(found) <= 0):
+        raise argument_error("widths", expected, widths, remedy)
+    return found
+
+
+def check_seeds(seeds: IntLike, key: KeyLike | None, least: int = 2) -> tuple[int, Array]:
+    """A number of networks of every width, and the key that they come from."""
+    count = check_integer("seeds", seeds, least, "Networks of one width scatter: several seeds tell by how much.")
+    return count, jax.random.key(0) if key is None else check_key(key)
+
+
+def outputs_of(targets: Array) -> int:
+    """k: labels [n, k] are of k outputs, numbers of one."""
+    return 1 if targets.ndim == 1 else int(targets.shape[1])
+
+
+def of_scaling(
+    scaling: Scaling,
+    data: Data,
+    activation: RealFunction | None,
+    gain: RealLike | None,
+    first_rates: Rate | None,
+    epsilon: RealLike | None = None,
+    bias: bool = False,
+    base_width: int = 1,
+) -> Maker:
+    """make(width, key, rate) of Perceptrons and their optimiser."""
+    if activation is None:
+        raise argument_error("activation", "an activation for a Scaling", None, "Pass for example activation=jax.nn.relu.")
+    outputs, dim = outputs_of(data.y), data.x.shape[1]
+
+    def make(width: int, key: Array, rate: Any) -> tuple[PyTree, Any]:
+        model = Perceptron(
+            scaling, dim, width, outputs, activation, key=key, gain=gain, bias=bias, base_width=base_width
+        )
+        rule = optimiser(
+            scaling, width, rate, first_rates=first_rates, epsilon=epsilon, base_width=base_width
+        )
+        return model, rule
+
+    return make
+
+
+def check_make(make: object, arguments: Sequence[str]) -> Callable[..., tuple[PyTree, Any]]:
+    """A user's function of these arguments that returns a network and its optimiser."""
+    remedy = f"It returns (model, optimiser) for {', '.join(arguments)}."
+    expected = f"a Scaling, or a function make({', '.join(arguments)})"
+    if not callable(make):
+        raise argument_error("make", expected, make, remedy)
+    try:
+        inspect.signature(make).bind(*arguments)
+    except TypeError as error:
+        raise argument_error("make", expected, Words(f"one of other arguments: {error}"), remedy) from None
+    return make
+
+
+def made(make: Maker, *arguments: Any) -> tuple[PyTree, Any]:
+    """What a `make` returns: a network, and an optimiser."""
+    pair = make(*arguments)
+    if not (isinstance(pair, tuple) and len(pair) == 2 and callable(getattr(pair[1], "update", None))):
+        got = Words(f"one that returns {type(pair).__name__}")
+        raise argument_error("make", "a function that returns (model, optimiser)", got, "The optimiser is one of optax.")
+    return pair
+
+
+def mean_loss(loss: Loss, model: PyTree, data: Data) -> Float[Array, ""]:
+    """The mean over samples of loss(f(x), y)."""
+    outputs = jax.vmap(model)(data.x)
+    return jnp.mean(jax.vmap(loss)(outputs, data.y))
+
+
+def trained(
+    loss: Loss, static: PyTree, rule: Any, params: PyTree, state: PyTree, data: Data
+) -> tuple[PyTree, PyTree, PyTree, Float[Array, ""]]:
+    """One step on all samples: parameters, state, what was added, and the loss before."""
+    value, gradient = jax.value_and_grad(lambda p: mean_loss(loss, eqx.combine(p, static), data))(params)
+    change, state = rule.update(gradient, state, params)
+    return eqx.apply_updates(params, change), state, change, value
