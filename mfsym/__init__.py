@@ -135,7 +135,6 @@ from .twin import Twin as Twin
 from .twin import twin as twin
 from .version import __version__ as __version__
 
-
 _LATE = ("deep", "noether")  # rooms that are imported when first used: neither route needs them
 
 

@@ -79,7 +79,7 @@ def test_one_check_whole():
 
 def sabotaged(name):
     """(make, what it claims to be): networks in another scaling than the one that predicts."""
-    a, b, c = (getattr(deep.mup(2), each) for each in "abc")
+    a, b = deep.mup(2).a, deep.mup(2).b
     wrong, claimed = {
         "readout as in standard": (deep.Scaling("wrong", a, b, (0, 0, -1)), deep.mup(2)),
         "hidden rates 1/m": (deep.Scaling("wrong", a, b, (0, 1, 0)), deep.mup(2)),
@@ -185,7 +185,9 @@ def test_a_network_of_the_user_by_name_and_by_function():
     by_kind = checked(make, (32, 64), seeds=2)
     assert set(read_by.values) == {"forward", "change"}
     np.testing.assert_allclose(read_by.values["change"], by_kind.values["change"], rtol=1e-10)
-    assert read_by.verdict == "undecided" and "nothing was predicted" in str(checked(make, (32, 64), seeds=2, activation=None))
+    assert read_by.verdict == "undecided" and "nothing was predicted" in str(
+        checked(make, (32, 64), seeds=2, activation=None)
+    )
 
 
 def test_a_dictionary_of_arrays(standard_promotion):

@@ -19,7 +19,10 @@ DEGREE_ONE = "(degree 1)"
 
 @pytest.mark.parametrize(
     ("depth", "activation"),
-    [(1, jax.nn.relu), *(pytest.param(*case, marks=pytest.mark.slow) for case in ((3, jax.nn.relu), (4, jax.nn.leaky_relu)))],
+    [
+        (1, jax.nn.relu),
+        *(pytest.param(*case, marks=pytest.mark.slow) for case in ((3, jax.nn.relu), (4, jax.nn.leaky_relu))),
+    ],
 )
 def test_equivalences_are_exact(depth, activation, standard_promotion):
     found = deep.equivalences(depth, 90, activation=activation, key=jax.random.key(depth))
@@ -122,7 +125,11 @@ def test_the_first_step_is_differentiable():
 def _after_a_step(scaling, rates, width, key):
     """A network under the loss χ·f, whose derivative at any output is χ, after its first step."""
     model = deep.Perceptron(scaling, 4, width, 3, jax.nn.relu, key=key)
-    rule = deep.optimiser(scaling, width, rates[0], first_rates=rates) if scaling.c_first else deep.optimiser(scaling, width, rates)
+    rule = (
+        deep.optimiser(scaling, width, rates[0], first_rates=rates)
+        if scaling.c_first
+        else deep.optimiser(scaling, width, rates)
+    )
     gradient = eqx.filter_grad(lambda network: network(X) @ CHI)(model)
     model = eqx.apply_updates(model, rule.update(gradient, rule.init(model))[0])
     return jax.vmap(model)(jnp.stack([X, Z]))

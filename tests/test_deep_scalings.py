@@ -215,7 +215,9 @@ def test_an_equinox_network_is_redrawn_and_its_layers_get_their_rates():
 @pytest.mark.parametrize("transposed", [False, True])
 def test_a_dictionary_of_arrays_is_redrawn(transposed):
     shapes = [(50, 4), (50, 50), (2, 50)]
-    params = {f"w{i}": jnp.zeros(shape[::-1] if transposed else shape) for i, shape in enumerate(shapes)} | {"b": jnp.ones(50)}
+    params = {f"w{i}": jnp.zeros(shape[::-1] if transposed else shape) for i, shape in enumerate(shapes)} | {
+        "b": jnp.ones(50)
+    }
     options = {"layers": lambda p: [p["w0"], p["w1"], p["w2"]], "biases": lambda p: [p["b"]]}
     with pytest.raises(mf.ArgumentError, match="2 of the hidden layers"):
         deep.optimiser(deep.mup(2).normalised(), 50, 0.1, **(options | {"biases": lambda p: [p["b"]] * 4})).init(params)
@@ -252,7 +254,9 @@ def test_epsilon_of_adam_follows_the_gradients(standard_promotion):
     """Adam's steps do not depend on the width, with gradients of the size that a layer has there; a fixed ε spoils them."""
     scaling = deep.ip(3, "adam").normalised()
     for width in (64, 4096):
-        params = {str(i): jnp.ones(shape) for i, shape in enumerate([(width, 1), (width, width), (width, width), (1, width)])}
+        params = {
+            str(i): jnp.ones(shape) for i, shape in enumerate([(width, 1), (width, width), (width, width), (1, width)])
+        }
         sizes = scaling.predict()["gradient"]
         gradient = {key: 1e-3 * width**size * leaf for (key, leaf), size in zip(params.items(), sizes, strict=True)}
         for epsilon, share in ((None, 1 - 1e-5), (1e-8, None)):
@@ -282,12 +286,12 @@ def test_networks_that_do_not_fit_are_refused():
         deep.optimiser(deep.mup(2).normalised(), 12, 0.1).init(published)
     with pytest.raises(mf.ArgumentError, match="that of the network, 12"):
         deep.optimiser(deep.mup(2).normalised(), 13, 0.1).init(params)
-    with pytest.raises(mf.ArgumentError, match="3 weight matrices|4 weight matrices"):
+    with pytest.raises(mf.ArgumentError, match="4 weight matrices"):
         deep.optimiser(deep.mup(3).normalised(), 12, 0.1).init(params)
     with pytest.raises(mf.ArgumentError, match="besides"):
-        deep.optimiser(deep.mup(2).normalised(), 12, 0.1, layers=lambda p: [la.weight for la in p.layers], biases=lambda p: ()).init(
-            params
-        )
+        deep.optimiser(
+            deep.mup(2).normalised(), 12, 0.1, layers=lambda p: [la.weight for la in p.layers], biases=lambda p: ()
+        ).init(params)
     with pytest.raises(mf.ArgumentError, match="hidden layers of one width"):
         narrow = [jnp.ones((5, 4)), jnp.ones((6, 5)), jnp.ones((1, 6))]
         deep.reparametrise(narrow, deep.mup(2), key=KEY, layers=lambda p: p, gain=1.0)

@@ -103,7 +103,9 @@ def _classify(activation: RealFunction, epsilon: float) -> Activation:
 def _near_zero(activation: RealFunction, values: _Values, rounding: float, odd: bool) -> Activation:
     """The class of a φ of no degree."""
     zero, growth = float(values.plain[len(_HALF)]), _growth(values.far)
-    left, right = ((4 * (near - zero) - (far - zero)) / (2 * _SMALL) for near, far in values.near)  # without the second order
+    left, right = (
+        (4 * (near - zero) - (far - zero)) / (2 * _SMALL) for near, far in values.near
+    )  # without the second order
     largest = max(abs(left), abs(right))
     if abs(zero) > rounding:
         return Activation("shifted", 1.0, (right, left), growth, odd)
@@ -165,5 +167,7 @@ def check_predictable(argument: str, activation: Checked[str | Activation | Call
     if found.kind in ("shifted", "flat"):
         reason = "φ(0) ≠ 0" if found.kind == "shifted" else "φ(0) = φ'(0) = 0 and no degree"
         remedy = "Subtract φ(0); a network of it runs all the same, and coordinate_check measures it without predictions."
-        raise argument_error(argument, "an activation with φ(0) = 0 and a slope or a degree there", Words(f"one with {reason}"), remedy)
+        raise argument_error(
+            argument, "an activation with φ(0) = 0 and a slope or a degree there", Words(f"one with {reason}"), remedy
+        )
     return found

@@ -25,7 +25,7 @@ def calibrate(
     target_out: RealLike = 0.1,
     cap: RealLike = _CAP,
 ) -> tuple[float, ...]:
-    """First rates η_1, …, η_{L+1} for which the step of each layer moves its preactivations by `target`, the output by `target_out`.
+    """First rates η_1, …, η_{L+1} for which the step of each layer moves preactivations by `target`, outputs by `target_out`.
 
     With ΔW^l the step of rate 1 on the batch `first` = (x, y), and z⁰ the inputs `second` [n, d]: η_1 = `rate`,
         η_l = min(target / mean|ΔW^l z^{l−1}|, cap),   z^l = φ(W^l z^{l−1} + η_l ΔW^l z^{l−1}).
@@ -46,7 +46,8 @@ def calibrate(
     scaling = model.scaling
     c = scaling.c if scaling.c_first is None else scaling.c_first
     scales = [
-        factor * power for factor, power in zip(model.multipliers(), powers(model.width, model.base_width, c, -1), strict=True)
+        factor * power
+        for factor, power in zip(model.multipliers(), powers(model.width, model.base_width, c, -1), strict=True)
     ]
     steps = [-scale * weight for scale, weight in zip(scales, gradient.weights, strict=True)]
     return _layer_by_layer(model, steps, data.probe, float(size), float(goal), float(goal_out), float(most))
@@ -66,4 +67,3 @@ def _layer_by_layer(
         h = factor * z @ weight.T + own * moved
         z = jax.vmap(jax.vmap(model.activation))(h + (0 if model.biases is None else model.biases[index]))
     return tuple(found)
-

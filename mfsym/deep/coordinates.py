@@ -1,6 +1,6 @@
 """Sizes of every layer at the start and in a step, against the width: should this line be flat?"""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, PyTree
 
 from ..errors import Words, argument_error, check_flags, check_integer
 from ..types import Checked, IntLike, Json, KeyLike, RealArrayLike, RealFunction, RealLike
-from .activations import Activation, check_predictable, classify
+from .activations import check_predictable, classify
 from .optimisers import Rate, is_adaptive
 from .readers import AbstractReader, Probe, reader_of
 from .runs import (
@@ -19,16 +19,16 @@ from .runs import (
     Loss,
     Make,
     Maker,
+    Trainer,
     check_data,
     check_loss,
     check_make,
     check_seeds,
     check_widths,
     made,
-    mean_loss,
     of_scaling,
     outputs_of,
-    trained,
+    trainer,
 )
 from .scalings import Scaling, check_scaling
 from .slopes import AGREE, DISAGREE, UNDECIDED, Slopes, fit, judge
@@ -78,7 +78,7 @@ class CoordinateCheck(NamedTuple):
 
     @property
     def verdict(self) -> str:
-        """"disagree" if a layer does, "agree" if all do, otherwise "undecided"."""
+        """ "disagree" if a layer does, "agree" if all do, otherwise "undecided"."""
         found = {verdict for layers in self.judgements.values() for verdict, _ in layers}
         if DISAGREE in found:
             return DISAGREE
@@ -86,9 +86,9 @@ class CoordinateCheck(NamedTuple):
 
     def as_dict(self) -> dict[str, Json]:
         """Plain numbers for JSON."""
-        judged, record = self.judgements, {}
+        judged, record = self.judgements, dict[str, Json]()
         for name, found in self.fits.items():
-            own = {key: _plain(getattr(found, key)) for key in ("slope", "error", "local")}
+            own: dict[str, Json] = {key: _plain(getattr(found, key)) for key in ("slope", "error", "local")}
             if name in judged:
                 own["predicted"] = _plain(np.asarray(self.predicted[name]))
                 own["verdicts"] = [verdict for verdict, _ in judged[name]]
@@ -216,45 +216,37 @@ def _one(
 ) -> dict[str, Array]:
     model, rule = maker(width, key, rate)
     reader = reader_of(model, probe_fn)
-    params, static = eqx.partition(model, eqx.is_inexact_array)
+    loop, params = trainer(loss, model, rule, data)
     start = state = rule.init(params)
     before = jax.vmap(lambda x: reader.preactivations(model, x))(data.probe)
     added = jax.tree.map(jnp.zeros_like, params)
     for _ in range(steps):  # a few
-        params, state, change, _ = trained(loss, static, rule, params, state, data)
+        params, state, change = loop.step(params, state)
         added = jax.tree.map(jnp.add, added, change)
-    after = eqx.combine(params, static)
+    after = eqx.combine(params, loop.static)
     now = jax.vmap(lambda x: reader.preactivations(after, x))(data.probe)
     found = {
         "forward": _rms_of(before),
         "change": _rms_of([one - other for one, other in zip(now, before, strict=True)]),
     }
-    return found | _of_weights(reader, model, after, added, data, now, loss, rule, start)
+    return found | _of_weights(reader, model, after, added, now, loop, start)
 
 
 def _of_weights(
-    reader: AbstractReader,
-    model: PyTree,
-    after: PyTree,
-    added: PyTree,
-    data: Data,
-    now: list[Array],
-    loss: Loss,
-    rule: Any,
-    start: PyTree,
+    reader: AbstractReader, model: PyTree, after: PyTree, added: PyTree, now: Sequence[Array], loop: Trainer, start: PyTree
 ) -> dict[str, Array]:
     """Gradients and updates of weights, where they are known; how much a normalised step depends on the gradient's size."""
-    inputs = jax.vmap(lambda x, *h: reader.inputs(after, x, h))(data.probe, *now)
+    inputs = jax.vmap(lambda x, *h: reader.inputs(after, x, h))(loop.data.probe, *now)
     if inputs is None:
         return {}
-    params, static = eqx.partition(model, eqx.is_inexact_array)
-    gradient = jax.grad(lambda p: mean_loss(loss, eqx.combine(p, static), data))(params)
+    params = eqx.filter(model, eqx.is_inexact_array)
+    gradient = jax.grad(loop.mean)(params)
     moved = reader.effective(model, reader.weights(added), 1)
     acting = [each @ weight.T for each, weight in zip(inputs, moved, strict=True)]
     found = {"gradient": _rms_of(reader.effective(model, reader.weights(gradient), -1)), "update": _rms_of(acting)}
     if is_adaptive(start):
         larger = jax.tree.map(lambda leaf: _SCALE * leaf, gradient)
-        one, other = (_rms_of(reader.weights(rule.update(each, start, params)[0])) for each in (gradient, larger))
+        one, other = (_rms_of(reader.weights(loop.rule.update(each, start, params)[0])) for each in (gradient, larger))
         found["dependence"] = other / one
     return found
 

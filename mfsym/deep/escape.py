@@ -11,7 +11,18 @@ from jaxtyping import Array, Float
 from ..errors import argument_error, check_integer, float_array
 from ..types import Checked, IntLike, Json, KeyLike, RealArrayLike, RealFunction, RealLike
 from .optimisers import Rate
-from .runs import Data, Loss, Maker, check_data, check_loss, check_seeds, check_widths, mean_loss, of_scaling, outputs_of, trained
+from .runs import (
+    Data,
+    Loss,
+    Maker,
+    check_data,
+    check_loss,
+    check_seeds,
+    check_widths,
+    of_scaling,
+    outputs_of,
+    trainer,
+)
 from .scalings import Scaling, check_scaling
 from .tables import aligned, power
 
@@ -64,11 +75,13 @@ class EscapeTimes(NamedTuple):
     def as_dict(self) -> dict[str, Json]:
         """Plain numbers for JSON."""
         steps = [[float(value) if np.isfinite(value) else None for value in row] for row in self.steps]
-        numbers = {name: value if np.isfinite(value) else None for name, value in (("slope", self.slope), ("error", self.error))}
+        numbers = {
+            name: value if np.isfinite(value) else None for name, value in (("slope", self.slope), ("error", self.error))
+        }
         return {"widths": list(self.widths), "steps": steps, "level": self.level, "exponent": self.exponent, **numbers}
 
     def __str__(self) -> str:
-        rows = [("m", "steps", "spread")]
+        rows: list[tuple[str, ...]] = [("m", "steps", "spread")]
         for width, row in zip(self.widths, self.steps, strict=True):
             missing = int(np.sum(~np.isfinite(row)))
             cells = (f"{row.mean():.1f}", f"± {row.std(ddof=1):.1f}") if not missing else (f"{missing} never", "")
@@ -112,7 +125,9 @@ def escape_times(
     ]
     steps = np.stack(found)
     if np.any(steps == 0):
-        raise argument_error("level", "below the loss at the start", threshold, "Networks are below before they are trained.")
+        raise argument_error(
+            "level", "below the loss at the start", threshold, "Networks are below before they are trained."
+        )
     predicted = max(0.0, (scaling.depth - 3) / 2) if scaling.name == "ip" and scaling.optimiser == "sgd" else None
     return EscapeTimes(widths, steps, threshold, scaling.depth, predicted)
 
@@ -124,7 +139,7 @@ def _steps(
 
     def one(key: Array) -> Array:
         model, rule = maker(width, key, rate)
-        params, static = eqx.partition(model, eqx.is_inexact_array)
+        loop, params = trainer(loss, model, rule, data)
 
         def going(carry: Any) -> Array:
             _, _, count, value = carry
@@ -132,12 +147,11 @@ def _steps(
 
         def step(carry: Any) -> Any:
             params, state, count, _ = carry
-            params, state, _, _ = trained(loss, static, rule, params, state, data)
-            return params, state, count + 1, mean_loss(loss, eqx.combine(params, static), data)
+            params, state, _ = loop.step(params, state)
+            return params, state, count + 1, loop.mean(params)
 
-        start = (params, rule.init(params), jnp.zeros((), int), mean_loss(loss, model, data))
+        start = (params, rule.init(params), jnp.zeros((), int), loop.mean(params))
         _, _, count, value = jax.lax.while_loop(going, step, start)
         return jnp.where(value < level, count.astype(value.dtype), jnp.inf)
 
     return np.asarray(eqx.filter_jit(jax.vmap(one))(keys), float)
-

@@ -21,7 +21,7 @@ from .activations import Activation, classify
 from .balances import layer_laws
 from .networks import Perceptron
 from .optimisers import optimiser
-from .runs import Data, Loss, mean_loss, trained
+from .runs import Data, Loss, mean_loss, trainer
 from .scalings import ADAM, Scaling, ip, ip_llr, mup, ntk
 from .tangent import kernel_parts
 
@@ -46,7 +46,9 @@ class _Case(eqx.Module):
         """A network of a scaling, with the U of all."""
         return Perceptron(scaling, _DIM, self.width, _OUTPUTS, self.activation, key=self.key)
 
-    def train(self, model: Perceptron, steps: int, loss: Loss, rate: float = _RATE, epsilon: float | None = None) -> Perceptron:
+    def train(
+        self, model: Perceptron, steps: int, loss: Loss, rate: float = _RATE, epsilon: float | None = None
+    ) -> Perceptron:
         """The network after some steps in its own scaling."""
         rule = optimiser(model.scaling, self.width, rate, epsilon=epsilon)
         return _run(rule, model, self.data, steps, loss)[0]
@@ -60,18 +62,12 @@ def _linear(f: Array, y: Array) -> Array:
     return jnp.sum(f * y)
 
 
-def _run(rule: Any, model: Perceptron, data: Data, steps: int, loss: Loss, state: PyTree = None) -> tuple[Perceptron, PyTree]:
-    params, static = eqx.partition(model, eqx.is_inexact_array)
-
-    @jax.jit
-    def run(params: PyTree, state: PyTree) -> PyTree:
-        def step(carry: Any, _: None) -> tuple[Any, None]:
-            return trained(loss, static, rule, *carry, data)[:2], None
-
-        return jax.lax.scan(step, (params, state), length=steps)[0]
-
-    params, state = run(params, rule.init(params) if state is None else state)
-    return eqx.combine(params, static), state
+def _run(
+    rule: Any, model: Perceptron, data: Data, steps: int, loss: Loss, state: PyTree = None
+) -> tuple[Perceptron, PyTree]:
+    loop, params = trainer(loss, model, rule, data)
+    params, state = jax.jit(loop.steps, static_argnums=2)(params, rule.init(params) if state is None else state, steps)
+    return eqx.combine(params, loop.static), state
 
 
 def equivalences(
@@ -146,7 +142,7 @@ def _gradient_steps(case: _Case, scaling: Scaling) -> list[Array]:
     params, _ = eqx.partition(model, eqx.is_inexact_array)
     rule = optimiser(scaling, case.width, _RATE, epsilon=_TINY)
     gradient = jax.grad(lambda network: mean_loss(_linear, network, case.data))(model)
-    change, _ = rule.update(gradient, rule.init(params), params)
+    change: Any = rule.update(gradient, rule.init(params), params)[0]
     return _effective(eqx.tree_at(lambda network: network.weights, model, change.weights))
 
 
@@ -229,4 +225,3 @@ def _cloud(case: _Case) -> float:
     ts = jnp.array([0.0, rate * steps])
     run = solve_particles(problem, cloud, ts, training=Training(step=rate), derivative="forward")
     return _relative([run.final.b, run.final.a], [end.weights[0], end.weights[1][0]])
-

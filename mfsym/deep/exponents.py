@@ -13,7 +13,7 @@ i_l and learning rate r_l, on inputs of size 1, x^l = φ(h^l) and e(h) the expon
 5. The readout is aligned with what the step wrote into x^L: 1 instead of ½.
 
 Adam moves every weight by the sign of its gradient: sizes of ∂f/∂h and of the first x drop out of 3. Weights with a mean add
-m·mean·common part in 1 and 2, random biases put a floor of 0 under h. Rules derived, and tested against measured slopes; they
+m·mean·common part in 1 and 2, random biases put a floor of 0 under h. Derived, and tested against measured slopes; the rules
 are asymptotic: where a small constant has to grow first, widths of some hundreds show less.
 """
 

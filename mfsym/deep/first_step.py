@@ -72,10 +72,14 @@ def _check(scaling: Checked[Scaling]) -> Scaling:
     expected, depth = "mup, ip_llr or ip for SGD", scaling.depth
     plain = scaling.name in _KNOWN and scaling.optimiser == "sgd"
     if not plain or (scaling.name == "ip_llr" and scaling.c_first is None):
-        raise argument_error("scaling", expected, Words(f"{scaling.name} for {scaling.optimiser}"), "No limit is known here.")
+        raise argument_error(
+            "scaling", expected, Words(f"{scaling.name} for {scaling.optimiser}"), "No limit is known here."
+        )
     if scaling.name == "ip" and depth != 2:
         reason = "where the limit stays 0" if depth > 2 else "which is mup(1): pass that"
-        raise argument_error("scaling", f"{expected}, ip with two hidden layers", Words(f"ip with {depth}, {reason}"), "Try ip_llr.")
+        raise argument_error(
+            "scaling", f"{expected}, ip with two hidden layers", Words(f"ip with {depth}, {reason}"), "Try ip_llr."
+        )
     return scaling
 
 
@@ -85,7 +89,10 @@ def _amplitude(scaling: Scaling, point: Array, chi2: Array, x: Array, eta: list[
     overlap, first = x @ point, s2 / dim
     still = scaling.name == "ip"  # the first layer of ip moves by less than 1
     field = _Field(
-        first * point @ point, first * jnp.sum(x**2, axis=1), first * overlap, jnp.zeros_like(overlap) if still else eta[0] * overlap
+        first * point @ point,
+        first * jnp.sum(x**2, axis=1),
+        first * overlap,
+        jnp.zeros_like(overlap) if still else eta[0] * overlap,
     )
     for layer in range(1, depth + 1):
         means = _means(field, chi2 * (s2 / 2) ** (depth - layer))

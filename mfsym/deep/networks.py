@@ -1,5 +1,6 @@
 """Fully connected networks in any scaling: our own, in published form or without multipliers, and anybody's, redrawn."""
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -55,7 +56,7 @@ class Perceptron(eqx.Module):
         self.scaling, self.activation = scaling, activation
         self.base_width = check_base(scaling, base_width)
         keys = jax.random.split(check_key(key), 2)
-        shapes = tuple((after, before) for before, after in zip(sizes[:-1], sizes[1:], strict=True))
+        shapes = tuple((after, before) for before, after in itertools.pairwise(sizes))
         self.weights = _draw(scaling, shapes, width, self.base_width, _gain(activation, gain), sizes[0], keys[0])
         self.biases = _draw_biases(scaling, sizes[1:], keys[1]) if bias or scaling.random_biases else None
 
@@ -114,7 +115,7 @@ def reparametrise(
 ) -> Any:
     """A network without multipliers, its weights drawn anew at the starts of a scaling, m^{i_l} · gain · N(0, 1).
 
-    Arguments: `model`, an `eqx.nn.MLP`, or any pytree with `layers`, a function that picks its weight matrices from the first
+    Arguments: `model`, an `eqx.nn.MLP`, or any pytree with `layers`, a function that picks its matrices from the first layer
     to the output, [out, in] or [in, out]; `biases` picks those that shall start at 0; `activation`, whose gain is used
     (that of the MLP where it has one); or the `gain` itself. Train it with `mf.deep.optimiser(scaling.normalised(), …)`.
     Raises ArgumentError for another depth, hidden layers of several widths, or a scaling with means or random biases.
@@ -145,7 +146,9 @@ def weights_of(model: PyTree, layers: Where) -> Callable[[PyTree], Sequence[Arra
         return lambda tree: tree.weights
     if isinstance(model, eqx.nn.MLP):
         return lambda tree: [layer.weight for layer in tree.layers]
-    raise argument_error("layers", "a function for a network of this kind", Words(f"None for a {type(model).__name__}"), _LAYERS)
+    raise argument_error(
+        "layers", "a function for a network of this kind", Words(f"None for a {type(model).__name__}"), _LAYERS
+    )
 
 
 def biases_of(model: PyTree, biases: Where) -> Callable[[PyTree], Sequence[Array]]:
@@ -167,7 +170,7 @@ def check_layers(weights: Sequence[Array], scaling: Scaling) -> tuple[int, int]:
         got = Words(f"{len(weights)} for a scaling of {scaling.depth} hidden layers")
         raise argument_error("layers", f"{scaling.depth + 1} weight matrices", got, "Pass a scaling of the same depth.")
     shapes = [np.shape(weight) for weight in weights]
-    pairs = list(zip(shapes[:-1], shapes[1:], strict=True))
+    pairs = list(itertools.pairwise(shapes))
     if any(len(shape) != 2 for shape in shapes):
         raise argument_error("layers", "matrices", Words(f"of shapes {shapes}"), _LAYERS)
     if all(before[0] == after[1] for before, after in pairs):
@@ -186,7 +189,9 @@ def _gain(activation: RealFunction | None, gain: RealLike | None) -> float:
     if gain is not None:
         return float(positive_number("gain", gain, "It multiplies the Gaussian weights of hidden layers."))
     if activation is None:
-        raise argument_error("gain", "given where the activation is not known", None, "Pass activation=jax.nn.relu, or gain=.")
+        raise argument_error(
+            "gain", "given where the activation is not known", None, "Pass activation=jax.nn.relu, or gain=."
+        )
     return classify(activation).gain
 
 
@@ -199,9 +204,7 @@ def _draw(
     keys = jax.random.split(key, len(shapes))
     return tuple(
         size * (own * jax.random.normal(each, shape) + float(mean))
-        for size, own, mean, shape, each in zip(
-            start_sizes(scaling, width, base), gains, means, shapes, keys, strict=True
-        )
+        for size, own, mean, shape, each in zip(start_sizes(scaling, width, base), gains, means, shapes, keys, strict=True)
     )
 
 

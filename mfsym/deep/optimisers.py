@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, PyTree
 
-from ..errors import Words, argument_error, check_integer, check_is, check_sequence, float_array
+from ..errors import Words, argument_error, check_integer, check_sequence, float_array
 from ..types import Checked, IntLike, RealLike
 from .activations import HOMOGENEOUS
 from .networks import Perceptron, Where, biases_of, check_base, check_layers, powers, weights_of
@@ -48,7 +48,9 @@ def optimiser(
     """
     scaling, width = check_scaling("scaling", scaling), check_integer("width", width, 1)
     base = check_base(scaling, base_width)
-    make = _default(scaling) if make is None else check_is("make", make, Callable, "a function from a rate to an optimiser", "")
+    make = (
+        _default(scaling) if make is None else check_is("make", make, Callable, "a function from a rate to an optimiser", "")
+    )
     later = _rates("rate", rate, scaling)
     first = later if first_rates is None else _rates("first_rates", first_rates, scaling)
     sizes = _epsilons(scaling, width, base, epsilon)
@@ -83,7 +85,7 @@ def _default(scaling: Scaling) -> Callable[..., optax.GradientTransformation]:
     return optax.adam if scaling.optimiser == ADAM else optax.sgd
 
 
-def _rates(argument: str, rate: Rate, scaling: Scaling) -> tuple[Any, ...]:
+def _rates(argument: str, rate: Any, scaling: Scaling) -> tuple[Any, ...]:
     """One number or schedule for each layer."""
     count = scaling.depth + 1
     single = callable(rate) or not isinstance(rate, (tuple, list))
@@ -95,7 +97,12 @@ def _rates(argument: str, rate: Rate, scaling: Scaling) -> tuple[Any, ...]:
 
 
 def _times(rate: Any, scale: float) -> Any:
-    return (lambda step: scale * rate(step)) if callable(rate) else scale * rate
+    """A rate, or a schedule, times a number."""
+
+    def scaled(step: Array) -> Any:
+        return scale * rate(step)
+
+    return scaled if callable(rate) else scale * rate
 
 
 def _switched(first: Any, later: Any, steps: int) -> Any:
@@ -103,7 +110,7 @@ def _switched(first: Any, later: Any, steps: int) -> Any:
     if first is None:
         return later
 
-    def at(rate: Any, step: Array) -> Array:
+    def at(rate: Any, step: Array) -> Any:
         return rate(step) if callable(rate) else jnp.asarray(rate)
 
     return lambda step: jnp.where(step < steps, at(first, step), at(later, step))

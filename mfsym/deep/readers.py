@@ -87,7 +87,9 @@ def reader_of(model: PyTree, probe_fn: Probe) -> AbstractReader:
     """The reader of a network, or of a user's `probe_fn(model, x)`."""
     if probe_fn is not None:
         if not callable(probe_fn):
-            raise argument_error("probe_fn", "a function (model, x) -> [h^1, …, f]", probe_fn, "It returns a list of arrays.")
+            raise argument_error(
+                "probe_fn", "a function (model, x) -> [h^1, …, f]", probe_fn, "It returns a list of arrays."
+            )
         return ProbeReader(probe_fn)
     if isinstance(model, Perceptron):
         return PerceptronReader()
@@ -96,4 +98,6 @@ def reader_of(model: PyTree, probe_fn: Probe) -> AbstractReader:
     if callable(getattr(model, "preactivations", None)):
         return ProbeReader(lambda network, x: network.preactivations(x))
     got = Words(f"None for a {type(model).__name__}")
-    raise argument_error("probe_fn", "a function (model, x) -> [h^1, …, f]", got, "Or give the network a method preactivations.")
+    raise argument_error(
+        "probe_fn", "a function (model, x) -> [h^1, …, f]", got, "Or give the network a method preactivations."
+    )

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -96,18 +96,14 @@ def of_scaling(
     outputs, dim = outputs_of(data.y), data.x.shape[1]
 
     def make(width: int, key: Array, rate: Any) -> tuple[PyTree, Any]:
-        model = Perceptron(
-            scaling, dim, width, outputs, activation, key=key, gain=gain, bias=bias, base_width=base_width
-        )
-        rule = optimiser(
-            scaling, width, rate, first_rates=first_rates, epsilon=epsilon, base_width=base_width
-        )
+        model = Perceptron(scaling, dim, width, outputs, activation, key=key, gain=gain, bias=bias, base_width=base_width)
+        rule = optimiser(scaling, width, rate, first_rates=first_rates, epsilon=epsilon, base_width=base_width)
         return model, rule
 
     return make
 
 
-def check_make(make: object, arguments: Sequence[str]) -> Callable[..., tuple[PyTree, Any]]:
+def check_make(make: Any, arguments: Sequence[str]) -> Maker:
     """A user's function of these arguments that returns a network and its optimiser."""
     remedy = f"It returns (model, optimiser) for {', '.join(arguments)}."
     expected = f"a Scaling, or a function make({', '.join(arguments)})"
@@ -135,10 +131,34 @@ def mean_loss(loss: Loss, model: PyTree, data: Data) -> Float[Array, ""]:
     return jnp.mean(jax.vmap(loss)(outputs, data.y))
 
 
-def trained(
-    loss: Loss, static: PyTree, rule: Any, params: PyTree, state: PyTree, data: Data
-) -> tuple[PyTree, PyTree, PyTree, Float[Array, ""]]:
-    """One step on all samples: parameters, state, what was added, and the loss before."""
-    value, gradient = jax.value_and_grad(lambda p: mean_loss(loss, eqx.combine(p, static), data))(params)
-    change, state = rule.update(gradient, state, params)
-    return eqx.apply_updates(params, change), state, change, value
+class Trainer(NamedTuple):
+    """A training loop on all samples: the loss, what of a network is no parameter, an optimiser of optax, and the data."""
+
+    loss: Loss
+    static: PyTree
+    rule: Any
+    data: Data
+
+    def mean(self, params: PyTree) -> Float[Array, ""]:
+        """The loss."""
+        return mean_loss(self.loss, eqx.combine(params, self.static), self.data)
+
+    def step(self, params: PyTree, state: PyTree) -> tuple[PyTree, PyTree, PyTree]:
+        """Parameters and state after a step, and what was added."""
+        change, state = self.rule.update(jax.grad(self.mean)(params), state, params)
+        return eqx.apply_updates(params, change), state, change
+
+    def steps(self, params: PyTree, state: PyTree, count: int) -> tuple[PyTree, PyTree]:
+        """Parameters and state after some steps."""
+
+        def one(carry: tuple[PyTree, PyTree], _: None) -> tuple[tuple[PyTree, PyTree], None]:
+            params, state, _ = self.step(carry[0], carry[1])
+            return (params, state), None
+
+        return jax.lax.scan(one, (params, state), length=count)[0]
+
+
+def trainer(loss: Loss, model: PyTree, rule: Any, data: Data) -> tuple[Trainer, PyTree]:
+    """The loop of a network, and its parameters."""
+    params, static = eqx.partition(model, eqx.is_inexact_array)
+    return Trainer(loss, static, rule, data), params

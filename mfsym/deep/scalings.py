@@ -103,8 +103,8 @@ class Scaling(eqx.Module):
 
         Adam's ε is then another one: of m^{−θ} times the size.
         """
-        one_number = isinstance(theta, (int, float)) and not isinstance(theta, bool)
-        shifts = (float(theta),) * len(self.a) if one_number else _exponents("theta", theta, len(self.a))
+        each = theta if isinstance(theta, (tuple, list)) else (theta,) * len(self.a)
+        shifts = _exponents("theta", each, len(self.a))
         factor = 2 if self.optimiser == SGD else 1
 
         def moved(values: Exponents, times: int) -> Exponents:
@@ -287,9 +287,13 @@ def _table(scaling: Scaling) -> str:
     columns |= {title: rows[name] for name, title in names.items()}
     smooth = scaling.predict("smooth")["change"]
     rule = {SGD: "SGD", ADAM: "Adam"}[scaling.optimiser]
-    lines = [f"{scaling.name}: {scaling.depth} hidden layers, {rule}; exponents of the width m, for an activation such as ReLU"]
+    lines = [
+        f"{scaling.name}: {scaling.depth} hidden layers, {rule}; exponents of the width m, for an activation such as ReLU"
+    ]
     lines += layer_table(columns)
-    lines.append(f"The output starts at {power(rows['forward'][-1])} and moves by {power(rows['change'][-1])} in the first step.")
+    lines.append(
+        f"The output starts at {power(rows['forward'][-1])} and moves by {power(rows['change'][-1])} in the first step."
+    )
     if smooth != rows["change"]:
         powers = ", ".join(power(value) for value in smooth)
         lines.append(f"With a smooth activation such as tanh the layers change by {powers}.")

@@ -5,7 +5,12 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-TOLERANCES = {"forward": (0.1, 0.1), "gradient": (0.15, 0.15), "update": (0.25, 0.5), "change": (0.25, 0.5)}  # and of the output
+TOLERANCES = {
+    "forward": (0.1, 0.1),
+    "gradient": (0.15, 0.15),
+    "update": (0.25, 0.5),
+    "change": (0.25, 0.5),
+}  # and of the output
 BENT = 0.15  # between the slope of all widths and that of the last pair
 _LEAST = 1e-300  # sizes below, exact zeros among them, have no logarithm
 
@@ -42,9 +47,7 @@ def judge(name: str, found: Slopes, predicted: tuple[float, ...], spoiled: tuple
     hidden, output = TOLERANCES[name]
     found_of = zip(found.slope, found.error, found.local, predicted, spoiled, strict=True)
     count = len(predicted)
-    return tuple(
-        _judge(*one, tolerance=output if index == count - 1 else hidden) for index, one in enumerate(found_of)
-    )
+    return tuple(_judge(*one, tolerance=output if index == count - 1 else hidden) for index, one in enumerate(found_of))
 
 
 def _judge(slope: float, error: float, local: float, predicted: float, spoiled: str, *, tolerance: float) -> tuple[str, str]:

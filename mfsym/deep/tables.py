@@ -21,7 +21,7 @@ def power(value: float) -> str:
 
 
 def layer_names(count: int) -> tuple[str, ...]:
-    """"1", …, "output"."""
+    """ "1", …, "output"."""
     return (*(str(number) for number in range(1, count)), "output")
 
 

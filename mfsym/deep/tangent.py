@@ -63,12 +63,15 @@ def limit_kernels(
 
     A network of width m has them up to 1/√m in the scalings ntk and mup; ip has m^{−(L−1)}, m^{−(L−2)}, m^{−(L−1)} times the
     parts of the first, hidden and last layers. In closed form for ReLU and all φ of degree 1; for smooth φ by Gauss–Hermite
-    rules of 24, 96 and 384 nodes, until two agree to 1e-10. Other φ are refused: a rule that does not know a kink is off by percents.
+    rules of 24, 96 and 384 nodes, until two agree to 1e-10. Other φ are refused: a rule that does not know a kink
+    is off by percents.
     """
     depth, kind = check_integer("depth", depth, 1), classify(activation)
     points = [np.asarray(float_array(name, each, 1), float) for name, each in (("x", x), ("z", z))]
     if points[0].shape != points[1].shape:
-        raise argument_error("z", f"of the shape of x, {points[0].shape}", Words(f"of shape {points[1].shape}"), "Two inputs.")
+        raise argument_error(
+            "z", f"of the shape of x, {points[0].shape}", Words(f"of shape {points[1].shape}"), "Two inputs."
+        )
     size = kind.gain if gain is None else float(positive_number("gain", gain, "It multiplies the weights."))
     products = np.array([points[0] @ points[0], points[0] @ points[1], points[1] @ points[1]])
     if not (products[0] > 0 and products[2] > 0):
@@ -77,7 +80,9 @@ def limit_kernels(
         return _layers(depth, size, products, points[0].size, lambda q: _homogeneous(q, kind.slopes))
     if kind.kind in ("homogeneous", "kinked"):
         remedy = "Pass ReLU, leaky ReLU, |z|, or a smooth activation."
-        raise argument_error("activation", "smooth, or homogeneous of degree 1", Words(f"{kind.kind}, of no such degree"), remedy)
+        raise argument_error(
+            "activation", "smooth, or homogeneous of degree 1", Words(f"{kind.kind}, of no such degree"), remedy
+        )
     nodes, last = _NODES, None
     while nodes <= _MOST:
         found = _layers(depth, size, products, points[0].size, _smooth(activation, nodes))
@@ -131,7 +136,9 @@ def _smooth(activation: RealFunction, nodes: int):
         across, rest = q[1] / root, np.sqrt(max(q[2] - q[1] ** 2 / q[0], 0.0))
         u, v = root * points, across * points[:, None] + rest * points[None]
         own = np.sqrt(q[2]) * points
-        phi = [np.asarray(jax.vmap(activation)(jnp.asarray(each.ravel())), float).reshape(each.shape) for each in (u, v, own)]
+        phi = [
+            np.asarray(jax.vmap(activation)(jnp.asarray(each.ravel())), float).reshape(each.shape) for each in (u, v, own)
+        ]
         steep = [np.asarray(slope(jnp.asarray(each.ravel())), float).reshape(each.shape) for each in (u, v)]
         values = [weights @ phi[0] ** 2, (weights * phi[0]) @ phi[1] @ weights, weights @ phi[2] ** 2]
         return np.array(values), float((weights * steep[0]) @ steep[1] @ weights)

@@ -1,6 +1,6 @@
 """Does the best learning rate of a narrow network serve a wide one?"""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -22,10 +22,9 @@ from .runs import (
     check_seeds,
     check_widths,
     made,
-    mean_loss,
     of_scaling,
     outputs_of,
-    trained,
+    trainer,
 )
 from .scalings import Scaling
 from .tables import aligned
@@ -94,7 +93,9 @@ class TransferCheck(NamedTuple):
             cells = [f"{row[index]:.4g}" if np.isfinite(row[index]) else "diverged" for row in mean]
             rows.append((f"{rate:.4g}", *(f"{cell}{'*' if best[w] == index else ' '}" for w, cell in enumerate(cells))))
         lines = aligned(rows)
-        lines.append(f"The best rate (*) moves by {self.shift:+.2f} ± {self.shift_error:.2f} octaves per doubling of the width.")
+        lines.append(
+            f"The best rate (*) moves by {self.shift:+.2f} ± {self.shift_error:.2f} octaves per doubling of the width."
+        )
         narrow, wide = self.widths[0], self.widths[-1]
         price = f"{self.cost:.3g} times its smallest" if np.isfinite(self.cost) else "infinite"
         lines.append(f"At the best rate of m = {narrow} the loss of m = {wide} is {price}.")
@@ -143,7 +144,9 @@ def transfer_check(
     widths, steps = check_widths(widths), check_integer("steps", steps, 1)
     found = np.asarray(float_array("rates", rates, 1), float)
     if len(found) < 3 or found[0] <= 0 or np.any(np.diff(found) <= 0):
-        raise argument_error("rates", "at least three positive numbers, increasing", rates, "Such as 2.0 ** jnp.arange(-4, 3).")
+        raise argument_error(
+            "rates", "at least three positive numbers, increasing", rates, "Such as 2.0 ** jnp.arange(-4, 3)."
+        )
     loss = check_loss(loss, outputs_of(data.y) if isinstance(make, Scaling) else None, data.y)
     if isinstance(make, Scaling):
         maker = of_scaling(make, data, activation, gain, first_rates, None, bool(bias), int(base_width))
@@ -162,13 +165,8 @@ def _losses(maker: Maker, width: int, keys: Array, rates: np.ndarray, data: Data
 
     def one(rate: Array, key: Array) -> Array:
         model, rule = maker(width, key, rate)
-        params, static = eqx.partition(model, eqx.is_inexact_array)
-
-        def step(carry: Any, _: None) -> tuple[Any, None]:
-            return trained(loss, static, rule, *carry, data)[:2], None
-
-        (params, _), _ = jax.lax.scan(step, (params, rule.init(params)), length=steps)
-        return mean_loss(loss, eqx.combine(params, static), data)
+        loop, params = trainer(loss, model, rule, data)
+        return loop.mean(loop.steps(params, rule.init(params), steps)[0])
 
     run = eqx.filter_jit(jax.vmap(jax.vmap(one, (None, 0)), (0, None)))
     values = np.asarray(run(jnp.asarray(rates, float), keys), float)

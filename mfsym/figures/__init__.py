@@ -5,7 +5,20 @@ and those of Maass & Fontbona (arXiv:2405.19995), networks under a symmetry.
 Settings are those of the authors unless a docstring says otherwise; limits come from the reduced route.
 """
 
-from . import dimension, distances, histograms, labels, long_time, masses, noether, odd, perpendicular, staircase, teachers
+from . import (
+    deep,
+    dimension,
+    distances,
+    histograms,
+    labels,
+    long_time,
+    masses,
+    noether,
+    odd,
+    perpendicular,
+    staircase,
+    teachers,
+)
 from .base import Experiment as Experiment
 
 FIGURES: dict[str, Experiment] = {
@@ -20,4 +33,5 @@ FIGURES: dict[str, Experiment] = {
     "labels": labels.EXPERIMENT,
     "teachers": teachers.EXPERIMENT,
     "noether": noether.EXPERIMENT,
+    "deep": deep.EXPERIMENT,
 }

@@ -68,7 +68,8 @@ _CHI = (0.5, -0.7, 0.2)
 class DeepRecord(NamedTuple):
     """What the panels show.
 
-    - `slopes`, by scaling; `losses` [depths, widths, steps] of ip; `escapes`, by depth; `accuracies` [scalings, activations].
+    - `slopes`, by scaling; `losses` [depths, widths, steps] of ip; `escapes`, by depth; `accuracies` [scalings,
+      activations].
     - `spectra`, by name, singular values over the largest; `angles` [A], `limits` [scalings, A], `outputs`
       [scalings, seeds, A]; `transfers`, by scaling and optimiser.
     """
@@ -97,11 +98,13 @@ def compute(
     """All of them, with widths, hidden layers, images and steps of the networks; `width` of those whose layers are shown."""
     keys = jax.random.split(key, 8)
     data = digits(images, keys[0])
-    slopes = dict(zip(SLOPES, run_each(lambda each: _slopes(*each, widths, keys[1]), SLOPES.values()), strict=True))
+    slopes = dict(
+        zip(SLOPES, run_each(lambda each: _slopes(each[0], each[1], widths, keys[1]), SLOPES.values()), strict=True)
+    )
     losses = run_each(lambda depth: [_losses(depth, m, data, steps, keys[2]) for m in widths], depths)
     escapes = dict(zip(depths, run_each(lambda depth: _escape(depth, widths, keys[3]), depths), strict=True))
     pairs = [(scaling, unit) for scaling in SCALINGS.values() for unit in ACTIVATIONS.values()]
-    found = run_each(lambda pair: _accuracy(*pair, data, width, steps, keys[4]), pairs)
+    found = run_each(lambda pair: _accuracy(pair[0], pair[1], data, width, steps, keys[4]), pairs)
     stepped = [_outputs(name, width, keys[6]) for name in STEPPED]
     shifts = run_each(lambda scaling: _transfer(scaling, widths, steps // 10, keys[7]), SHIFTS.values())
     return DeepRecord(
@@ -126,7 +129,9 @@ def _gaussian(key: PRNGKeyArray, count: int, dim: int, classes: int) -> tuple[Ar
     return x, jax.nn.one_hot(jnp.argmax(x @ jax.random.normal(keys[1], (dim, classes)), axis=1), classes, dtype=float)
 
 
-def _slopes(scaling: Scaling, first: tuple[float, ...] | None, widths: tuple[int, ...], key: PRNGKeyArray) -> CoordinateCheck:
+def _slopes(
+    scaling: Scaling, first: tuple[float, ...] | None, widths: tuple[int, ...], key: PRNGKeyArray
+) -> CoordinateCheck:
     x, y = _gaussian(key, 32, 20, 10)
     return coordinate_check(
         scaling, widths, x, y, activation=jax.nn.relu, loss=optax.softmax_cross_entropy, first_rates=first, key=key
@@ -154,14 +159,16 @@ def _train(model: Perceptron, rule: optax.GradientTransformation, data: Images, 
     def mean_loss(network: Perceptron) -> Array:
         return jnp.mean(optax.softmax_cross_entropy(jax.vmap(network)(data.x), data.y))
 
+    update: Any = rule.update  # a network is a pytree of arrays, which optax's own types do not say
+
     def step(carry: Any, _: None) -> tuple[Any, Array]:
         network, state = carry
         loss, gradient = jax.value_and_grad(mean_loss)(network)
-        change, state = rule.update(gradient, state, network)
+        change, state = update(gradient, state, network)
         return (eqx.apply_updates(network, change), state), loss
 
     run = eqx.filter_jit(lambda carry: jax.lax.scan(step, carry, length=steps))
-    (model, _), losses = run((model, rule.init(model)))
+    (model, _), losses = run((model, rule.init(eqx.filter(model, eqx.is_array))))
     return model, losses
 
 
@@ -247,7 +254,9 @@ def _draw_losses(ax: Axes, record: DeepRecord) -> None:
             ax.plot(1 + np.arange(len(row)), row, color=colour, ls=look, lw=1.2)
     ax.set(xscale="log", xlabel="step", ylabel="loss of ip on digits", ylim=(0, None))
     names = [line_key(f"$L={depth}$", colour) for depth, colour in zip(record.depths, _SHADES, strict=False)]
-    ax.legend(handles=[*names, *(line_key(f"$m={m}$", GREY, ls=look) for m, look in zip(record.widths, _STYLES, strict=False))])
+    ax.legend(
+        handles=[*names, *(line_key(f"$m={m}$", GREY, ls=look) for m, look in zip(record.widths, _STYLES, strict=False))]
+    )
 
 
 def _draw_escapes(ax: Axes, record: DeepRecord) -> None:
@@ -289,8 +298,13 @@ def _draw_outputs(ax: Axes, record: DeepRecord) -> None:
     for colour, name, limit, networks in zip((INK, PLUS), STEPPED, record.limits, record.outputs, strict=True):
         error = networks.std(axis=0, ddof=1) / np.sqrt(len(networks))
         ax.plot(degrees, limit, color=colour)
-        ax.errorbar(degrees, networks.mean(axis=0), 2 * error, color=colour, ls="none", marker="o", ms=3.6, mfc="white", lw=0.9)
-        keys += [line_key(f"{name}, limit", colour), line_key("networks", colour, ls="none", marker="o", ms=3.6, mfc="white")]
+        ax.errorbar(
+            degrees, networks.mean(axis=0), 2 * error, color=colour, ls="none", marker="o", ms=3.6, mfc="white", lw=0.9
+        )
+        keys += [
+            line_key(f"{name}, limit", colour),
+            line_key("networks", colour, ls="none", marker="o", ms=3.6, mfc="white"),
+        ]
     ax.set(xlabel="angle to the training sample (degrees)", ylabel="output after one step")
     ax.legend(handles=keys)
 
@@ -312,4 +326,3 @@ def _draw_shifts(ax: Axes, record: DeepRecord) -> None:
 
 
 EXPERIMENT = Experiment("deep networks: predicted slopes, escapes, first steps, learning rates", compute, draw)
-

@@ -24,7 +24,7 @@ class Images(NamedTuple):
 def digits(count: int, key: PRNGKeyArray) -> Images:
     """`count` digits to train on, drawn by the key, and all others to test with."""
     try:
-        from sklearn.datasets import load_digits
+        from sklearn.datasets import load_digits  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise ArgumentError(_HINT) from error
     pixels, labels = (np.asarray(part) for part in load_digits(return_X_y=True))

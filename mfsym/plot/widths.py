@@ -93,7 +93,10 @@ def draw_slopes(ax: Axes, checks: Mapping[str, "CoordinateCheck"]) -> None:
     line = np.array([min(ends, default=0) - 0.3, max(ends, default=1) + 0.3])
     ax.plot(line, line, color=GREY, lw=0.8, zorder=0)
     ax.set(xlabel="predicted exponent", ylabel="measured slope")
-    names = [line_key(name, colour, ls="none", marker="o", ms=4, mfc="white") for colour, name in zip(colours, checks, strict=False)]
+    names = [
+        line_key(name, colour, ls="none", marker="o", ms=4, mfc="white")
+        for colour, name in zip(colours, checks, strict=False)
+    ]
     kinds = [line_key(TITLES[kind], GREY, ls="none", marker=mark, ms=4, mfc="white") for kind, mark in MARKS.items()]
     ax.legend(handles=[*names, *kinds], ncols=2)
 
