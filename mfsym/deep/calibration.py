@@ -25,7 +25,7 @@ def calibrate(
     target_out: RealLike = 0.1,
     cap: RealLike = _CAP,
 ) -> tuple[float, ...]:
-    """First rates η_1, …, η_{L+1} for which the step of each layer moves preactivations by `target`, outputs by `target_out`.
+    """First rates η_1, …, η_{L+1} for which each layer's step moves preactivations by `target`, outputs by `target_out`.
 
     With ΔW^l the step of rate 1 on the batch `first` = (x, y), and z⁰ the inputs `second` [n, d]: η_1 = `rate`,
         η_l = min(target / mean|ΔW^l z^{l−1}|, cap),   z^l = φ(W^l z^{l−1} + η_l ΔW^l z^{l−1}).

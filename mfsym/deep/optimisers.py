@@ -48,9 +48,9 @@ def optimiser(
     """
     scaling, width = check_scaling("scaling", scaling), check_integer("width", width, 1)
     base = check_base(scaling, base_width)
-    make = (
-        _default(scaling) if make is None else check_is("make", make, Callable, "a function from a rate to an optimiser", "")
-    )
+    if make is not None and not callable(make):
+        raise argument_error("make", "a function from a rate to an optimiser", make, "Pass for example optax.adamw.")
+    make = _default(scaling) if make is None else make
     later = _rates("rate", rate, scaling)
     first = later if first_rates is None else _rates("first_rates", first_rates, scaling)
     sizes = _epsilons(scaling, width, base, epsilon)

@@ -109,11 +109,12 @@ def check_make(make: Any, arguments: Sequence[str]) -> Maker:
     expected = f"a Scaling, or a function make({', '.join(arguments)})"
     if not callable(make):
         raise argument_error("make", expected, make, remedy)
+    found: Any = make
     try:
         inspect.signature(make).bind(*arguments)
     except TypeError as error:
         raise argument_error("make", expected, Words(f"one of other arguments: {error}"), remedy) from None
-    return make
+    return found
 
 
 def made(make: Maker, *arguments: Any) -> tuple[PyTree, Any]:

@@ -221,9 +221,9 @@ def _outputs(name: str, width: int, key: PRNGKeyArray, seeds: int = 6) -> tuple[
 
     def network(key: Array) -> Array:
         model = Perceptron(scaling, dim, wide, 3, jax.nn.relu, key=key)
-        rule = optimiser(scaling, wide, rates, first_rates=rates)
-        gradient = jax.grad(lambda p: p(one) @ chi)(model)
-        return jax.vmap(eqx.apply_updates(model, rule.update(gradient, rule.init(model))[0]))(inputs)[:, 0]
+        rule: Any = optimiser(scaling, wide, rates, first_rates=rates)
+        gradient, update = jax.grad(lambda p: p(one) @ chi)(model), rule.update
+        return jax.vmap(eqx.apply_updates(model, update(gradient, rule.init(model))[0]))(inputs)[:, 0]
 
     return np.asarray(limit), np.asarray(jax.jit(jax.vmap(network))(jax.random.split(key, seeds)))
 
