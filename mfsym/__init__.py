@@ -1,7 +1,5 @@
 """mfsym: the infinite-width limit of two-layer networks, exactly where symmetry allows it."""
 
-import importlib as _importlib
-
 from .startup import is_command_line as _is_command_line
 from .startup import keep_compiled_programs as _keep_compiled_programs
 
@@ -139,10 +137,16 @@ _LATE = ("deep", "noether")  # rooms that are imported when first used: neither 
 
 
 def __getattr__(name: str):
-    """`mf.noether` and the other rooms that are imported when they are first used."""
-    if name not in _LATE:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return _importlib.import_module(f"mfsym.{name}")
+    """`mf.noether` and `mf.deep`, imported when they are first used."""
+    if name == "deep":
+        import mfsym.deep
+
+        return mfsym.deep
+    if name == "noether":
+        import mfsym.noether
+
+        return mfsym.noether
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -24,11 +24,15 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "processor: about sizes and products of a CPU, skipped on an accelerator")
 
 
+COSTLY = {line for line in (Path(__file__).parent / "costly.txt").read_text().splitlines() if not line.startswith("#")}
+
+
 def pytest_collection_modifyitems(items):
-    """A study is slow as well, so that `-m "not slow"` leaves it out; tests of a processor run on one."""
+    """Studies and tests that were measured as costly are slow as well, which `-m "not slow"` leaves out; tests of a
+    processor run on one."""
     elsewhere = jax.default_backend() != "cpu"
     for item in items:
-        if item.get_closest_marker("study"):
+        if item.get_closest_marker("study") or item.nodeid in COSTLY:
             item.add_marker(pytest.mark.slow)
         if elsewhere and item.get_closest_marker("processor"):
             item.add_marker(pytest.mark.skip(reason="true of processors only"))

@@ -390,3 +390,14 @@ def test_oldest_requirements_are_the_declared_lower_bounds():
 def test_the_version_is_that_of_the_project():
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
     assert f'__version__ = "{project["version"]}"' in (PACKAGE / "version.py").read_text()
+
+
+def test_costly_tests_are_there():
+    """Names in tests/costly.txt are those of tests: one that was renamed would be fast again, and nobody would see it."""
+    lines = (REPOSITORY / "tests" / "costly.txt").read_text(encoding="utf-8").splitlines()
+    named = {tuple(line.partition("[")[0].split("::")) for line in lines if not line.startswith("#")}
+    files = {file: ast.parse((REPOSITORY / file).read_text(encoding="utf-8")) for file, *_ in named}
+    found = {
+        (file, node.name) for file, tree in files.items() for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)
+    }
+    assert len(named) > 50 and named <= found, sorted(named - found)
