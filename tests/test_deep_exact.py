@@ -143,7 +143,7 @@ def test_networks_tend_to_their_first_step(depth):
     limit = deep.first_step_limit(scaling, X, CHI, jnp.stack([X, Z]), rates=rates)
     widths, keys = (256, 512, 1024, 2048), jax.random.split(jax.random.key(depth), 8)
     found = [jax.jit(jax.vmap(lambda key, m=m: _after_a_step(scaling, rates, m, key)))(keys) for m in widths]
-    sizes = [float(jnp.sqrt(jnp.mean((each - limit) ** 2))) for each in found]
+    sizes = [float(jnp.sqrt(jnp.mean((each - limit[None]) ** 2))) for each in found]
     slope = np.polyfit(np.log(widths), np.log(sizes), 1)[0]
     assert -0.65 <= slope <= -0.35
     error = jnp.std(found[-1], axis=0, ddof=1) / np.sqrt(8)
