@@ -41,7 +41,7 @@ SMALL = {
     "10_symmetric_training": "WIDTHS, SEEDS, STEPS = (5, 10), 2, 20",
     "11_deep": (
         "WIDTHS, SEEDS = (16, 32), 2\n"
-        "FIGURE = {'widths': (8, 16), 'depths': (2, 4), 'images': 32, 'steps': 20, 'width': 16}"
+        "FIGURE = {'widths': (8, 16), 'depths': (2, 4), 'images': 32, 'steps': 20, 'width': 16, 'units': ('ReLU',)}"
     ),
 }
 

@@ -1,6 +1,7 @@
 """Checks of deep networks with a verdict: slopes in the width, learning rates, escape times, calibration."""
 
 import functools
+import re
 
 import equinox as eqx
 import jax
@@ -56,13 +57,13 @@ def checked(make, widths=WIDTHS, **options):
     ],
 )
 def test_measured_slopes(name, scaling, options, expected, standard_promotion):
-    """Against slopes measured once by another program with other keys; nothing disagrees with what is predicted."""
+    """Against slopes measured once by another program, on other data and keys; nothing disagrees with what is predicted."""
     found = checked(scaling, **options)
-    np.testing.assert_allclose(found.fits[name].slope, expected, atol=0.2)
+    np.testing.assert_allclose(found.fits[name].slope, expected, atol=0.35)
     assert found.verdict in ("agree", "undecided"), found
 
 
-def test_one_check_whole():
+def test_one_check_whole(tmp_path):
     """mup with ReLU: flat in all layers, the output from m^(−½); slopes, table and JSON say so."""
     found = checked(deep.mup(2), (32, 128, 512), seeds=4)
     assert found.values["update"].shape == (3, 4, 3)
@@ -72,6 +73,8 @@ def test_one_check_whole():
     assert text.splitlines()[-1].startswith("Over widths 32 to 512 predicted and measured slopes agree: 12 agree")
     record = found.as_dict()
     assert record["verdict"] == "agree" and record["update"]["predicted"] == [0.0, 0.0, 0.0]
+    mf.save(tmp_path / "check", found)
+    assert mf.load(tmp_path / "check").as_dict() == record
     figure = mf.plot.coordinates(found)
     assert [ax.get_title() for ax in figure.axes] == ["size of $h$", "gradient in $W$", "update of $W$", "change of $h$"]
     assert mf.plot.slopes({"mup": found}).axes[0].get_xlabel() == "predicted exponent"
@@ -148,6 +151,13 @@ def test_verdicts(slope, error, local, spoiled, verdict):
     (first, reason), _ = judge("update", found, (0.0, 0.0), (spoiled, spoiled))
     assert first == verdict
     assert (verdict == "agree") == (reason == "")
+
+
+def test_a_step_that_is_not_yet_larger_than_its_start_is_named():
+    """Under standard h^2 moves by m^(1/2), from less than its start: what lies above is not judged by exponents."""
+    found = checked(deep.standard(3), (32, 64, 128), seeds=2)
+    assert found.verdict != "disagree", found
+    assert "layer 2 still bends" in found.spoiled["update"][2] and found.spoiled["update"][1] == ""
 
 
 def test_epsilon_that_spoils_a_slope_is_named(standard_promotion):
@@ -317,3 +327,41 @@ def test_escapes_that_never_happen_and_levels_that_are_no_escape():
     assert np.all(np.isinf(found.steps)) and "3 never" in str(found) and found.as_dict()["slope"] is None
     with pytest.raises(mf.ArgumentError, match="below the loss at the start"):
         deep.escape_times(deep.ip(4), (8, 16), x, y, level=5.0, **options)
+
+
+def test_options_that_a_network_of_the_user_does_not_take_are_refused():
+    x, y = data()
+    make, _ = sabotaged(SABOTAGES[0])
+    for name, value in {"rate": 0.1, "gain": 1.0, "epsilon": 1e-8, "first_rates": 1.0}.items():
+        with pytest.raises(mf.ArgumentError, match=f"`{name}` must be left out"):
+            deep.coordinate_check(make, (8, 16), x, y, loss=LOSS, **{name: value})
+    with pytest.raises(mf.ArgumentError, match="`scaling` must be left out"):
+        checked(deep.mup(2), (8, 16), scaling=deep.mup(2))
+    with pytest.raises(mf.ArgumentError, match="`base_width` must be left out"):
+        deep.transfer_check(lambda w, k, r: None, (8, 16), [1, 2, 4], x, y, loss=LOSS, steps=1, base_width=8)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"widths": (64, 32)}, "`widths` must be at least 2, increasing"),
+        ({"widths": (64,)}, "`widths` must be at least 2, increasing"),
+        ({"loss": "cross entropy"}, "`loss` must be a function"),
+        ({"loss": lambda f, y: f - y}, "`loss` must be a function"),
+        ({"targets": jnp.zeros((3, 10))}, "`targets` must be 32 labels"),
+        ({"activation": None}, "`activation` must be an activation"),
+        ({"activation": lambda z: 0 * z}, "`activation` must be a function that is not 0"),
+        ({"rate": (1.0, 2.0)}, "`rate` must be one number, or 3"),
+        ({"seeds": 1}, "`seeds` must be an integer of at least 2"),
+        ({"probe": jnp.zeros((4, 3))}, "`probe` must be inputs of 20"),
+        ({"make": 3}, "`make` must be a Scaling"),
+        ({"make": lambda width: None}, "`make` must be a Scaling"),
+        ({"make": lambda width, key: 3, "activation": None}, "`make` must be a function that returns"),
+        ({"make": deep.mup(2, "adam"), "epsilon": "small"}, "`epsilon` must be a real number"),
+    ],
+)
+def test_wrong_input_of_a_check(change, words):
+    x, y = data()
+    given = {"make": deep.mup(2), "widths": (8, 16), "inputs": x, "targets": y, "loss": LOSS, "activation": jax.nn.relu}
+    with pytest.raises(mf.ArgumentError, match=re.escape(words)):
+        deep.coordinate_check(**(given | change))

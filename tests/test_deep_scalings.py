@@ -218,7 +218,10 @@ def test_a_dictionary_of_arrays_is_redrawn(transposed):
     params = {f"w{i}": jnp.zeros(shape[::-1] if transposed else shape) for i, shape in enumerate(shapes)} | {
         "b": jnp.ones(50)
     }
-    options = {"layers": lambda p: [p["w0"], p["w1"], p["w2"]], "biases": lambda p: [p["b"]]}
+    options = {"layers": lambda p: [p["w0"], p["w1"], p["w2"]], "biases": lambda p: [None, p["b"], None]}
+    rule = deep.optimiser(deep.mup(2).normalised(), 50, 0.1, **options)
+    change, _ = rule.update(params, rule.init(params))
+    assert float(change["b"][0]) == pytest.approx(-0.1 * 50)
     with pytest.raises(mf.ArgumentError, match="2 of the hidden layers"):
         deep.optimiser(deep.mup(2).normalised(), 50, 0.1, **(options | {"biases": lambda p: [p["b"]] * 4})).init(params)
     found = deep.reparametrise(params, deep.mup(2), key=KEY, activation=jnp.tanh, **options)
@@ -295,3 +298,11 @@ def test_networks_that_do_not_fit_are_refused():
     with pytest.raises(mf.ArgumentError, match="hidden layers of one width"):
         narrow = [jnp.ones((5, 4)), jnp.ones((6, 5)), jnp.ones((1, 6))]
         deep.reparametrise(narrow, deep.mup(2), key=KEY, layers=lambda p: p, gain=1.0)
+
+
+def test_the_bias_of_a_single_layer_is_told_from_that_of_the_output():
+    for options, expected in (({"use_final_bias": False}, -8.0), ({"use_bias": False}, -1.0)):
+        params = eqx.filter(eqx.nn.MLP(3, 2, 8, 1, key=KEY, **options), eqx.is_inexact_array)
+        rule = deep.optimiser(deep.mup(1).normalised(), 8, 1.0)
+        change, _ = rule.update(jax.tree.map(jnp.ones_like, params), rule.init(params))
+        assert [float(layer.bias[0]) for layer in change.layers if layer.bias is not None] == [expected]

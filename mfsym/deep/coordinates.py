@@ -20,6 +20,7 @@ from .runs import (
     Make,
     Maker,
     Trainer,
+    check_absent,
     check_data,
     check_loss,
     check_make,
@@ -40,6 +41,7 @@ _TITLES = {
     "update": "update of W, on inputs",
     "change": "change of h",
 }
+_APART = 3.0  # one of two sizes is the larger where it is so many times the other
 _ROUNDING = 100.0  # a change must be so many roundings of what changes
 _SCALE, _INVARIANT = 1024.0, 1.05  # Adam's step, with gradients so many times larger, may be longer by this factor
 
@@ -54,7 +56,7 @@ class CoordinateCheck(NamedTuple):
       start; "gradient": that of the loss in W; "update": what the steps added to W, on the inputs that it acts on after
       them; "change": of h. A network of another kind has the first and the last alone.
     - `predicted`, by name: exponents, where they are known. `spoiled`, by name: what makes numbers of a layer worthless,
-      rounding or Adam's ε, or "".
+      rounding, Adam's ε, or a layer below whose step and start are not yet as far apart as exponents assume; or "".
     """
 
     widths: tuple[int, ...]
@@ -141,7 +143,7 @@ def coordinate_check(
     activation: RealFunction | None = None,
     gain: RealLike | None = None,
     bias: Checked[bool] = False,
-    rate: Rate = 1.0,
+    rate: Rate | None = None,
     first_rates: Rate | None = None,
     epsilon: RealLike | None = None,
     steps: IntLike = 1,
@@ -152,7 +154,7 @@ def coordinate_check(
 ) -> CoordinateCheck:
     """How sizes of layers depend on the width, at the start and in the first step on all samples, judged where predicted.
 
-    Arguments: `make`, a Scaling, for which Perceptrons are trained with the given `activation`, `gain`, `bias`, `rate`,
+    Arguments: `make`, a Scaling, for which Perceptrons are trained with the given `activation`, `gain`, `bias`, `rate` (1),
     `first_rates` and `epsilon`, as `Perceptron` and `optimiser` take them; or a function make(width, key) ->
     (model, optimiser) of your own, whose model is called on one input and is an `eqx.nn.MLP`, a `Perceptron`, has a method
     preactivations(x) -> [h^1, …, f], or is read by `probe_fn(model, x)`; then `scaling` and `activation` say what to
@@ -167,17 +169,29 @@ def coordinate_check(
     check_flags(bias=bias)
     loss = check_loss(loss, outputs_of(data.y) if isinstance(make, Scaling) else None, data.y)
     if isinstance(make, Scaling):
+        check_absent(scaling=scaling)
         scaling, maker = make, of_scaling(make, data, activation, gain, first_rates, epsilon, bias)
     else:
+        check_absent(gain=gain, rate=rate, first_rates=first_rates, epsilon=epsilon)
         own = check_make(make, ("width", "key"))
         maker = lambda width, key, rate: made(own, width, key)  # noqa: E731
+    rate = 1.0 if rate is None else rate
     found = [
-        _measured(maker, width, jax.random.split(jax.random.fold_in(key, index), seeds), data, loss, rate, steps, probe_fn)
+        _measured(
+            maker,
+            width,
+            jax.random.split(jax.random.fold_in(key, index), seeds),
+            data,
+            loss,
+            1.0 if rate is None else rate,
+            steps,
+            probe_fn,
+        )
         for index, width in enumerate(widths)
     ]
     values = {name: np.stack([sizes[name] for sizes in found]) for name in _TITLES if name in found[0]}
     predicted = _predicted(scaling, activation, bias, steps, outputs_of(data.y), values)
-    return CoordinateCheck(widths, values, predicted, _spoiled(found, values))
+    return CoordinateCheck(widths, values, predicted, _spoiled(found, values, predicted))
 
 
 def _predicted(
@@ -255,21 +269,38 @@ def _rms_of(arrays: Any) -> Float[Array, " layers"]:
     return jnp.stack([jnp.sqrt(jnp.mean(array**2)) for array in arrays])
 
 
-def _spoiled(found: list[dict[str, np.ndarray]], values: Sizes) -> dict[str, tuple[str, ...]]:
+def _spoiled(found: list[dict[str, np.ndarray]], values: Sizes, predicted: Mapping[str, tuple[float, ...]]) -> Notes:
     """Reasons, by name and layer, why sizes mean nothing."""
-    layers = next(iter(values.values())).shape[-1]
+    layers = values["change"].shape[-1]
     notes = {name: [""] * layers for name in values}
+    _note_regimes(notes, values, predicted)
     kind = jnp.finfo(jnp.result_type(float))
-    rounding = _ROUNDING * float(kind.eps)
-    small = values["change"] < rounding * values["forward"]
+    rounding = values["change"] < _ROUNDING * float(kind.eps) * values["forward"]
     for index in range(layers):
-        if np.any(small[..., index]):
+        if np.any(rounding[..., index]):
             notes["change"][index] = f"changes are roundings of {kind.dtype}"
         for name in values:
             if np.any((values[name][..., index] < kind.tiny) & (values[name][..., index] > 0)):
                 notes[name][index] = f"sizes underflow in {kind.dtype}"
         dependence = [sizes["dependence"][:, index] for sizes in found if "dependence" in sizes]
         if dependence and np.max(dependence) > _INVARIANT:
-            for name in ("update", "change"):
+            for name in set(notes) & {"update", "change"}:
                 notes[name][index] = "Adam's epsilon is not small beside its gradients"
     return {name: tuple(reasons) for name, reasons in notes.items()}
+
+
+def _note_regimes(notes: dict[str, list[str]], values: Sizes, predicted: Mapping[str, tuple[float, ...]]) -> None:
+    """Exponents of a layer and of those above assume that of its start and its step one is much larger; that is looked at.
+
+    Where the step will be larger by a power of m and is not yet, or smaller and is not, what lies above still bends.
+    """
+    if "change" not in predicted:
+        return
+    ratios = np.sqrt(np.mean(values["change"][-1] ** 2, axis=0) / np.mean(values["forward"][-1] ** 2, axis=0))
+    for index, ratio in enumerate(ratios[:-1]):
+        power = predicted["change"][index] - predicted["forward"][index]
+        if (power > 0 and ratio < _APART) or (power < 0 and ratio > 1 / _APART):
+            reason = f"layer {index + 1} still bends: its step is {ratio:.2g} of its start, on the way to m^{power:g}"
+            for name in set(notes) & {"update", "change"}:
+                notes[name][index + 1 :] = [reason] * (len(ratios) - index - 1)
+            return

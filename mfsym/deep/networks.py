@@ -132,8 +132,12 @@ def reparametrise(
     drawn = _draw(scaling.normalised(), shapes, width, base, chosen, dim, check_key(key))
     cast = [new.astype(old.dtype) for new, old in zip(drawn, found, strict=True)]
     model = eqx.tree_at(lambda tree: list(pick(tree)), model, cast)
-    zeros = [jnp.zeros_like(each) for each in pick_biases(model)]
-    return eqx.tree_at(lambda tree: list(pick_biases(tree)), model, zeros) if zeros else model
+
+    def given(tree: PyTree) -> list[Any]:
+        return [each for each in pick_biases(tree) if each is not None]
+
+    zeros = [jnp.zeros_like(each) for each in given(model)]
+    return eqx.tree_at(given, model, zeros) if zeros else model
 
 
 def weights_of(model: PyTree, layers: Where) -> Callable[[PyTree], Sequence[Array]]:
@@ -151,8 +155,8 @@ def weights_of(model: PyTree, layers: Where) -> Callable[[PyTree], Sequence[Arra
     )
 
 
-def biases_of(model: PyTree, biases: Where) -> Callable[[PyTree], Sequence[Array]]:
-    """A function that picks the biases of a network of this kind; those of a linear layer without one are left out."""
+def biases_of(model: PyTree, biases: Where) -> Callable[[PyTree], Sequence[Array | None]]:
+    """A function that picks the biases of a network of this kind, layer by layer; None where a layer has none."""
     if biases is not None:
         if not callable(biases):
             raise argument_error("biases", "a function of the network", biases, "Pass biases=lambda m: [...].")
@@ -160,7 +164,7 @@ def biases_of(model: PyTree, biases: Where) -> Callable[[PyTree], Sequence[Array
     if isinstance(model, Perceptron):
         return lambda tree: () if tree.biases is None else tree.biases
     if isinstance(model, eqx.nn.MLP):
-        return lambda tree: [layer.bias for layer in tree.layers if layer.bias is not None]
+        return lambda tree: [layer.bias for layer in tree.layers]
     return lambda tree: ()
 
 

@@ -144,9 +144,9 @@ def _labels(params: PyTree, pick: Callable, pick_biases: Callable, scaling: Scal
     names: list[str | None] = [None] * len(leaves)
     for index, place in enumerate(pick(places)):
         names[place] = f"layer {index + 1}"
-    owners = _owners(params, list(pick_biases(places)), scaling)
-    for index, place in owners:
-        names[place] = f"bias {index + 1}"
+    for index, place in enumerate(_of_layers(list(pick_biases(places)), scaling)):
+        if place is not None:
+            names[place] = f"bias {index + 1}"
     if None in names:
         path = jax.tree_util.keystr(jax.tree_util.tree_flatten_with_path(params)[0][names.index(None)][0])
         remedy = "Name all weights with layers=, all biases with biases=; freeze the rest outside, with eqx.partition."
@@ -154,15 +154,14 @@ def _labels(params: PyTree, pick: Callable, pick_biases: Callable, scaling: Scal
     return jax.tree.unflatten(structure, names)
 
 
-def _owners(params: PyTree, places: list[int], scaling: Scaling) -> list[tuple[int, int]]:
-    """Pairs (layer, place) of biases: of all layers, of all hidden ones, or of the output alone."""
+def _of_layers(places: list[int | None], scaling: Scaling) -> list[int | None]:
+    """Biases of all layers, None where there is none, or of the hidden ones."""
     count, depth = len(places), scaling.depth
-    if count in (depth, depth + 1):
-        return list(enumerate(places))
-    if count in (0, 1):
-        return [(depth, place) for place in places]
-    expected = f"{depth + 1} biases, {depth} of the hidden layers, or that of the output"
-    raise argument_error("biases", expected, Words(f"{count} of them"), "Pick them from the first layer to the output.")
+    if count not in (0, depth, depth + 1):
+        expected = f"{depth + 1} biases, or {depth} of the hidden layers"
+        remedy = "Pick them from the first layer to the output, None where a layer has none."
+        raise argument_error("biases", expected, Words(f"{count} of them"), remedy)
+    return places
 
 
 def _check_network(params: PyTree, pick: Callable, scaling: Scaling, width: int, base: int) -> None:

@@ -88,7 +88,7 @@ def of_scaling(
     first_rates: Rate | None,
     epsilon: RealLike | None = None,
     bias: bool = False,
-    base_width: int = 1,
+    base_width: IntLike = 1,
 ) -> Maker:
     """make(width, key, rate) of Perceptrons and their optimiser."""
     if activation is None:
@@ -115,6 +115,14 @@ def check_make(make: Any, arguments: Sequence[str]) -> Maker:
     except TypeError as error:
         raise argument_error("make", expected, Words(f"one of other arguments: {error}"), remedy) from None
     return found
+
+
+def check_absent(**options: object) -> None:
+    """Options of Perceptrons, which a network of the user does not take."""
+    for argument, value in options.items():
+        if value is not None and value is not False:
+            got = Words(f"{value!r} beside a make of your own")
+            raise argument_error(argument, "left out, or make a Scaling", got, "Build it into what make returns.")
 
 
 def made(make: Maker, *arguments: Any) -> tuple[PyTree, Any]:

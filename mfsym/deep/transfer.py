@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ..errors import argument_error, check_integer, float_array
+from ..errors import argument_error, check_flags, check_integer, float_array
 from ..types import Checked, IntLike, Json, KeyLike, RealArrayLike, RealFunction, RealLike
 from .optimisers import Rate
 from .runs import (
@@ -16,6 +16,7 @@ from .runs import (
     Loss,
     Make,
     Maker,
+    check_absent,
     check_data,
     check_loss,
     check_make,
@@ -129,17 +130,18 @@ def transfer_check(
     gain: RealLike | None = None,
     bias: Checked[bool] = False,
     first_rates: Rate | None = None,
-    base_width: IntLike = 1,
+    base_width: IntLike | None = None,
     seeds: IntLike = 2,
     key: KeyLike | None = None,
 ) -> TransferCheck:
     """Losses after `steps` steps on all samples at every width and learning rate: whether the best rate stays where it is.
 
     Arguments: `make`, a Scaling, as in `coordinate_check`, with the width `base_width` at which all scalings are the same
-    network; or a function make(width, key, rate) -> (model, optimiser); `rates` [R], positive and increasing. All rates and
-    seeds of a width run in one program. The loss is the mean over samples after the last step.
+    network (1); or a function make(width, key, rate) -> (model, optimiser); `rates` [R], positive and increasing. All of
+    a width run in one program. The loss is the mean over samples after the last step.
     Raises ArgumentError for rates and widths that do not increase, and what Perceptron and optimiser refuse.
     """
+    check_flags(bias=bias)
     data, (seeds, key) = check_data(inputs, targets), check_seeds(seeds, key)
     widths, steps = check_widths(widths), check_integer("steps", steps, 1)
     found = np.asarray(float_array("rates", rates, 1), float)
@@ -149,8 +151,11 @@ def transfer_check(
         )
     loss = check_loss(loss, outputs_of(data.y) if isinstance(make, Scaling) else None, data.y)
     if isinstance(make, Scaling):
-        maker = of_scaling(make, data, activation, gain, first_rates, None, bool(bias), int(base_width))
+        maker = of_scaling(
+            make, data, activation, gain, first_rates, None, bool(bias), 1 if base_width is None else base_width
+        )
     else:
+        check_absent(activation=activation, gain=gain, bias=bias, first_rates=first_rates, base_width=base_width)
         own = check_make(make, ("width", "key", "rate"))
         maker = lambda width, key, rate: made(own, width, key, rate)  # noqa: E731
     losses = [

@@ -69,7 +69,7 @@ class DeepRecord(NamedTuple):
     """What the panels show.
 
     - `slopes`, by scaling; `losses` [depths, widths, steps] of ip; `escapes`, by depth; `accuracies` [scalings,
-      activations].
+      `units`].
     - `spectra`, by name, singular values over the largest; `angles` [A], `limits` [scalings, A], `outputs`
       [scalings, seeds, A]; `transfers`, by scaling and optimiser.
     """
@@ -79,6 +79,7 @@ class DeepRecord(NamedTuple):
     widths: tuple[int, ...]
     losses: Float[np.ndarray, "depths widths steps"]
     escapes: dict[int, EscapeTimes]
+    units: tuple[str, ...]
     accuracies: Float[np.ndarray, "scalings activations"]
     spectra: dict[str, Float[np.ndarray, " r"]]
     angles: Float[np.ndarray, " A"]
@@ -94,8 +95,10 @@ def compute(
     images: int = 256,
     steps: int = 400,
     width: int = 128,
+    units: tuple[str, ...] = tuple(ACTIVATIONS),
 ) -> DeepRecord:
-    """All of them, with widths, hidden layers, images and steps of the networks; `width` of those whose layers are shown."""
+    """All of them, with widths, depths, images and steps of the networks, `width` of those whose layers are shown, and
+    the activations that are trained."""
     keys = jax.random.split(key, 8)
     data = digits(images, keys[0])
     slopes = dict(
@@ -103,7 +106,7 @@ def compute(
     )
     losses = run_each(lambda depth: [_losses(depth, m, data, steps, keys[2]) for m in widths], depths)
     escapes = dict(zip(depths, run_each(lambda depth: _escape(depth, widths, keys[3]), depths), strict=True))
-    pairs = [(scaling, unit) for scaling in SCALINGS.values() for unit in ACTIVATIONS.values()]
+    pairs = [(scaling, unit) for scaling in SCALINGS.values() for unit in (ACTIVATIONS[name] for name in units)]
     found = run_each(lambda pair: _accuracy(pair[0], pair[1], data, width, steps, keys[4]), pairs)
     stepped = [_outputs(name, width, keys[6]) for name in STEPPED]
     shifts = run_each(lambda scaling: _transfer(scaling, widths, steps // 10, keys[7]), SHIFTS.values())
@@ -113,7 +116,8 @@ def compute(
         widths,
         np.array(losses),
         escapes,
-        np.array(found).reshape(len(SCALINGS), len(ACTIVATIONS)),
+        units,
+        np.array(found).reshape(len(SCALINGS), len(units)),
         _spectra(data, width, keys[5]),
         np.linspace(0, np.pi, 13),
         np.stack([limit for limit, _ in stepped]),
@@ -279,7 +283,7 @@ def _draw_accuracies(ax: Axes, record: DeepRecord) -> None:
     for (row, column), value in np.ndenumerate(record.accuracies):
         text = f"{value:.2f}" if np.isfinite(value) else "diverged"
         ax.text(column, row, text, ha="center", va="center", fontsize=9)
-    ax.set_xticks(range(len(ACTIVATIONS)), list(ACTIVATIONS))
+    ax.set_xticks(range(len(record.units)), record.units)
     ax.set_yticks(range(len(SCALINGS)), list(SCALINGS))
     ax.tick_params(length=0)
     ax.set_title("test accuracy on digits, $L=5$")
