@@ -127,7 +127,8 @@ def draw_transfer(ax: Axes, check: "TransferCheck") -> None:
         ax.plot(rate, np.min(row), color=PLUS, marker="o", ms=5, mfc=shade, ls="none", mew=1.2)
     start = np.nanmax(np.where(np.isfinite(mean[:, :1]), mean[:, :1], np.nan))
     lowest = float(np.min(mean))
-    ax.set(xscale="log", xlabel="learning rate", ylabel=f"loss after {check.steps} steps")
+    ax.set(xlabel="learning rate", ylabel=f"loss after {check.steps} steps")
+    ax.set_xscale("log", base=2)
     ax.set_ylim(lowest - 0.08 * (start - lowest), start + 0.15 * (start - lowest))
     names = [line_key(f"$m={width}$", shade) for width, shade in zip(check.widths, shades, strict=True)]
     ax.legend(handles=[*names, line_key("minimum", PLUS, ls="none", marker="o", ms=5, mfc="white")])
