@@ -12,7 +12,7 @@ from ..problem.losses import SquareLoss
 from ..problem.problem import Problem
 from ..problem.rotated import unrotated
 from ..problem.start import AbstractBalancedStart, GaussianStart, UnbalancedStart
-from ..problem.units import AbstractHomogeneousUnit, AbstractOddSlope
+from ..problem.units import AbstractHomogeneousUnit, AbstractOddSlope, is_homogeneous
 from ..types import Checked, DTypeLike, IntLike, Sizes
 from .base import AbstractReduction
 from .line.angle_structure import DefaultSizes, build_angle_reduction, check_angle
@@ -84,14 +84,14 @@ def prefers_moments(problem: Problem) -> bool:
         return True
     angular = declared_angle(target) is not None and problem.inputs.rotation_invariant
     if linear_target:
-        followed = isinstance(problem.unit, AbstractHomogeneousUnit) and isinstance(problem.start, AbstractBalancedStart)
+        followed = is_homogeneous(problem.unit) and isinstance(problem.start, AbstractBalancedStart)
         return not (angular and followed and problem.dim > 1)
     return is_linear(problem.unit) and not angular
 
 
 def _has_kernel(problem: Problem) -> bool:
     """Whether risk and forces are those of the arc-cosine kernel, which angles diagonalise."""
-    return isinstance(problem.unit, AbstractHomogeneousUnit) and isinstance(problem.loss, SquareLoss)
+    return is_homogeneous(problem.unit) and isinstance(problem.loss, SquareLoss)
 
 
 def build_reduction(

@@ -16,7 +16,7 @@ from jaxtyping import Array, Float
 from scipy.special import betaln
 
 from ...errors import no_reduction
-from ...problem.units import ERF, AbstractHomogeneousUnit, AbstractRidgeUnit, Neuron
+from ...problem.units import ERF, AbstractRidgeUnit, Neuron, is_homogeneous
 
 _HIGHEST = jax.lax.Precision.HIGHEST
 
@@ -154,7 +154,7 @@ def closed_average(unit: AbstractRidgeUnit, dim: int | float) -> type[AbstractCl
     """The closed average over a block of a dimension, if there is one: of 1-homogeneous units, of `Neuron(jnp.sign)`, and
     where dim = ∞ of `Neuron(jax.scipy.special.erf)`. A unit is known by its function itself."""
     function = unit.function.rest if isinstance(unit, Neuron) else None
-    if dim > 1 and isinstance(unit, AbstractHomogeneousUnit):
+    if dim > 1 and is_homogeneous(unit):
         return PiecewiseLinearAverage
     if function in _STEP:
         if dim < 3:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ...errors import Words, argument_error, check_integer, no_reduction
+from ...errors import Words, argument_error, check_integer, check_reducible
 from ...problem.functions import values_on_host
 from ...problem.problem import Problem
 from ...problem.rotated import unrotated
@@ -49,14 +49,17 @@ def check_orbits(problem: Problem, limit: bool = False) -> OrbitBlocks:
 
     Raises NoReductionError, saying why, if it has no reduced equation of this kind.
     """
-    if not isinstance(problem.unit, AbstractRidgeUnit):
-        reason = f"the unit {type(problem.unit).__name__} is no function of b·x + β, so that its orbits are not known"
-        raise no_reduction(reason, _PARTICLES)
+    unit = _ridge_unit(problem)
     blocks = orbit_blocks(problem, limit)
     sizes = rule_sizes(blocks, _DEFAULT[len(blocks.dims)])
     jax.eval_shape(lambda: start_points(problem.start, blocks, sizes.inputs, 2)[2])
-    closed_average(problem.unit, max(blocks.dims, default=1) if len(blocks.radial) else 1)
+    closed_average(unit, max(blocks.dims, default=1) if len(blocks.radial) else 1)
     return blocks
+
+
+def _ridge_unit(problem: Problem) -> AbstractRidgeUnit:
+    reason = f"the unit {type(problem.unit).__name__} is no function of b·x + β, so that its orbits are not known"
+    return check_reducible(problem.unit, AbstractRidgeUnit, reason, _PARTICLES)
 
 
 def build_orbits(
@@ -101,8 +104,7 @@ def _scaled(count: int, share: float) -> int:
 @eqx.filter_jit
 def _build(problem: Problem, blocks: OrbitBlocks, sizes: RuleSizes, splits: Splits) -> OrbitReduction:
     """Compiled as one function, in which the target is evaluated once, at the inputs of both rules."""
-    unit = problem.unit
-    assert isinstance(unit, AbstractRidgeUnit)
+    unit = _ridge_unit(problem)
     few, many = (input_points(problem.inputs, blocks, Counts(*(k * n for n in sizes.inputs)), splits) for k in (1, 2))
     values = problem.values(blocks.representatives(jnp.concatenate([few[0], many[0]])))
     dtype, count = values.dtype, len(few[1])
