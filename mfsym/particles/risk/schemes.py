@@ -74,9 +74,8 @@ class DataAugmentation(AbstractScheme):
         if self.elements is not None and self.weights is not None:
             return AugmentedRisk(risk, self.action, self.elements, self.weights)
         expected, remedy = "given where elements are sampled", "Pass samples=n, step= and key=, or leave out sampled=True."
-        return MovedSamplesRisk(
-            check_is("samples", risk, SampledRisk, expected, remedy, Words("a risk without")), self.action
-        )
+        fresh = check_is("samples", risk, SampledRisk, expected, remedy, Words("a risk without"))
+        return MovedSamplesRisk(fresh, self.action)
 
     def model(self, unit):
         """The unit itself."""
