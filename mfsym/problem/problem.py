@@ -159,20 +159,20 @@ def _target_or_labels(target: AbstractTarget | None, inputs: AbstractInputs) -> 
 
 def _check_values(target: AbstractTarget, inputs: AbstractInputs) -> None:
     """f* = g(x_H) of rotation-invariant inputs must be a number at 0, on the axes and between them."""
-    if not inputs.rotation_invariant:
+    seen = _looked_at(target, np.linspace(-1, 1, 129))
+    if seen is None or not inputs.rotation_invariant:
         return
     moment = values_on_host(lambda _: inputs.second_moment, np.zeros(1))
     if moment is None:
         return
     far = float(np.sqrt(moment[0])) * (1.0 if inputs.spherical else _FAR / np.sqrt(inputs.dim))
-    seen = _looked_at(target, far * np.linspace(-1, 1, 129))
-    if seen is not None:
-        check_finite_function(*seen)
+    g, places = seen
+    check_finite_function(g, far * places)
 
 
 @functools.singledispatch
 def _looked_at(target: AbstractTarget, line: Float[np.ndarray, " n"]) -> tuple[Callable, np.ndarray] | None:
-    """g and its arguments, of which a coordinate goes along a line through 0; None for a target that is no g."""
+    """g and its arguments, of which each goes along a line through 0; None for a target that is no g of coordinates."""
     return None
 
 
@@ -190,7 +190,7 @@ def _(target: RadialIndex, line):
 def _(target: MultiIndex, line):
     """On the axes and between them."""
     axes = line[:, None, None] * np.eye(target.dim_h)
-    between = line[-1] / np.sqrt(target.dim_h) * np.random.default_rng(0).uniform(-1, 1, (128, target.dim_h))
+    between = 1 / np.sqrt(target.dim_h) * np.random.default_rng(0).uniform(-1, 1, (128, target.dim_h))
     return target.g, np.concatenate([axes.reshape(-1, target.dim_h), between])
 
 

@@ -16,7 +16,7 @@ from jaxtyping import Array, Float
 from scipy.special import betaln
 
 from ...errors import no_reduction
-from ...problem.units import ERF, AbstractRidgeUnit, Neuron, is_homogeneous
+from ...problem.units import ERF, AbstractHomogeneousUnit, AbstractRidgeUnit, Neuron, is_homogeneous
 
 _HIGHEST = jax.lax.Precision.HIGHEST
 
@@ -158,7 +158,7 @@ def closed_average(unit: AbstractRidgeUnit, dim: int | float) -> type[AbstractCl
         return PiecewiseLinearAverage
     if function in _STEP:
         if dim < 3:
-            reason = f"the average of a step over directions of {dim} dimensions has no bounded slope"
+            reason = f"the unit is a step, whose average over directions of {dim} dimensions has no bounded slope"
             raise no_reduction(reason, "Use a steep sigmoid in place of the step, or more dimensions.")
         return StepAverage
     return ErfAverage if function in ERF and dim == np.inf else None

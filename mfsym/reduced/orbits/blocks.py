@@ -15,15 +15,16 @@ from ...problem.block_targets import BlockNorms, MultiIndex
 from ...problem.functions import values_on_host
 from ...problem.inputs import AbstractInputs, Gaussian, Sphere
 from ...problem.problem import Problem
-from ...problem.rotated import Rotated
+from ...problem.rotated import Rotated, unrotated
 from ...problem.targets import AbstractTarget, LinearTarget, RadialIndex, SingleIndex, SubspaceNorm
 from ...safe import safe_norm
 
 _PARTICLES = "Use `solve_particles`, which needs no symmetry."
 MOST_BLOCKS = 4
 MOST_KEPT = 3
-_DECLARE = (
-    "Declare it (SubspaceNorm, RadialIndex, SingleIndex, LinearTarget, MultiIndex, BlockNorms), or use `solve_particles`."
+DECLARE = (
+    "Declare it (SubspaceNorm, RadialIndex, SingleIndex, LinearTarget, MultiIndex, BlockNorms), or use "
+    "`solve_particles`, which needs none."
 )
 
 
@@ -161,7 +162,7 @@ def orbit_blocks(problem: Problem, limit: bool = False) -> OrbitBlocks:
     """
     own, basis = rotating_blocks(problem.target), problem.subspace()
     if own is None or basis is None:
-        raise no_reduction(f"the target {type(problem.target).__name__} declares no structure", _DECLARE)
+        raise no_reduction(f"the target {type(unrotated(problem.target)).__name__} declares no structure", DECLARE)
     rest = problem.dim - sum(own)
     dims = _along(problem.inputs, problem, (*own, rest) if rest else own)
     dims = (*own, _infinity(problem.inputs)) if limit else dims
