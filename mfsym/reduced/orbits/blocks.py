@@ -207,8 +207,8 @@ def _(inputs: GaussianBlocks, problem, dims):
     if axes is None or not np.array_equal(axes[0], np.eye(*axes[0].shape)):
         raise no_reduction("the target is rotated, or its axis is not the first: H is not known to be blocks of the inputs")
     ends, cuts = np.cumsum(dims), np.cumsum(inputs.dims)
-    if not set(ends) <= set(cuts):
+    first = int(ends[-2]) if sum(dims) > len(basis) else int(ends[-1])
+    if not set(ends) <= set(cuts) or not set(cuts[cuts < first]) <= set(ends):
         reason = f"the blocks {inputs.dims} of the inputs cut through those of the target and of what it leaves, {dims}"
         raise no_reduction(reason, _PARTICLES)
-    first = int(ends[-2]) if sum(dims) > len(basis) else int(ends[-1])
     return (*(d for d, end in zip(dims, ends, strict=True) if end <= first), *np.diff([first, *cuts[cuts > first]]).tolist())

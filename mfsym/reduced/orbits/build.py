@@ -3,7 +3,7 @@
 import functools
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import equinox as eqx
@@ -53,7 +53,7 @@ def check_orbits(problem: Problem, limit: bool = False) -> OrbitBlocks:
     blocks = orbit_blocks(problem, limit)
     sizes = rule_sizes(blocks, _DEFAULT[len(blocks.dims)])
     jax.eval_shape(lambda: start_points(problem.start, blocks, sizes.inputs, 2)[2])
-    closed_average(unit, max(blocks.dims, default=1) if len(blocks.radial) else 1)
+    _closed(unit, blocks)
     return blocks
 
 
@@ -137,12 +137,16 @@ def _labels(problem: Problem, blocks: OrbitBlocks, count: int, scalars: int, dty
 
 
 def _average(unit: AbstractRidgeUnit, blocks: OrbitBlocks, count: int, dtype: DTypeLike) -> AbstractAverage:
-    """In closed form over the largest block where there is one, by a rule otherwise."""
-    dims = [blocks.dims[i] for i in blocks.radial]
-    closed = closed_average(unit, dims[-1] if dims else 1)
+    """In closed form over the last radial block where there is one, by a rule otherwise."""
+    dims, closed = [blocks.dims[i] for i in blocks.radial], _closed(unit, blocks)
     if closed is not None:
-        return closed(unit, *_directions(dims[:-1], count, dtype), dims[-1])
+        return closed(*_directions(dims[:-1], count, dtype), dims[-1])
     return RuleAverage(unit, *_directions(dims, count, dtype))
+
+
+def _closed(unit: AbstractRidgeUnit, blocks: OrbitBlocks) -> Callable[..., AbstractAverage] | None:
+    """The closed average over the last radial block, if there is one; refuses units that have no average of any kind."""
+    return closed_average(unit, blocks.dims[blocks.radial[-1]] if len(blocks.radial) else 1)
 
 
 def _directions(dims: list[int | float], count: int, dtype: DTypeLike) -> tuple[Float[Array, "q r"], Float[Array, " q"]]:
