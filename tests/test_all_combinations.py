@@ -188,6 +188,20 @@ def test_equations_of_one_angle_with_their_inputs():
     compare_rows(first_rows())
 
 
+@pytest.mark.slow
+def test_labels_of_units_without_a_kernel():
+    """A step, erf and biases, drawn or 0; blocks that the inputs stretch, and infinitely many dimensions."""
+    compare_rows(
+        [
+            Combination("GaussianBlocks of 1 and 3", "SingleIndex", "step"),
+            Combination("Gaussian of d = ∞", "SingleIndex", "erf"),
+            Combination("Sphere", "SubspaceNorm", "tanh with bias", "BiasedStart"),
+            Combination("Gaussian of d = ∞", "SubspaceNorm", "ReLU with bias"),
+            Combination("labelled Empirical", "labels", "Identity"),
+        ]
+    )
+
+
 @pytest.mark.study
 def test_every_equation_with_what_it_takes():
     compare_rows([combination for combination in cover(by_equation, solvable()) if combination not in first_rows()])

@@ -112,7 +112,7 @@ def build_reduction(
     Raises NoReductionError, saying why, if there is none.
     """
     if limit:
-        return cast_floats(build_orbits(problem, cells, nodes, modes, limit), dtype)
+        return cast_floats(_builder(Equation.ORBITS)(problem, cells, nodes, modes, limit=True), dtype)
     equation = equation_of(problem, structure)
     if equation is Equation.MOMENTS:
         _check_no_grid(cells=cells, nodes=nodes, modes=modes)
