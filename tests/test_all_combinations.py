@@ -65,7 +65,7 @@ def subsets(size):
 
 # What in a refusal's own words is to blame, by the name of the feature.
 WORDS = {
-    "inputs": r"inputs|data set|{kind}",
+    "inputs": r"inputs|data set|the data|{kind}",
     "target": r"target|rotation|H the whole space|blocks|{kind}",
     "unit": r"unit|{kind}",
     "start": r"start|signs|{kind}",
