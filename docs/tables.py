@@ -34,10 +34,12 @@ def targets_and_inputs() -> Iterator[str]:
     reasons: list[str] = []
 
     def cell(combination: Combination) -> str:
-        answer = catalogue.answers()[combination]
-        if isinstance(answer, Equation):
-            return answer.value
-        reason = answer.split("here: ")[1]
+        if not combination.stands:
+            return ""
+        found = catalogue.answer(combination)
+        if isinstance(found, Equation):
+            return found.value
+        reason = catalogue.reason_of(found)
         if reason not in reasons:
             reasons.append(reason)
         return f"– ({reasons.index(reason) + 1})"
@@ -60,7 +62,7 @@ def units_and_starts() -> Iterator[str]:
     yield row(["equation", *(f"`{name}`" for name in catalogue.UNITS), *catalogue.STARTS])
     yield row(["---"] * (1 + len(catalogue.UNITS) + len(catalogue.STARTS)))
     for equation in Equation:
-        taking = [c for c in catalogue.solvable() if catalogue.answers()[c] is equation]
+        taking = [c for c in catalogue.solvable() if catalogue.answer(c) is equation]
         units = {name: {c.unit for c in taking if c.start == name} for name in catalogue.STARTS}
         own = ["yes" if any(name in each for each in units.values()) else "–" for name in catalogue.UNITS]
         own += ["–" if not each else "`Identity` only" if each == {"Identity"} else "yes" for each in units.values()]
@@ -72,7 +74,7 @@ def methods_and_trainings() -> Iterator[str]:
     yield row(["equation", *(f'`"{method}"`' for method in catalogue.METHODS)])
     yield row(["---"] * (1 + len(catalogue.METHODS)))
     for title, combination in EXAMPLES.items():
-        sizes = SMALL.get(catalogue.answers()[combination], {"cells": 16, "nodes": 15, "modes": 4})
+        sizes = SMALL.get(catalogue.answer(combination), {"cells": 16, "nodes": 15, "modes": 4})
         found = catalogue.choices(mf.reduce(combination.problem, **sizes))
         cells = [", ".join(name for taken, name in found if taken == method) or "–" for method in catalogue.METHODS]
         yield row([title, *cells])
@@ -82,12 +84,12 @@ def text() -> str:
     lines = [
         "<!-- Written by `python docs/tables.py` from what the library answers; a test compares the two. -->",
         "",
-        "With ReLU units and the start on the sphere, `mf.reduce` gives:",
+        "With ReLU units and the start on the sphere, `mf.reduce` gives, where labels are not given beside a target:",
         "",
         *targets_and_inputs(),
         "",
         "Units and starts that some target and law of each equation take; a two-layer linear network (`Identity`)",
-        "that starts on the sphere has an equation for every target and law:",
+        "that starts on the sphere has an equation for every target and law of finite dimension:",
         "",
         *units_and_starts(),
         "",

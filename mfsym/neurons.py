@@ -1,6 +1,6 @@
 """Clouds of neurons: any pytree with a leading particle axis, and the standard one, `Particles`."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -16,10 +16,11 @@ NEURONS = "A cloud is a pytree of floating arrays with one first axis, that of t
 
 
 class AbstractRidgeCloud(eqx.Module):
-    """A finite cloud of neurons a σ(b·x + …): outer weights a [m] and inner weights b [m, d]."""
+    """A finite cloud of neurons a σ(b·x + β): outer weights a [m], inner weights b [m, d], biases [m] or None without."""
 
     a: eqx.AbstractVar[Float[Array, " m"]]
     b: eqx.AbstractVar[Float[Array, "m d"]]
+    bias: eqx.AbstractVar[Float[Array, " m"] | None]
 
     @property
     def width(self) -> int:
@@ -45,6 +46,7 @@ class Particles(AbstractRidgeCloud):
 
     a: Float[Array, " m"]
     b: Float[Array, "m d"]
+    bias: ClassVar[None] = None
 
     def __init__(self, a: RealArrayLike, b: RealArrayLike):
         a, b = float_array("a", a, 1), float_array("b", b, 2)

@@ -1,6 +1,8 @@
 """`mf.predict`: the network's output, from a solution of either route or from a cloud."""
 
-from jaxtyping import Array, Float
+import functools
+
+from jaxtyping import Array, Float, PyTree
 
 from .errors import argument_error, check_instance, float_array
 from .neurons import Particles, dim_of
@@ -21,20 +23,28 @@ def predict(
     sampling. `unit` is that of a bare cloud (of Particles by default ReLU); a solution knows its own. Returns [n, *out].
     """
     x = float_array("x", x, 2, "Pass one input per row, [n, d].")
-    if not isinstance(network, Solution) and (unit is None or isinstance(network, Particles)):
+    if isinstance(network, Solution):
+        if unit is not None:
+            raise argument_error("unit", "left out for a Solution", unit, "A solution knows its unit.")
+        return _output(network.model, network.final, x)
+    if unit is None:
         remedy = "Pass a Solution, mf.Particles(a, b), or any cloud and its unit=."
-        unit = ReLU() if unit is None else unit
         check_instance("network", network, (Solution, Particles), remedy)
-    if not isinstance(network, Solution):
-        _check_dimension(x, dim_of(network))
-        return predict_cloud(network, check_instance("unit", unit, AbstractUnit, "Pass for example mf.ReLU()."), x)
-    if unit is not None:
-        raise argument_error("unit", "left out for a Solution", unit, "A solution knows its unit.")
-    if isinstance(network.model, AbstractReduction):
-        _check_dimension(x, network.model.known_dim())
-        return form_of(network.model, network.final).predict(network.final, x)
-    _check_dimension(x, dim_of(network.final))
-    return predict_cloud(network.final, network.model, x)
+    unit = ReLU() if unit is None else check_instance("unit", unit, AbstractUnit, "Pass for example mf.ReLU().")
+    return _output(unit, network, x)
+
+
+@functools.singledispatch
+def _output(model: AbstractUnit, state: PyTree, x: Float[Array, "n d"]) -> Float[Array, "n *out"]:
+    """f(x) of a cloud by its unit, or of a state by its reduction."""
+    _check_dimension(x, dim_of(state))
+    return predict_cloud(state, model, x)
+
+
+@_output.register
+def _(model: AbstractReduction, state, x):
+    _check_dimension(x, model.known_dim())
+    return form_of(model, state).predict(state, x)
 
 
 def _check_dimension(x: Float[Array, "n d"], dim: int | None) -> None:

@@ -251,6 +251,18 @@ def final_violations(tree: Tree) -> Iterator[str]:
                 yield f"{places[name]}: {name} extends the concrete class {base}"
 
 
+MOST_QUESTIONS = 4.5  # calls of isinstance in 1000 lines
+
+
+def question_violations(tree: Tree) -> Iterator[str]:
+    """Who asks for a class, instead of asking the object, forgets the class that is written next year."""
+    nodes = [node for syntax in tree.values() for node in ast.walk(syntax)]
+    calls = sum(isinstance(node, ast.Call) and dotted(node.func) == "isinstance" for node in nodes)
+    lines = sum(syntax.body[-1].end_lineno or 0 for syntax in tree.values() if syntax.body)
+    if 1000 * calls > MOST_QUESTIONS * lines:
+        yield f"{calls} calls of isinstance in {lines} lines"
+
+
 RULES: list[Callable[[Tree], Iterator[str]]] = [
     room_violations,
     reach_violations,
@@ -259,6 +271,7 @@ RULES: list[Callable[[Tree], Iterator[str]]] = [
     future_violations,
     super_violations,
     final_violations,
+    question_violations,
 ]
 
 
@@ -337,6 +350,7 @@ def test_the_house_keeps(rule):
             "from .problem.inputs import Gaussian as G\nclass H(G): ...",
             "reduce: H extends the concrete class Gaussian",
         ),
+        (question_violations, "sharding.py", "isinstance(1, int)", "1 calls of isinstance in 26 lines"),
     ],
 )
 def test_a_violation_is_caught(tmp_path, rule, file, source, complaint):

@@ -12,7 +12,7 @@ from scipy import integrate, special
 
 import mfsym as mf
 from mfsym.errors import ArgumentError, NoReductionError
-from mfsym.reduced.orbits.average import ErfAverage, PiecewiseLinearAverage, RuleAverage, StepAverage
+from mfsym.reduced.orbits.average import ErfAverage, PiecewiseLinearAverage, RuleAverage, StepAverage, closed_average
 from mfsym.reduced.orbits.gauss import direction_rule
 
 FLOW = {"derivative": "forward"}
@@ -138,6 +138,34 @@ def test_many_neurons_of_saad_and_solla_are_the_labels():
     print("slopes in m:", slopes)
     assert np.all(np.abs(slopes + 1) < 0.1)
     assert np.allclose((4 * (2 * theirs[2] - theirs[1]) - (2 * theirs[1] - theirs[0])) / 3, ours, atol=2e-6)
+
+
+@pytest.mark.parametrize("dim", [3, 4, 9, np.inf])
+def test_the_derivative_of_a_step_is_its_slope(dim):
+    """Also where the unit is ±1 for all directions, |u| > v."""
+    average = average_of("step", dim)
+    u, v, zero, one = jnp.array([0.4, -0.3, 2.0]), jnp.array([2.0, 1.0, 1.1]), jnp.zeros(3), jnp.ones(3)
+    found = average(u, v[:, None])
+    for tangents, expected in (((one, zero), found.slope), ((zero, one), found.radial[:, 0])):
+        change = jax.jvp(lambda u, v: average(u, v[:, None]).value, (u, v), tangents)[1]
+        assert np.allclose(change, expected, atol=1e-12), dim
+
+
+def test_a_relu_is_known_by_its_function():
+    """With its bias, which only moves u: a rule over the kink would be right to two digits."""
+    average = closed_average(mf.Neuron(jax.nn.relu), 5)(jnp.zeros((1, 0)), jnp.ones(1), 5)
+    exact = PiecewiseLinearAverage(mf.ReLU(), jnp.zeros((1, 0)), jnp.ones(1), 5)
+    u, v = jnp.array([0.3, -0.2]), jnp.array([[1.1], [0.7]])
+    assert all(np.array_equal(*pair) for pair in zip(average(u, v), exact(u, v), strict=True))
+
+
+@pytest.mark.parametrize("start", [mf.GaussianStart(0.8, 1.2), mf.IndependentStart("uniform", "normal", 0.8, 1.2)])
+def test_sizes_at_the_start_of_a_limit(start):
+    """‖b‖ is its root mean square in infinitely many dimensions, all of it outside of H."""
+    problem = mf.Problem(mf.Gaussian(3), mf.SingleIndex(jnp.tanh), unit=ERF, start=mf.BiasedStart(start, 0.1, 0.2))
+    labels = mf.reduce(problem, dim=jnp.inf, nodes=8).labels
+    squares = np.asarray(labels.weight) @ np.stack([labels.state.a, *labels.state.q.T], axis=1) ** 2
+    assert np.allclose(squares, [0.64, 0.0, 1.44], atol=1e-12)
 
 
 REFUSED = {

@@ -422,6 +422,10 @@ REFUSED = {
         lambda: mf.reduce(mf.Problem(mf.GaussianBlocks((1, 2), (1, 2)), NORM, unit=TANH)),
         "cut through",
     ),
+    "blocks inside of the target's": (
+        lambda: mf.reduce(mf.Problem(mf.GaussianBlocks((1, 2), (1, 2)), mf.SubspaceNorm(3), unit=TANH)),
+        "cut through",
+    ),
     "five blocks": (
         lambda: mf.reduce(mf.Problem(mf.Gaussian(9), mf.MultiIndex(lambda z: z[0], 4), unit=TANH)),
         "too many nodes",

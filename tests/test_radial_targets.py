@@ -1,12 +1,12 @@
 """Functions of ‖x_H‖ that are no multiple of it: one angle, by quadrature, against closed forms and all other routes."""
 
-import combinations as catalogue
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from combinations import Combination
+from sampled_networks import half_energy, trained_risk
 
 import mfsym as mf
 
@@ -79,8 +79,8 @@ def test_networks_learn_what_the_equation_says():
     combination = Combination(target="RadialIndex")
     problem, ts = combination.problem, jnp.array([0.0, 0.25, 0.5])
     run = mf.solve_reduced(mf.reduce(problem, **SIZES), ts, derivative="forward")
-    mean, error = catalogue.trained_risk(combination, mf.Training(), 10)
-    slack = 0.01 * catalogue.half_energy(combination)
+    mean, error = trained_risk(combination, mf.Training(), 10)
+    slack = 0.01 * half_energy(combination)
     assert abs(float(run.risk[-1]) - mean) < 4 * error + slack
     assert float(run.risk[0] - run.risk[-1]) > 8 * error
     with pytest.raises(mf.ArgumentError, match="samples"):

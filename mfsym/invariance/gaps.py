@@ -12,9 +12,8 @@ from ..groups import Action
 from ..particles.arguments import check_problem
 from ..particles.flow import solve_particles
 from ..particles.initial import initial_cloud
-from ..particles.risk import risk_of
+from ..particles.risk import risk_on_data
 from ..particles.risk.schemes import EquivariantArchitecture, FeatureAveraging
-from ..problem.empirical import Empirical
 from ..problem.losses import residuals
 from ..problem.problem import Problem
 from ..problem.training import Training
@@ -85,15 +84,15 @@ def invariance_gap(
     """
     check_problem(problem)
     check_instance("action", action, Action, "Build it with mf.action(unit, inputs, outputs).")
-    if not isinstance(problem.inputs, Empirical):
+    risk = risk_on_data(problem)
+    if risk is None:
         remedy = "Pass mf.cubature(inputs) as inputs of the problem."
         raise argument_error("problem", "one on data or a cubature", Words(f"one on {problem.inputs!r}"), remedy)
     width = check_integer("width", width, 1, "It is the number of neurons.")
     searches = check_integer("searches", searches, _REFINED, "It is how many neurons are tried.")
     positive_number("until", until, "It is the flow time of both runs.")
     start_key, key = jax.random.split(check_key(key))
-    start, risk = initial_cloud(problem, width=width, key=start_key), risk_of(problem).prepare()
-    assert isinstance(risk, EmpiricalRisk)
+    start, risk = initial_cloud(problem, width=width, key=start_key), risk.prepare()
     _check_bounded(Potential(risk, action.project(start), action), key)
     options = {"training": training, "derivative": "forward"}
     runs = [

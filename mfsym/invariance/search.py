@@ -15,7 +15,7 @@ from ..particles.risk import risk_of
 from ..problem.problem import Problem
 from ..problem.training import Training
 from ..problem.tree_units import example_neuron
-from ..problem.units import AbstractRidgeUnit, has_bias
+from ..problem.units import has_bias, is_ridge
 from ..risks import SampledRisk
 from ..types import Checked, Cloud, IntLike, KeyLike, RealLike
 from .reports import DiscoveryReport, Stage
@@ -105,7 +105,7 @@ def _checked_training(training: Checked[Training | None], samples: IntLike | Non
 def _neuron_shapes(problem: Problem) -> Cloud:
     """One neuron of the unit, shapes alone."""
     number, vector = (jax.ShapeDtypeStruct(shape, jnp.result_type(float)) for shape in ((), (problem.dim,)))
-    if isinstance(problem.unit, AbstractRidgeUnit):
+    if is_ridge(problem.unit):
         return neuron_of(number, vector, number if has_bias(problem.unit) else None)
     example = example_neuron(problem.unit, problem.dim, problem.target_shape)
     if example is None:

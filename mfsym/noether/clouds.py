@@ -2,7 +2,7 @@
 
 import jax.numpy as jnp
 
-from ..errors import Words, argument_error, check_instance
+from ..errors import Words, argument_error, check_instance, check_is
 from ..problem.training import Training
 from ..problem.units import AbstractHomogeneousUnit, AbstractUnit
 from ..types import Checked
@@ -21,11 +21,8 @@ def cloud_law(unit: Checked[AbstractUnit], training: Checked[Training | None] = 
     unequal rates.
     """
     check_instance("unit", unit, AbstractUnit, "Pass that of the problem, such as mf.ReLU().")
-    if not isinstance(unit, AbstractHomogeneousUnit):
-        remedy = (
-            "Rescaling a neuron changes what it computes unless σ(λz) = λσ(z); mf.noether.discover looks for other laws."
-        )
-        raise argument_error("unit", "ReLU, LeakyReLU or Identity", Words(type(unit).__name__), remedy)
+    remedy = "Rescaling a neuron changes what it computes unless σ(λz) = λσ(z); mf.noether.discover looks for other laws."
+    check_is("unit", unit, AbstractHomogeneousUnit, "ReLU, LeakyReLU or Identity", remedy, Words(type(unit).__name__))
     how = Training() if training is None else check_instance("training", training, Training, "Leave it out for rates of 1.")
     if how.momentum is not None:
         raise argument_error("training", "without a momentum", Words("one with it"), "The heavy ball keeps no such law.")

@@ -9,7 +9,7 @@ from ..integrate import cast_floats
 from ..neurons import NEURONS, BiasedParticles, Particles, array_leaves, check_neurons, dim_of
 from ..problem.problem import Problem, check_cloud_dimension, check_shape_of_outputs
 from ..problem.tree_units import output_shape
-from ..problem.units import AbstractRidgeUnit, AbstractUnit
+from ..problem.units import AbstractUnit, is_ridge
 from ..risks import AbstractRisk
 from ..types import Checked, Cloud, State
 
@@ -43,7 +43,7 @@ def check_cloud(cloud: Cloud, unit: AbstractUnit, problem: Problem | None = None
     A unit a σ(b·x) needs `Particles`, one with a bias `BiasedParticles`; any other unit takes any pytree of floating arrays
     whose first axis is the same.
     """
-    if isinstance(unit, AbstractRidgeUnit):
+    if is_ridge(unit):
         kind = BiasedParticles if unit.biased else Particles
         remedy = f"Build one with mf.{kind.__name__}(...), or mf.initial_cloud(problem, width=m, key=key)."
         check_instance("cloud", cloud, kind, remedy)
@@ -52,7 +52,7 @@ def check_cloud(cloud: Cloud, unit: AbstractUnit, problem: Problem | None = None
     dim = dim_of(cloud)
     if problem is not None and dim is not None:
         check_cloud_dimension(problem, dim)
-    if problem is not None and not isinstance(unit, AbstractRidgeUnit):
+    if problem is not None and not is_ridge(unit):
         neuron = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), cloud)
         check_shape_of_outputs(output_shape(cast_floats(unit, dtype), neuron, problem.dim, dtype), problem.target_shape)
     return dtype

@@ -52,18 +52,37 @@ def check_widths(problems: Iterable[Problem], widths: Checked[Sequence[int]], le
     """Numbers of neurons of clouds from the starts of these problems; even ones where the signs of a are balanced."""
     widths = check_sequence("widths", widths, "a tuple of numbers of neurons", remedy)
     widths = tuple(check_integer("widths", width, least, remedy) for width in widths)
-    if any(width % 2 for width in widths) and not all(_draws_signs(problem) for problem in problems):
+    if any(width % 2 for width in widths) and not all(_draws_signs(problem.start) for problem in problems):
         raise argument_error("widths", "even, as many a > 0 as a < 0", widths, remedy)
     return widths
 
 
-def _draws_signs(problem: Problem) -> bool:
-    return isinstance(_without_bias(problem.start), (GaussianStart, IndependentStart))
+@functools.singledispatch
+def _draws_signs(start: AbstractStart) -> bool:
+    """Whether the sign of every a is drawn by itself, rather than half of them being positive."""
+    return False
 
 
+@_draws_signs.register(GaussianStart)
+@_draws_signs.register(IndependentStart)
+def _(start):
+    return True
+
+
+@_draws_signs.register
+def _(start: BiasedStart):
+    return _draws_signs(start.start)
+
+
+@functools.singledispatch
 def _without_bias(start: AbstractStart) -> AbstractStart:
     """The law of (a, b)."""
-    return start.start if isinstance(start, BiasedStart) else start
+    return start
+
+
+@_without_bias.register
+def _(start: BiasedStart):
+    return start.start
 
 
 @functools.singledispatch

@@ -7,18 +7,17 @@ from jaxtyping import Array, Float, PyTree
 
 from ..errors import argument_error, check_instance
 from ..integrate import cast_floats
-from ..neurons import BiasedParticles, Particles
-from ..problem.empirical import Empirical
+from ..neurons import Particles
 from ..problem.losses import has_margin, smallest_margin
 from ..problem.problem import Problem, check_cloud_dimension
-from ..problem.units import AbstractRidgeUnit, homogeneous_neurons
+from ..problem.units import homogeneous_neurons, is_ridge
 from ..risks import EmpiricalRisk
 from ..safe import safe_norm, safe_ratio, safe_root
 from ..solution import with_masks
 from .angles import angle_to_subspace, split_by_subspace
 from .arguments import check_problem
 from .predictor import predict_cloud
-from .risk import risk_of
+from .risk import risk_on_data
 
 _MASSES = ("mass_plus", "mass_minus")
 _ALIGNMENTS = ("alignment_plus", "alignment_minus")
@@ -71,15 +70,15 @@ class Measurement(eqx.Module):
         if self.basis is not None:
             sides = zip(("b_h_squared", "b_perp_squared"), split_by_subspace(cloud.b, self.basis), strict=True)
             found |= {name: jnp.mean(jnp.sum(side**2, axis=1)) for name, side in sides}
-        if isinstance(cloud, BiasedParticles):
+        if cloud.bias is not None:
             found |= {"bias_mean": jnp.mean(cloud.bias), "bias_squared": jnp.mean(cloud.bias**2)}
         return found
 
     def _margins(self, cloud: PyTree) -> dict[str, Array]:
         if not self.classes:
             return {}
-        bias = cloud.bias if isinstance(cloud, BiasedParticles) else jnp.zeros_like(cloud.a)
-        norm = jnp.mean(jnp.abs(cloud.a) * safe_root(jnp.sum(cloud.b**2, axis=1) + bias**2))
+        squares = jnp.sum(cloud.b**2, axis=1) + (0 if cloud.bias is None else cloud.bias**2)
+        norm = jnp.mean(jnp.abs(cloud.a) * safe_root(squares))
         if self.data is None:
             return {"variation_norm": norm}
         data = cast_floats(self.data, cloud.dtype)
@@ -107,18 +106,12 @@ def measurement(problem: Problem | None, cloud: PyTree) -> Measurement:
     if problem is None:
         return Measurement(None, False, False)
     masses = homogeneous_neurons(problem.unit, cloud) is not None
-    ridge = not masses and isinstance(problem.unit, AbstractRidgeUnit)
+    ridge = not masses and is_ridge(problem.unit)
     basis = problem.subspace() if masses or ridge else None
     classes = (masses or ridge) and has_margin(problem.loss)
-    data = _data(problem) if classes and isinstance(problem.inputs, Empirical) else None
+    data = risk_on_data(problem) if classes else None
+    data = None if data is None else data.prepare()
     return Measurement(basis, masses, masses and problem.radial_subspace(), ridge, classes, data)
-
-
-def _data(problem: Problem) -> EmpiricalRisk:
-    """The rows with their values."""
-    risk = risk_of(problem)
-    assert isinstance(risk, EmpiricalRisk)
-    return risk.prepare()
 
 
 @with_masks

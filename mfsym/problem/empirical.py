@@ -1,5 +1,7 @@
 """The law of weighted rows: a data set, with labels or without, and a cubature, which are one thing."""
 
+import functools
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -137,6 +139,17 @@ class Empirical(AbstractInputs):
     def spherical(self):
         """False."""
         return False
+
+
+@functools.singledispatch
+def data_of(inputs: AbstractInputs) -> Empirical | None:
+    """The rows of a data set or a cubature; None for any other law."""
+    return None
+
+
+@data_of.register
+def _(inputs: Empirical):
+    return inputs
 
 
 def _same_law(rows: Float[np.ndarray, "n d"], images: Float[np.ndarray, "n d"], mass: Float[np.ndarray, " n"]) -> bool:

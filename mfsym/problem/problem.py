@@ -1,5 +1,8 @@
 """The problem: inputs, target, unit, loss and start. It holds mathematics only: no tolerance, no grid, no key."""
 
+import functools
+from collections.abc import Callable
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -9,7 +12,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from ..errors import Words, argument_error, check_instance, is_traced, positive_number
 from ..types import RealLike
 from .block_targets import BlockNorms, MultiIndex
-from .empirical import Empirical
+from .empirical import data_of
 from .functions import check_finite_function, values_on_host
 from .inputs import AbstractInputs
 from .losses import AbstractLoss, SquareLoss, check_loss, takes_all_values, wrong_values
@@ -17,7 +20,7 @@ from .rotated import unrotated
 from .start import AbstractStart, BiasedStart, NormalStart, SphereStart
 from .targets import AbstractRadialTarget, AbstractTarget, Labels, LinearTarget, RadialIndex, SingleIndex
 from .tree_units import example_neuron, output_shape
-from .units import AbstractRidgeUnit, AbstractUnit, ReLU, has_bias
+from .units import AbstractUnit, ReLU, has_bias, is_ridge
 
 # Targets whose values are numbers.
 _OF_NUMBERS = (AbstractRadialTarget, SingleIndex, LinearTarget, MultiIndex, BlockNorms)
@@ -121,9 +124,10 @@ class Problem(eqx.Module):
         self, key: PRNGKeyArray, count: int, dtype=None
     ) -> tuple[Float[Array, "count d"], Float[Array, "count *out"]]:
         """Independent pairs (x, y), y = f*(x) + noise, or rows with their labels: [count, d] and [count, *out]."""
-        if isinstance(self.inputs, Empirical) and self.inputs.y is not None:
-            rows = self.inputs.draw(key, count)
-            x, y = self.inputs.x[rows], self.inputs.y[rows]
+        data = data_of(self.inputs)
+        if data is not None and data.y is not None:
+            rows = data.draw(key, count)
+            x, y = data.x[rows], data.y[rows]
             return (x, y) if dtype is None else (x.astype(dtype), y.astype(dtype))
         if self.noise is None:
             x = self.inputs.sample(key, count, dtype)
@@ -139,7 +143,8 @@ _FAR = 8.0  # standard deviations, where inputs still come
 
 
 def _labels_of(inputs: AbstractInputs) -> Float[Array, "n *out"] | None:
-    return inputs.y if isinstance(inputs, Empirical) else None
+    data = data_of(inputs)
+    return None if data is None else data.y
 
 
 def _target_or_labels(target: AbstractTarget | None, inputs: AbstractInputs) -> AbstractTarget | None:
@@ -154,19 +159,39 @@ def _target_or_labels(target: AbstractTarget | None, inputs: AbstractInputs) -> 
 
 def _check_values(target: AbstractTarget, inputs: AbstractInputs) -> None:
     """f* = g(x_H) of rotation-invariant inputs must be a number at 0, on the axes and between them."""
-    if not isinstance(target, SingleIndex | RadialIndex | MultiIndex) or not inputs.rotation_invariant:
+    seen = _looked_at(target, np.linspace(-1, 1, 129))
+    if seen is None or not inputs.rotation_invariant:
         return
     moment = values_on_host(lambda _: inputs.second_moment, np.zeros(1))
     if moment is None:
         return
     far = float(np.sqrt(moment[0])) * (1.0 if inputs.spherical else _FAR / np.sqrt(inputs.dim))
-    line = far * np.linspace(-1, 1, 129)
-    if not isinstance(target, MultiIndex):
-        check_finite_function(target.g, line if isinstance(target, SingleIndex) else np.abs(line))
-        return
+    g, places = seen
+    check_finite_function(g, far * places)
+
+
+@functools.singledispatch
+def _looked_at(target: AbstractTarget, line: Float[np.ndarray, " n"]) -> tuple[Callable, np.ndarray] | None:
+    """g and its arguments, of which each goes along a line through 0; None for a target that is no g of coordinates."""
+    return None
+
+
+@_looked_at.register
+def _(target: SingleIndex, line):
+    return target.g, line
+
+
+@_looked_at.register
+def _(target: RadialIndex, line):
+    return target.g, np.abs(line)
+
+
+@_looked_at.register
+def _(target: MultiIndex, line):
+    """On the axes and between them."""
     axes = line[:, None, None] * np.eye(target.dim_h)
-    between = far / np.sqrt(target.dim_h) * np.random.default_rng(0).uniform(-1, 1, (128, target.dim_h))
-    check_finite_function(target.g, np.concatenate([axes.reshape(-1, target.dim_h), between]))
+    between = 1 / np.sqrt(target.dim_h) * np.random.default_rng(0).uniform(-1, 1, (128, target.dim_h))
+    return target.g, np.concatenate([axes.reshape(-1, target.dim_h), between])
 
 
 def _check_noise(problem: Problem) -> None:
@@ -176,13 +201,13 @@ def _check_noise(problem: Problem) -> None:
     if not isinstance(problem.loss, SquareLoss):
         remedy = "Noisy labels ±1 of mf.Logistic are values of the target between −1 and 1."
         raise argument_error("noise", "0 for losses other than the square", problem.noise, remedy)
-    if isinstance(problem.inputs, Empirical):
+    if data_of(problem.inputs) is not None:
         raise argument_error("noise", "0 for a data set", problem.noise, "Add the noise to its labels.")
 
 
 def _check_start(start: AbstractStart, unit: AbstractUnit) -> None:
     """A law of biases is for units that have them, one of any leaves for units without layers of a name."""
-    if isinstance(start, NormalStart) and isinstance(unit, AbstractRidgeUnit):
+    if isinstance(start, NormalStart) and is_ridge(unit):
         got, remedy = Words(f"a NormalStart of a {type(unit).__name__}"), "Use mf.GaussianStart(scale, scale * d**0.5)."
         raise argument_error("start", "a law of (a, b) for neurons a σ(b·x)", got, remedy)
     if isinstance(start, BiasedStart) and not has_bias(unit):
@@ -193,7 +218,7 @@ def _check_start(start: AbstractStart, unit: AbstractUnit) -> None:
 def _check_outputs(unit: AbstractUnit, wanted: tuple[int, ...], dim: int) -> None:
     """A unit that is known to put out arrays of another shape than the target's values."""
     neuron = example_neuron(unit, dim, wanted)
-    if neuron is None and not isinstance(unit, AbstractRidgeUnit):
+    if neuron is None and not is_ridge(unit):
         return  # seen with the first cloud
     dtype = jnp.result_type(*jax.tree.leaves(neuron), jnp.result_type(float))
     check_shape_of_outputs(output_shape(unit, neuron, dim, dtype), wanted)

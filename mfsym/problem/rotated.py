@@ -1,5 +1,7 @@
 """Targets in rotated coordinates: the subspace H need not be spanned by axes."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -29,9 +31,9 @@ class Rotated(AbstractTarget):
         rotation = float_array("rotation", rotation, 2, remedy)
         if rotation.shape[0] != rotation.shape[1] or (not is_traced(rotation) and not is_orthogonal(rotation)):
             raise argument_error("rotation", "an orthogonal matrix [d, d]", rotation, remedy)
-        if isinstance(target, Rotated):  # one rotation is enough
-            target, rotation = target.target, jnp.matmul(target.rotation, rotation, precision=_EXACT)
-        self.target, self.rotation = target, rotation
+        inner = rotation_of(target)  # one rotation is enough
+        self.target = unrotated(target)
+        self.rotation = rotation if inner is None else jnp.matmul(inner, rotation, precision=_EXACT)
 
     def __call__(self, x):
         """target(rotation x)."""
@@ -60,11 +62,23 @@ class Rotated(AbstractTarget):
         self.target.check(dim)
 
 
+@functools.singledispatch
 def unrotated(target: AbstractTarget) -> AbstractTarget:
     """The target in its own coordinates: what a `Rotated` wraps, and any other target itself."""
-    return target.target if isinstance(target, Rotated) else target
+    return target
 
 
+@unrotated.register
+def _(target: Rotated):
+    return target.target
+
+
+@functools.singledispatch
 def rotation_of(target: AbstractTarget) -> Float[Array, "d d"] | None:
     """The matrix Q of f*(x) = target(Q x) of a `Rotated`, and None for any other target."""
-    return target.rotation if isinstance(target, Rotated) else None
+    return None
+
+
+@rotation_of.register
+def _(target: Rotated):
+    return target.rotation

@@ -10,11 +10,11 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ..errors import Words, argument_error, check_instance, check_integer, check_sequence, float_array, is_traced
-from ..neurons import AbstractRidgeCloud, BiasedParticles, check_neurons, dim_of
+from ..neurons import AbstractRidgeCloud, check_neurons, dim_of
 from ..types import Cloud, RealArrayLike, RealFunction, RealLike
 from .functions import Function, check_real_function, check_scalar_function
 from .tree_units import output_shape
-from .units import AbstractRidgeUnit, AbstractUnit, ReLU
+from .units import AbstractUnit, ReLU, is_ridge
 
 
 class AbstractTarget(eqx.Module):
@@ -197,10 +197,10 @@ class Teacher(AbstractTarget):
         unit = ReLU() if unit is None else unit
         remedy = "Use ReLU(), Neuron(activation), MatrixUnit(activation) or another of these."
         self.unit = check_instance("unit", unit, AbstractUnit, remedy)
-        if isinstance(unit, AbstractRidgeUnit):
-            check_instance("cloud", cloud, AbstractRidgeCloud, "Build one with mf.Particles(a, b).")
-            if unit.biased != isinstance(cloud, BiasedParticles):
-                expected = f"one with{'' if isinstance(cloud, BiasedParticles) else 'out'} a bias, as the neurons are"
+        if is_ridge(unit):
+            bias = check_instance("cloud", cloud, AbstractRidgeCloud, "Build one with mf.Particles(a, b).").bias
+            if unit.biased != (bias is not None):
+                expected = f"one with{'out' if bias is None else ''} a bias, as the neurons are"
                 remedy = "Use mf.Neuron(activation, bias=False) for mf.Particles, or mf.BiasedParticles."
                 raise argument_error("unit", expected, type(unit).__name__, remedy)
         check_neurons(cloud)

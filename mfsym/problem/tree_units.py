@@ -12,7 +12,7 @@ from jaxtyping import Array, PyTree
 from ..errors import Words, argument_error
 from ..types import Checked
 from .functions import Function
-from .units import AbstractRidgeUnit, AbstractUnit
+from .units import AbstractUnit, is_ridge
 
 
 class FunctionUnit(AbstractUnit):
@@ -90,7 +90,7 @@ def output_shape(unit: AbstractUnit, neuron: PyTree, dim: int, dtype: np.dtype) 
 
     Raises ArgumentError if the unit does not take such a neuron, or returns no real array of its floating type.
     """
-    if isinstance(unit, AbstractRidgeUnit):
+    if is_ridge(unit):
         return ()
     expected = f"one that maps a neuron and an input [{dim}] to a real array of their type {dtype.name}"
     remedy = "A unit is written for one neuron and one input; every leaf of a cloud has the neurons as its first axis."

@@ -1,7 +1,7 @@
 """Units σ*(x; z) for one neuron z and one input x, and what only some of them have: an odd slope, homogeneity."""
 
 import abc
-from typing import ClassVar
+from typing import ClassVar, TypeGuard
 
 import equinox as eqx
 import jax
@@ -78,14 +78,22 @@ class AbstractHomogeneousUnit(AbstractOddSlope):
 
 def homogeneous_neurons(unit: AbstractUnit | None, cloud: Cloud) -> tuple[AbstractHomogeneousUnit, Particles] | None:
     """The same two where every neuron has a mass |a|‖b‖ and a sign: Particles of a 1-homogeneous unit; otherwise None."""
-    if isinstance(unit, AbstractHomogeneousUnit) and isinstance(cloud, Particles):
-        return unit, cloud
-    return None
+    return (unit, cloud) if is_homogeneous(unit) and isinstance(cloud, Particles) else None
+
+
+def is_homogeneous(unit: AbstractUnit | None) -> TypeGuard[AbstractHomogeneousUnit]:
+    """Whether a unit is a σ(b·x) with σ(λz) = λσ(z) for λ > 0, so that closed forms of its two slopes hold."""
+    return isinstance(unit, AbstractHomogeneousUnit)
+
+
+def is_ridge(unit: AbstractUnit | None) -> TypeGuard[AbstractRidgeUnit]:
+    """Whether a unit is a σ(b·x) or a σ(b·x + β), with neurons `Particles` or `BiasedParticles`."""
+    return isinstance(unit, AbstractRidgeUnit)
 
 
 def has_bias(unit: AbstractUnit | None) -> bool:
     """Whether a unit is a σ(b·x + β), with neurons `BiasedParticles`."""
-    return isinstance(unit, AbstractRidgeUnit) and unit.biased
+    return is_ridge(unit) and unit.biased
 
 
 def _neuron_output(unit: AbstractOddSlope, neuron: Particles, x: Float[Array, " d"]) -> Float[Array, ""]:

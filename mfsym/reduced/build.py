@@ -12,13 +12,14 @@ from ..problem.losses import SquareLoss
 from ..problem.problem import Problem
 from ..problem.rotated import unrotated
 from ..problem.start import AbstractBalancedStart, GaussianStart, UnbalancedStart
-from ..problem.units import AbstractHomogeneousUnit, AbstractOddSlope
+from ..problem.units import AbstractHomogeneousUnit, AbstractOddSlope, is_homogeneous
 from ..types import Checked, DTypeLike, IntLike, Sizes
 from .base import AbstractReduction
 from .line.angle_structure import DefaultSizes, build_angle_reduction, check_angle
 from .line.angle_structure import default_sizes as sizes_of_angle
 from .line.declared_angle import declared_angle
 from .odd.linear_network import build_odd, check_odd, is_linear
+from .orbits.blocks import DECLARE
 from .orbits.build import build_orbits, check_orbits
 from .point import build_point, check_point
 from .several.block_structure import build_block_reduction, check_blocks
@@ -36,12 +37,15 @@ class Equation(enum.Enum):
     ORBITS = "labels of neurons of any unit"
 
 
-def equation_of(problem: Problem, structure: str | None = None) -> Equation:
+def equation_of(problem: Problem, structure: str | None = None, limit: bool = False) -> Equation:
     """The equation that `build_reduction` builds; raises NoReductionError, saying why, if there is none.
 
     Nothing is computed but what a check needs: the values of a target that is said to be odd.
     """
     check_one_output(problem)
+    if limit:
+        check_orbits(problem, limit)
+        return Equation.ORBITS
     orbits = structure == "orbits" or (structure is None and not prefers_moments(problem) and not _has_kernel(problem))
     if orbits:
         check_orbits(problem)
@@ -84,14 +88,14 @@ def prefers_moments(problem: Problem) -> bool:
         return True
     angular = declared_angle(target) is not None and problem.inputs.rotation_invariant
     if linear_target:
-        followed = isinstance(problem.unit, AbstractHomogeneousUnit) and isinstance(problem.start, AbstractBalancedStart)
+        followed = is_homogeneous(problem.unit) and isinstance(problem.start, AbstractBalancedStart)
         return not (angular and followed and problem.dim > 1)
     return is_linear(problem.unit) and not angular
 
 
 def _has_kernel(problem: Problem) -> bool:
     """Whether risk and forces are those of the arc-cosine kernel, which angles diagonalise."""
-    return isinstance(problem.unit, AbstractHomogeneousUnit) and isinstance(problem.loss, SquareLoss)
+    return is_homogeneous(problem.unit) and isinstance(problem.loss, SquareLoss)
 
 
 def build_reduction(
@@ -140,11 +144,7 @@ def default_sizes(problem: Problem) -> DefaultSizes | None:
 def _check_problem(problem: Problem) -> None:
     target, unit, start = unrotated(problem.target), problem.unit, problem.start
     if declared_angle(target) is None and declared_blocks(target) is None:
-        raise no_reduction(
-            f"the target {type(target).__name__} declares no structure",
-            "Declare it (SubspaceNorm, RadialIndex, SingleIndex, LinearTarget, MultiIndex, BlockNorms), or use "
-            "`solve_particles`, which needs none.",
-        )
+        raise no_reduction(f"the target {type(target).__name__} declares no structure", DECLARE)
     check_reducible(problem.loss, SquareLoss, f"the spectral form needs the square loss, not {type(problem.loss).__name__}")
     unfollowed = f"the unit {type(unit).__name__} is not 1-homogeneous, so no angle alone follows it"
     check_reducible(unit, AbstractHomogeneousUnit, unfollowed)

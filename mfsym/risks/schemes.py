@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
-from ..errors import Words, argument_error
+from ..errors import Words, check_is
 from ..groups import Action
 from ..neurons import images_of
 from .base import AbstractPredictorRisk, AbstractRisk
@@ -23,10 +23,8 @@ from .streams import stream
 
 
 def _energy(risk: AbstractRisk, cloud: PyTree) -> Float[Array, ""]:
-    if not isinstance(risk, AbstractPredictorRisk):
-        remedy = "Derive it from mfsym.risks.AbstractPredictorRisk."
-        raise argument_error("risk", "one of a network, whose E|f|² is known", Words(f"a {type(risk).__name__}"), remedy)
-    return risk.energy(cloud)
+    expected, remedy = "one of a network, whose E|f|² is known", "Derive it from mfsym.risks.AbstractPredictorRisk."
+    return check_is("risk", risk, AbstractPredictorRisk, expected, remedy, Words(f"a {type(risk).__name__}")).energy(cloud)
 
 
 class AugmentedRisk(AbstractPredictorRisk):

@@ -1,5 +1,7 @@
 """Points of a law of inputs at which functions are compared: the same ones in every run."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -36,10 +38,17 @@ def _placed(inputs: AbstractIsotropicInputs, normals: np.ndarray) -> np.ndarray:
     return coordinate_scale(inputs) * normals
 
 
+@functools.singledispatch
 def evaluation_points(inputs: AbstractInputs, count: int, dtype) -> Empirical:
     """Where functions of inputs are compared: quasi-random points, a data set itself, or fixed draws of the law."""
-    if isinstance(inputs, Empirical):
-        return Empirical(inputs.x.astype(dtype), weights=inputs.weights)
-    if isinstance(inputs, AbstractIsotropicInputs):
-        return Empirical(jnp.asarray(law_points(inputs, count), dtype))
     return Empirical(inputs.sample(jax.random.key(_SEED), count, dtype))
+
+
+@evaluation_points.register
+def _(inputs: AbstractIsotropicInputs, count, dtype):
+    return Empirical(jnp.asarray(law_points(inputs, count), dtype))
+
+
+@evaluation_points.register
+def _(inputs: Empirical, count, dtype):
+    return Empirical(inputs.x.astype(dtype), weights=inputs.weights)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ..errors import Words, argument_error, check_instance, check_integer
+from ..errors import Words, argument_error, check_instance, check_integer, check_is
 from ..groups import Action
 from ..neurons import orbit_cloud
 from ..problem.empirical import Empirical
@@ -85,9 +85,8 @@ def symmetric_floor(
     check_instance("problem", problem, Problem, "Build it with mf.Problem(inputs, target).")
     check_instance("action", action, Action, _ACTION)
     samples = check_integer("samples", samples, 1, "It is the number of inputs.")
-    if not isinstance(problem.loss, SquareLoss):
-        got = Words(f"one with {type(problem.loss).__name__}")
-        raise argument_error("problem", "one with the square loss, whose risk splits", got, "Use mf.SquareLoss().")
+    expected, got = "one with the square loss, whose risk splits", Words(f"one with {type(problem.loss).__name__}")
+    check_is("problem", problem.loss, SquareLoss, expected, "Use mf.SquareLoss().", got)
     mean = symmetrised(problem.target, action, degree=degree)
     check_law(problem.inputs, action)
     points = evaluation_points(problem.inputs, samples, jnp.result_type(float))

@@ -188,7 +188,8 @@ def twin(
 def _drawn(problem: Problem) -> Neurons:
     """Some neurons of the start."""
     cloud = initial_cloud(problem, width=8 * _SEEN, key=jax.random.key(0))
-    return Neurons(*(np.asarray(leaf, float) for leaf in (cloud.a, cloud.b, getattr(cloud, "bias", np.zeros(1)))))
+    bias = np.zeros(1) if cloud.bias is None else cloud.bias
+    return Neurons(*(np.asarray(leaf, float) for leaf in (cloud.a, cloud.b, bias)))
 
 
 def _training(pace: Pace, rule: Rule) -> Training:

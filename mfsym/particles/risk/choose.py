@@ -7,7 +7,7 @@ import jax
 from ...errors import argument_error, check_integer, check_is, check_key, positive_number
 from ...problem.block_inputs import GaussianBlocks
 from ...problem.covariance import GaussianCovariance
-from ...problem.empirical import Empirical
+from ...problem.empirical import data_of
 from ...problem.inputs import AbstractIsotropicInputs, Gaussian
 from ...problem.losses import SquareLoss
 from ...problem.problem import Problem
@@ -64,9 +64,9 @@ def risk_of(
 
 def _fixed_risk(problem: Problem, block_size: int | None) -> AbstractPredictorRisk:
     """The risk on a data set, or a closed form."""
-    if isinstance(problem.inputs, Empirical):
-        data = problem.inputs
-        return EmpiricalRisk(problem.target, problem.unit, problem.loss, data.x, data.y, data.weights, block_size)
+    on_data = risk_on_data(problem, block_size)
+    if on_data is not None:
+        return on_data
     if problem.noise is not None:
         raise argument_error("samples", "given where labels have noise", None, USE_SAMPLES)
     if is_erf(problem.unit):
@@ -79,6 +79,14 @@ def _fixed_risk(problem: Problem, block_size: int | None) -> AbstractPredictorRi
     if isinstance(problem.inputs, GaussianBlocks):
         return block_risk(problem.inputs, problem.target, unit, block_size)
     return ExactRisk(problem.inputs, problem.target, unit, block_size)
+
+
+def risk_on_data(problem: Problem, block_size: int | None = None) -> EmpiricalRisk | None:
+    """The training risk on a data set or a cubature; None for any other law of inputs."""
+    data = data_of(problem.inputs)
+    if data is None:
+        return None
+    return EmpiricalRisk(problem.target, problem.unit, problem.loss, data.x, data.y, data.weights, block_size)
 
 
 def _arcsine_risk(problem: Problem, block_size: int | None) -> ArcsineRisk:

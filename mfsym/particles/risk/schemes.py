@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ...errors import Words, argument_error, check_flags, check_instance, is_traced
+from ...errors import Words, argument_error, check_flags, check_instance, check_is, is_traced
 from ...groups import Action
 from ...problem.problem import Problem
 from ...problem.symmetric_units import AveragedUnit, FixedUnit
@@ -73,10 +73,9 @@ class DataAugmentation(AbstractScheme):
         """The mean of the risks of the images, or the risk on inputs that are moved at random."""
         if self.elements is not None and self.weights is not None:
             return AugmentedRisk(risk, self.action, self.elements, self.weights)
-        if not isinstance(risk, SampledRisk):
-            remedy = "Pass samples=n, step= and key=, or leave out sampled=True."
-            raise argument_error("samples", "given where elements are sampled", Words("a risk without"), remedy)
-        return MovedSamplesRisk(risk, self.action)
+        expected, remedy = "given where elements are sampled", "Pass samples=n, step= and key=, or leave out sampled=True."
+        fresh = check_is("samples", risk, SampledRisk, expected, remedy, Words("a risk without"))
+        return MovedSamplesRisk(fresh, self.action)
 
     def model(self, unit):
         """The unit itself."""

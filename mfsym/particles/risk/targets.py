@@ -20,7 +20,7 @@ from ...problem.block_targets import BlockNorms
 from ...problem.inputs import AbstractInputs
 from ...problem.rotated import Rotated, unrotated
 from ...problem.targets import AbstractTarget, LinearTarget, SingleIndex, SubspaceNorm, Teacher
-from ...problem.units import AbstractHomogeneousUnit
+from ...problem.units import AbstractHomogeneousUnit, is_homogeneous
 from ...safe import safe_norm
 from ..angles import polar_angle, safe_direction
 from .kernel import pair_energy, pair_field
@@ -74,7 +74,7 @@ def has_closed_form(target: AbstractTarget) -> bool:
 def check_closed_form(target: AbstractTarget, inputs: AbstractInputs) -> None:
     """Raise ArgumentError if the exact risk has no closed form for this target and this law."""
     target = unrotated(target)
-    foreign = isinstance(target, Teacher) and not isinstance(target.unit, AbstractHomogeneousUnit)
+    foreign = isinstance(target, Teacher) and not is_homogeneous(target.unit)
     if foreign or not has_closed_form(target):
         raise _no_closed_form(target)
     if isinstance(target, SingleIndex) and inputs.spherical and inputs.dim < 3:
@@ -219,7 +219,7 @@ class TeacherTerm(AbstractTargetTerm):
 def _(target: Teacher, inputs, unit):
     dtype = target.cloud.dtype
     own = target.unit
-    assert isinstance(own, AbstractHomogeneousUnit)  # as `check_closed_form` has seen
+    assert is_homogeneous(own)  # as `check_closed_form` has seen
     odd, even = own.odd_slope.astype(dtype), own.even_slope.astype(dtype)
     square = mean_square(inputs, dtype)
     energy = square * pair_energy(target.cloud, target.cloud, odd**2, even**2)

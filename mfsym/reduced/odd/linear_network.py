@@ -13,7 +13,7 @@ from ...problem.losses import SquareLoss
 from ...problem.problem import Problem
 from ...problem.rotated import unrotated
 from ...problem.targets import FunctionTarget, Labels
-from ...problem.units import AbstractHomogeneousUnit, AbstractOddSlope, AbstractUnit, Identity
+from ...problem.units import AbstractOddSlope, AbstractUnit, Identity, is_homogeneous
 from ...types import DTypeLike
 from ..rules.second_moment import check_found, check_values
 from .linear_part import LinearPart, linear_part
@@ -105,7 +105,7 @@ def _check_odd(problem: Problem) -> None:
 def _is_balanced(problem: Problem) -> bool:
     """Whether half of the moments E a² = E‖b‖² is the mass of either sign."""
     moments = start_moments(problem.start, problem.dim)
-    if not moments.balanced or not isinstance(problem.unit, AbstractHomogeneousUnit):
+    if not moments.balanced or not is_homogeneous(problem.unit):
         return False
     return moments.equal is True or (moments.equal is None and not is_linear(problem.unit))
 

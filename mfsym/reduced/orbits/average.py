@@ -5,6 +5,8 @@ coordinates and the bias add up to, v_i = ‖b_i‖‖x_i‖. Ψ_u = E σ' and �
 """
 
 import abc
+import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import equinox as eqx
@@ -16,7 +18,7 @@ from jaxtyping import Array, Float
 from scipy.special import betaln
 
 from ...errors import no_reduction
-from ...problem.units import ERF, AbstractHomogeneousUnit, AbstractRidgeUnit, Neuron
+from ...problem.units import ERF, AbstractHomogeneousUnit, AbstractRidgeUnit, Neuron, ReLU, is_homogeneous
 
 _HIGHEST = jax.lax.Precision.HIGHEST
 
@@ -148,27 +150,39 @@ class ErfAverage(AbstractClosedAverage):
 
 
 _STEP = (jnp.sign,)
+_RELU = (jax.nn.relu,)
 
 
-def closed_average(unit: AbstractRidgeUnit, dim: int | float) -> type[AbstractClosedAverage] | None:
-    """The closed average over a block of a dimension, if there is one: of 1-homogeneous units, of `Neuron(jnp.sign)`, and
-    where dim = ∞ of `Neuron(jax.scipy.special.erf)`. A unit is known by its function itself."""
+def closed_average(unit: AbstractRidgeUnit, dim: int | float) -> Callable[..., AbstractClosedAverage] | None:
+    """What makes the closed average over a block of a dimension of the rule of the others, if there is one: of 1-homogeneous
+    units, of `Neuron(jax.nn.relu)` and `Neuron(jnp.sign)`, and where dim = ∞ of `Neuron(jax.scipy.special.erf)`. A unit is
+    known by its function itself."""
     function = unit.function.rest if isinstance(unit, Neuron) else None
-    if dim > 1 and isinstance(unit, AbstractHomogeneousUnit):
-        return PiecewiseLinearAverage
+    linear = ReLU() if function in _RELU else unit
+    if dim > 1 and is_homogeneous(linear):
+        return functools.partial(PiecewiseLinearAverage, linear)
     if function in _STEP:
         if dim < 3:
-            reason = f"the average of a step over directions of {dim} dimensions has no bounded slope"
+            reason = f"the unit is a step, whose average over directions of {dim} dimensions has no bounded slope"
             raise no_reduction(reason, "Use a steep sigmoid in place of the step, or more dimensions.")
-        return StepAverage
-    return ErfAverage if function in ERF and dim == np.inf else None
+        return functools.partial(StepAverage, unit)
+    return functools.partial(ErfAverage, unit) if function in ERF and dim == np.inf else None
 
 
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
 def _share(dim: int | float, u: Float[Array, "*s"], v: Float[Array, "*#s"]) -> Float[Array, "*s"]:
     """P(ω > −u/v)."""
     if dim == np.inf:
         return ndtr(u / jnp.maximum(v, jnp.finfo(u.dtype).tiny))
     return betainc((dim - 1) / 2, (dim - 1) / 2, (1 + _ratio(u, v)) / 2)
+
+
+@_share.defjvp
+def _(dim, points, tangents):
+    """By the density: the derivative that betainc has in JAX is NaN at the ends where dim = 3."""
+    (u, v), (du, dv) = points, tangents
+    size = jnp.maximum(v, jnp.finfo(u.dtype).tiny)
+    return _share(dim, u, v), _density(dim, u, v) / size * (du - u / size * dv)
 
 
 def _moment(dim: int | float, u: Float[Array, "*s"], v: Float[Array, "*#s"]) -> Float[Array, "*s"]:

@@ -15,15 +15,16 @@ from ...problem.block_targets import BlockNorms, MultiIndex
 from ...problem.functions import values_on_host
 from ...problem.inputs import AbstractInputs, Gaussian, Sphere
 from ...problem.problem import Problem
-from ...problem.rotated import Rotated
+from ...problem.rotated import Rotated, unrotated
 from ...problem.targets import AbstractTarget, LinearTarget, RadialIndex, SingleIndex, SubspaceNorm
 from ...safe import safe_norm
 
 _PARTICLES = "Use `solve_particles`, which needs no symmetry."
 MOST_BLOCKS = 4
 MOST_KEPT = 3
-_DECLARE = (
-    "Declare it (SubspaceNorm, RadialIndex, SingleIndex, LinearTarget, MultiIndex, BlockNorms), or use `solve_particles`."
+DECLARE = (
+    "Declare it (SubspaceNorm, RadialIndex, SingleIndex, LinearTarget, MultiIndex, BlockNorms), or use "
+    "`solve_particles`, which needs none."
 )
 
 
@@ -161,7 +162,7 @@ def orbit_blocks(problem: Problem, limit: bool = False) -> OrbitBlocks:
     """
     own, basis = rotating_blocks(problem.target), problem.subspace()
     if own is None or basis is None:
-        raise no_reduction(f"the target {type(problem.target).__name__} declares no structure", _DECLARE)
+        raise no_reduction(f"the target {type(unrotated(problem.target)).__name__} declares no structure", DECLARE)
     rest = problem.dim - sum(own)
     dims = _along(problem.inputs, problem, (*own, rest) if rest else own)
     dims = (*own, _infinity(problem.inputs)) if limit else dims
@@ -206,8 +207,8 @@ def _(inputs: GaussianBlocks, problem, dims):
     if axes is None or not np.array_equal(axes[0], np.eye(*axes[0].shape)):
         raise no_reduction("the target is rotated, or its axis is not the first: H is not known to be blocks of the inputs")
     ends, cuts = np.cumsum(dims), np.cumsum(inputs.dims)
-    if not set(ends) <= set(cuts):
+    first = int(ends[-2]) if sum(dims) > len(basis) else int(ends[-1])
+    if not set(ends) <= set(cuts) or not set(cuts[cuts < first]) <= set(ends):
         reason = f"the blocks {inputs.dims} of the inputs cut through those of the target and of what it leaves, {dims}"
         raise no_reduction(reason, _PARTICLES)
-    first = int(ends[-2]) if sum(dims) > len(basis) else int(ends[-1])
     return (*(d for d, end in zip(dims, ends, strict=True) if end <= first), *np.diff([first, *cuts[cuts > first]]).tolist())

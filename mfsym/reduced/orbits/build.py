@@ -3,7 +3,7 @@
 import functools
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import equinox as eqx
@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ...errors import Words, argument_error, check_integer, no_reduction
+from ...errors import Words, argument_error, check_integer, check_reducible
 from ...problem.functions import values_on_host
 from ...problem.problem import Problem
 from ...problem.rotated import unrotated
@@ -49,14 +49,17 @@ def check_orbits(problem: Problem, limit: bool = False) -> OrbitBlocks:
 
     Raises NoReductionError, saying why, if it has no reduced equation of this kind.
     """
-    if not isinstance(problem.unit, AbstractRidgeUnit):
-        reason = f"the unit {type(problem.unit).__name__} is no function of b·x + β, so that its orbits are not known"
-        raise no_reduction(reason, _PARTICLES)
+    unit = _ridge_unit(problem)
     blocks = orbit_blocks(problem, limit)
     sizes = rule_sizes(blocks, _DEFAULT[len(blocks.dims)])
     jax.eval_shape(lambda: start_points(problem.start, blocks, sizes.inputs, 2)[2])
-    closed_average(problem.unit, max(blocks.dims, default=1) if len(blocks.radial) else 1)
+    _closed(unit, blocks)
     return blocks
+
+
+def _ridge_unit(problem: Problem) -> AbstractRidgeUnit:
+    reason = f"the unit {type(problem.unit).__name__} is no function of b·x + β, so that its orbits are not known"
+    return check_reducible(problem.unit, AbstractRidgeUnit, reason, _PARTICLES)
 
 
 def build_orbits(
@@ -101,8 +104,7 @@ def _scaled(count: int, share: float) -> int:
 @eqx.filter_jit
 def _build(problem: Problem, blocks: OrbitBlocks, sizes: RuleSizes, splits: Splits) -> OrbitReduction:
     """Compiled as one function, in which the target is evaluated once, at the inputs of both rules."""
-    unit = problem.unit
-    assert isinstance(unit, AbstractRidgeUnit)
+    unit = _ridge_unit(problem)
     few, many = (input_points(problem.inputs, blocks, Counts(*(k * n for n in sizes.inputs)), splits) for k in (1, 2))
     values = problem.values(blocks.representatives(jnp.concatenate([few[0], many[0]])))
     dtype, count = values.dtype, len(few[1])
@@ -135,12 +137,16 @@ def _labels(problem: Problem, blocks: OrbitBlocks, count: int, scalars: int, dty
 
 
 def _average(unit: AbstractRidgeUnit, blocks: OrbitBlocks, count: int, dtype: DTypeLike) -> AbstractAverage:
-    """In closed form over the largest block where there is one, by a rule otherwise."""
-    dims = [blocks.dims[i] for i in blocks.radial]
-    closed = closed_average(unit, dims[-1] if dims else 1)
+    """In closed form over the last radial block where there is one, by a rule otherwise."""
+    dims, closed = [blocks.dims[i] for i in blocks.radial], _closed(unit, blocks)
     if closed is not None:
-        return closed(unit, *_directions(dims[:-1], count, dtype), dims[-1])
+        return closed(*_directions(dims[:-1], count, dtype), dims[-1])
     return RuleAverage(unit, *_directions(dims, count, dtype))
+
+
+def _closed(unit: AbstractRidgeUnit, blocks: OrbitBlocks) -> Callable[..., AbstractAverage] | None:
+    """The closed average over the last radial block, if there is one; refuses units that have no average of any kind."""
+    return closed_average(unit, blocks.dims[blocks.radial[-1]] if len(blocks.radial) else 1)
 
 
 def _directions(dims: list[int | float], count: int, dtype: DTypeLike) -> tuple[Float[Array, "q r"], Float[Array, " q"]]:
