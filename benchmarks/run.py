@@ -19,6 +19,7 @@ os.environ.setdefault("JAX_ENABLE_X64", "1")  # before jax is imported: some ben
 
 import conserved
 import cost
+import deep
 import detection
 import gradients
 import jax
@@ -46,6 +47,7 @@ BENCHMARKS = {
     "conserved": conserved,
     "tracking": tracking,
     "schemes": schemes,
+    "deep": deep,
 }
 PACKAGES = ("mfsym", "jax", "jaxlib", "equinox", "diffrax", "numpy")
 

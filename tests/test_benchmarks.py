@@ -186,6 +186,12 @@ def test_laws_are_found_and_watched(standard_promotion):
     assert watched["rows"][0]["parameters"] == 8 * (256 + 8 + 10) + 26 and "+" in tracking.table(watched)
 
 
+def test_deep_networks_are_timed(standard_promotion):
+    deep = load("deep")
+    found = deep.measure(widths=(4, 8), seeds=2, steps=3)
+    assert found["networks"] == 4 and found["seconds"] > 0 and "4, 8" in deep.table(found)
+
+
 def test_schemes_are_timed():
     schemes = load("schemes")
     found = schemes.measure(neurons=4, samples=3, width=2, steps=2, seeds=2, turns=1)

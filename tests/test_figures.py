@@ -12,6 +12,7 @@ from matplotlib.patches import StepPatch
 import mfsym as mf
 from mfsym.figures import (
     FIGURES,
+    deep,
     dimension,
     distances,
     fresh_samples,
@@ -461,3 +462,19 @@ def test_laws_are_drawn(standard_promotion):
     steps, loops, turning, clouds = FIGURES["noether"].draw(record).axes
     assert len(steps.get_lines()) == 6 and len(loops.get_lines()) == 6 and len(turning.get_lines()) == 13
     assert len(clouds.get_legend().get_texts()) == 4
+
+
+# Deep networks.
+
+
+@pytest.mark.slow
+def test_deep_networks_are_drawn(standard_promotion):
+    """Eight panels; escapes count steps, the limit of the first step lies among networks, and accuracies are shares."""
+    pytest.importorskip("sklearn")
+    record = deep.compute(KEY, (8, 16), (2, 4), images=32, steps=20, width=16, units=("ReLU",))
+    assert record.losses.shape == (2, 2, 20) and record.accuracies.shape == (4, 1)
+    assert np.all((record.accuracies >= 0) & (record.accuracies <= 1))
+    assert np.all(record.escapes[4].steps.mean() > record.escapes[2].steps.mean())
+    assert record.outputs.shape == (2, 6, 13) and record.limits.shape == (2, 13)
+    figure = FIGURES["deep"].draw(record)
+    assert len(figure.axes) == 8
