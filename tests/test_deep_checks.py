@@ -2,6 +2,7 @@
 
 import functools
 import re
+from pathlib import Path
 
 import equinox as eqx
 import jax
@@ -365,3 +366,14 @@ def test_wrong_input_of_a_check(change, words):
     given = {"make": deep.mup(2), "widths": (8, 16), "inputs": x, "targets": y, "loss": LOSS, "activation": jax.nn.relu}
     with pytest.raises(mf.ArgumentError, match=re.escape(words)):
         deep.coordinate_check(**(given | change))
+
+
+@pytest.mark.slow
+def test_the_page_is_right(standard_promotion):
+    """The code of the page runs as it stands, and its network in mup agrees with what is predicted."""
+    page = (Path(__file__).parents[1] / "docs" / "rooms" / "deep.md").read_text(encoding="utf-8")
+    names = {}
+    for code in re.findall(r"^```python\n(.*?)^```$", page, re.M | re.S):
+        exec(compile(code, "deep.md", "exec"), names)
+    assert names["check"].verdict in ("agree", "undecided"), names["check"]
+    assert all(verdict == "agree" for verdict, _ in names["check"].judgements["update"]), names["check"]

@@ -195,6 +195,21 @@ def test_laws_hold_with_the_rates_of_a_scaling_only():
     assert max(defects(deep.ntk(2))) > 1e-3
 
 
+def test_large_first_rates_break_the_laws_of_the_outer_layers_alone():
+    """Rates of hidden layers move together in the first step of ip_llr, so that the law between two of them holds."""
+    scaling = deep.ip_llr(3)
+    model = deep.Perceptron(scaling, 4, 30, 3, jax.nn.relu, key=KEY)
+    rule = deep.optimiser(scaling, 30, 0.1)
+    gradient = jax.grad(lambda network: jnp.sum((network(X) - CHI) ** 2))(model)
+    after = eqx.apply_updates(model, rule.update(gradient, rule.init(model))[0])
+    change = jax.tree.map(jnp.subtract, after, model)
+    broken = [
+        float(jnp.max(jnp.abs(law(after) - law(model) - law(change))) / jnp.max(law.size(change)))
+        for law in deep.layer_laws(scaling, 30)
+    ]
+    assert broken[1] < 1e-6 and min(broken[0], broken[2]) > 1e-3, broken
+
+
 def test_ranks():
     h = jax.random.normal(KEY, (20, 3)) @ jax.random.normal(jax.random.key(1), (3, 40))
     assert deep.numerical_rank(h) == 3

@@ -306,3 +306,61 @@ def test_the_bias_of_a_single_layer_is_told_from_that_of_the_output():
         rule = deep.optimiser(deep.mup(1).normalised(), 8, 1.0)
         change, _ = rule.update(jax.tree.map(jnp.ones_like, params), rule.init(params))
         assert [float(layer.bias[0]) for layer in change.layers if layer.bias is not None] == [expected]
+
+
+def _square(f, y):
+    return jnp.sum((f - y) ** 2)
+
+
+ONE = [[1.0]]
+WRONG = {  # argument: calls that it is to blame for
+    "depth": [lambda: deep.mup(0), lambda: deep.equivalences(0)],
+    "optimiser": [lambda: deep.mup(2, "rmsprop")],
+    "degree": [lambda: deep.ip_llr(3, degree=-1)],
+    "b": [lambda: deep.Scaling("other", (0, 1), (0,), (0, 0))],
+    "a": [lambda: deep.Scaling("other", (0, "one"), (0, 0), (0, 0)), lambda: deep.Scaling("other", (0,), (0,), (0,))],
+    "theta": [lambda: deep.mup(2).shift((1, 2))],
+    "activation": [
+        lambda: deep.classify(3),
+        lambda: deep.classify(jnp.log),
+        lambda: deep.mup(2).predict(jax.nn.sigmoid),
+        lambda: deep.mup(2).predict("relu"),
+    ],
+    "width": [
+        lambda: deep.Perceptron(deep.mup(2), 3, 0, 1, jax.nn.relu, key=KEY),
+        lambda: deep.optimiser(deep.mup(2), "4", 1.0),
+    ],
+    "scaling": [
+        lambda: deep.Perceptron("mup", 3, 4, 1, jax.nn.relu, key=KEY),
+        lambda: deep.reparametrise(_mlp(), deep.ip_bias(2), key=KEY),
+        lambda: deep.layer_laws(deep.mup(2, "adam"), 4),
+    ],
+    "key": [lambda: deep.Perceptron(deep.mup(2), 3, 4, 1, jax.nn.relu, key=3)],
+    "base_width": [lambda: deep.Perceptron(deep.ip_noncentred(2), 3, 4, 1, jax.nn.relu, key=KEY, base_width=2)],
+    "layers": [lambda: deep.reparametrise({"a": jnp.ones((2, 2))}, deep.mup(2), key=KEY)],
+    "gain": [lambda: deep.reparametrise([jnp.ones((4, 2)), jnp.ones((1, 4))], deep.mup(1), key=KEY, layers=lambda p: p)],
+    "rate": [lambda: deep.optimiser(deep.mup(2), 4, -1.0), lambda: deep.optimiser(deep.mup(2), 4, (1.0, 2.0))],
+    "make": [lambda: deep.optimiser(deep.mup(2), 4, 1.0, make=3)],
+    "model": [lambda: deep.kernel_parts(3, [1.0], [1.0]), lambda: deep.calibrate(3, _square, (1, 2), 3)],
+    "z": [lambda: deep.limit_kernels(2, jax.nn.relu, [1.0, 0.0], [1.0])],
+    "x": [
+        lambda: deep.limit_kernels(2, jax.nn.relu, [0.0, 0.0], [1.0, 0.0]),
+        lambda: deep.first_step_limit(deep.mup(2), [1.0, 0.0], [1.0], [[1.0, 0.0, 0.0]], rates=(1, 1, 1)),
+    ],
+    "rates": [
+        lambda: deep.first_step_limit(deep.mup(2), [1.0, 0.0], [1.0], [[1.0, 0.0]], rates=(1, 1)),
+        lambda: deep.layer_laws(deep.mup(2), 4, rates=(1, 2)),
+        lambda: deep.transfer_check(deep.mup(1), (4, 8), [1.0, 2.0], ONE, ONE, loss=_square, steps=2, activation=jnp.tanh),
+    ],
+    "h": [lambda: deep.numerical_rank([1.0, 2.0])],
+    "level": [lambda: deep.escape_times(deep.ip(2), (4, 8), ONE, ONE, activation=jnp.tanh, loss=_square, level="low")],
+    "check": [lambda: mf.plot.coordinates(3), lambda: mf.plot.transfer(None)],
+    "checks": [lambda: mf.plot.slopes({}), lambda: mf.plot.slopes({"a": 3})],
+}
+
+
+@pytest.mark.parametrize("argument", WRONG)
+def test_wrong_input(argument):
+    for call in WRONG[argument]:
+        with pytest.raises(mf.ArgumentError, match=f"^Argument `{argument}` must be .*, but is .*"):
+            call()

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, PyTree
 
-from ..errors import Words, argument_error, check_integer, check_sequence, float_array
+from ..errors import Words, argument_error, check_integer, check_sequence, positive_number
 from ..types import Checked, IntLike, RealLike
 from .activations import HOMOGENEOUS
 from .networks import Perceptron, Where, biases_of, check_base, check_layers, powers, weights_of
@@ -93,7 +93,7 @@ def _rates(argument: str, rate: Any, scaling: Scaling) -> tuple[Any, ...]:
     if len(several) != count:
         got = Words(f"{len(several)} numbers")
         raise argument_error(argument, f"one number, or {count}, one for each layer", got, _RATES)
-    return tuple(each if callable(each) else float_array(argument, each, 0, _RATES) for each in several)
+    return tuple(each if callable(each) else positive_number(argument, each, _RATES, strict=False) for each in several)
 
 
 def _times(rate: Any, scale: float) -> Any:
@@ -125,7 +125,7 @@ def _epsilons(scaling: Scaling, width: int, base: int, epsilon: RealLike | None)
     """ε of weights and biases in every layer."""
     count = scaling.depth + 1
     if epsilon is not None:
-        number = float_array("epsilon", epsilon, 0, "It is Adam's ε, the same in all layers.")
+        number = positive_number("epsilon", epsilon, "It is Adam's ε, the same in all layers.")
         return {"layer": (number,) * count, "bias": (number,) * count}
     found = scaling.predict(HOMOGENEOUS)
     inputs = (0.0, *found["forward"][:-1])
