@@ -22,8 +22,9 @@ from sampled_networks import half_energy, sampled_start, trained_risk
 import mfsym as mf
 from mfsym.reduced.build import Equation
 from mfsym.reduced.choose import dynamics_of
+from mfsym.reduced.closed import AbstractClosedForm
 from mfsym.reduced.odd.moment_flow import MomentDynamics
-from mfsym.reduced.odd.moments import OddReduction, closed_state
+from mfsym.reduced.odd.moments import OddReduction
 
 DOCS = Path(__file__).parents[1] / "docs"
 SIZES = {
@@ -118,13 +119,11 @@ def reduction(combination):
 
 def at_start(reduced, method, training):
     """F(0) and dF/dt(0) of a reduced equation by a method and training that it takes."""
-    if method == "closed":
-        return along_solution(reduced, isinstance(reduced, OddReduction))
-    if not isinstance(reduced, OddReduction):
-        dynamics = dynamics_of(reduced, method, training, 1e-10)
-        return along_velocity(dynamics, dynamics.initial_state())
-    start = reduced.start()
-    return along_velocity(MomentDynamics(reduced), reduced.moments(start) if method == "moments" else start)
+    if isinstance(reduced, OddReduction) and method != "closed":
+        start = reduced.start()
+        return along_velocity(MomentDynamics(reduced), reduced.moments(start) if method == "moments" else start)
+    form = dynamics_of(reduced, method, training, 1e-10)
+    return along_record(form) if isinstance(form, AbstractClosedForm) else along_velocity(form, form.initial_state())
 
 
 @eqx.filter_jit
@@ -134,11 +133,8 @@ def along_velocity(dynamics, state):
 
 
 @eqx.filter_jit
-def along_solution(reduced, odd):
-    def risk(t):
-        return reduced.observe(closed_state(reduced, t))["risk"] if odd else reduced.observe(t[None])["risk"][0]
-
-    return jax.jvp(risk, (jnp.zeros(()),), (jnp.ones(()),))
+def along_record(form):
+    return jax.jvp(lambda t: form.record(t[None])[1]["risk"][0], (jnp.zeros(()),), (jnp.ones(()),))
 
 
 def without_axes(reduced):
