@@ -87,6 +87,7 @@ ROOMS: dict[str, set[str] | None] = {
         "groups",
         "neurons",
         "noether",
+        "invariance",
         "solution",
     },
     "plot": {"reduced", "lift", "neurons", "solution", "crosscheck", "extrapolation"},

@@ -552,7 +552,7 @@ TABLE = {
             "until": POSITIVE,
             "key": [*KEY, None],
             "start_scale": POSITIVE,
-            "samples": [*OPTIONAL, 1, given(3, training=mf.Training(step=0.1)), given(2, "training")],
+            "samples": [*OPTIONAL, given(2, "training")],
             "training": [3, "flow", *(mf.Training(**each) for each in BEYOND_DECAY)],
             "factor": POSITIVE,
         },

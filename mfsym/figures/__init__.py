@@ -5,7 +5,22 @@ and those of Maass & Fontbona (arXiv:2405.19995), networks under a symmetry.
 Settings are those of the authors unless a docstring says otherwise; limits come from the reduced route.
 """
 
-from . import dimension, distances, histograms, labels, long_time, masses, noether, odd, perpendicular, staircase, teachers
+from . import (
+    clouds,
+    dimension,
+    discovery,
+    distances,
+    histograms,
+    images,
+    labels,
+    long_time,
+    masses,
+    noether,
+    odd,
+    perpendicular,
+    staircase,
+    teachers,
+)
 from .base import Experiment as Experiment
 
 FIGURES: dict[str, Experiment] = {
@@ -19,5 +34,8 @@ FIGURES: dict[str, Experiment] = {
     "long_time": long_time.EXPERIMENT,
     "labels": labels.EXPERIMENT,
     "teachers": teachers.EXPERIMENT,
+    "clouds": clouds.EXPERIMENT,
+    "discovery": discovery.EXPERIMENT,
+    "images": images.EXPERIMENT,
     "noether": noether.EXPERIMENT,
 }
