@@ -3,7 +3,7 @@
 One network of each scheme at the settings of `teachers`, of the same start, inputs and noise. Matrices are points of R⁴, in
 the orthonormal basis I/√2, P/√2 of those that the exchange fixes and D/√2, J/√2 of the others, D = diag(1, −1) and
 J = [[0, 1], [−1, 0]]. From above is the plane of the first two; edge-on it is a line, below and above which neurons are
-drawn that have left it. (Maass & Fontbona 2024.)
+drawn that have left it, each teacher's to a scale of its own. (Maass & Fontbona 2024.)
 """
 
 from typing import NamedTuple
@@ -41,7 +41,7 @@ def compute(key: PRNGKeyArray, width: int = WIDTH) -> CloudsRecord:
 
 def draw(record: CloudsRecord, axes: AxesLike | None = None) -> Figure:
     """A column for every teacher: the clouds from above, and edge-on to the matrices that the exchange fixes."""
-    names = (r"$\langle z, I\rangle/\sqrt{2}$", r"$\langle z, P\rangle/\sqrt{2}$", r"$\langle z, D\rangle/\sqrt{2}$")
+    names = [rf"$\langle z, {letter}\rangle/\sqrt{{2}}$" for letter in "IPD"]
     with style(axes):
         figure, grid = panels(axes, len(_VIEWS), len(TEACHERS), (10.2, 6.0))
         for line, ((first, second), words) in zip(grid, _VIEWS, strict=True):
@@ -51,14 +51,12 @@ def draw(record: CloudsRecord, axes: AxesLike | None = None) -> Figure:
                     ax.plot(points[:, first], points[:, second], marker, color=color, ms=size, mfc="white", mew=0.8)
                 ax.set_xlabel(names[first])
             line[0].set_ylabel(f"{words}: {names[second]}")
-        for ax in grid[1]:
-            ax.axhline(0.0, color=GREY, lw=0.6, zorder=0)
-        reach = 1.1 * max(np.abs(points[..., 2]).max() for points in record.neurons.values())
-        for ax, teacher in zip(grid[0], TEACHERS, strict=True):
-            ax.set_title(f"{teacher} teacher")
-        for ax in grid[1]:
-            ax.set_ylim(-max(reach, 0.01), max(reach, 0.01))
-        grid[0, 0].legend(handles=[_key(name) for name in _LOOKS], loc="best")
+        for column, (above, edge) in enumerate(zip(*grid, strict=True)):
+            above.set_title(f"{TEACHERS[column]} teacher")
+            edge.axhline(0.0, color=GREY, lw=0.6, zorder=0)
+            reach = 1.1 * max(np.abs(points[column, :, 2]).max() for points in record.neurons.values())
+            edge.set_ylim(-reach, reach)
+        grid[1, 0].legend(handles=[_key(name) for name in _LOOKS], loc="lower right")
         return finish(figure, axes)
 
 

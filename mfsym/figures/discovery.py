@@ -23,10 +23,10 @@ from ..problem.training import Training
 from .base import Experiment, run_each
 from .teachers import TEACHERS, teacher_clouds
 
-WIDTH, TIME, BATCH, STEP = 20, 20.0, 100, 0.5
+WIDTH, TIME, BATCH, STEP, SCALE = 20, 50.0, 400, 1.0, 0.5
 SHOWN = ("weakly invariant", "arbitrary")
 _SHADES = (GREY, PLUS, MINUS, INK)  # of the stages
-_LOWEST = 1e-36
+_SPAN = 1e-4  # below the lowest floor: what is less is rounding, and drawn there
 
 
 class DiscoveryRecord(NamedTuple):
@@ -45,9 +45,8 @@ def compute(key: PRNGKeyArray, width: int = WIDTH, until: float = TIME, batch: i
     def search(case: tuple[str, bool]) -> DiscoveryReport:
         name, exact = case
         problem = Problem(cubature(law, nodes=32) if exact else law, Teacher(clouds[name], unit), unit)
-        return discover(
-            problem, width=width, until=until, key=key, training=training, **({} if exact else {"samples": batch})
-        )
+        samples = None if exact else batch
+        return discover(problem, width=width, until=until, key=key, start_scale=SCALE, samples=samples, training=training)
 
     cases = [(name, exact) for exact in (True, False) for name in SHOWN]
     found = dict(zip(cases, run_each(search, cases), strict=True))
@@ -80,15 +79,16 @@ def draw(record: DiscoveryRecord, axes: AxesLike | None = None) -> Figure:
 def _draw_stages(ax: Axes, report: DiscoveryReport) -> None:
     """The spectrum of every stage, what is 0 at the bottom, and floors."""
     numbers = np.arange(1, len(report.stages[0].spectrum) + 1)
-    handles = []
+    handles, lowest = [], _SPAN * min(stage.floor for stage in report.stages)
     for stage, color in zip(report.stages, _SHADES, strict=False):
-        values = np.maximum(stage.spectrum, _LOWEST)
+        values = np.maximum(stage.spectrum, lowest)
         ax.plot(numbers, values, "o-", color=color, lw=1.0, ms=4, mfc="white")
         ax.axhline(stage.floor, color=color, lw=0.9, ls=(0, (4, 2)))
         handles.append(line_key(f"dim $E$ = {stage.dim}", color, lw=1.0, marker="o", ms=4, mfc="white"))
     ax.set_yscale("log")
     ax.set_xticks(numbers)
-    ax.legend(handles=[*handles, line_key("floor", GREY, lw=0.9, ls=(0, (4, 2)))], loc="best")
+    ax.set_ylim(lowest / 3, None)
+    ax.legend(handles=[*handles, line_key("floor", GREY, lw=0.9, ls=(0, (4, 2)))], loc="upper right")
 
 
 EXPERIMENT = Experiment("the search for the subspace that training keeps: what leaves it, and the risk", compute, draw)
