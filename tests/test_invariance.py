@@ -44,7 +44,7 @@ def test_neurons_that_do_not_move_carry_no_information():
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_minibatches_find_the_subspace(seed):
-    """400 steps of 20 inputs each, 100 matrices: the dimension by the floor that halves of the batches measure."""
+    """400 steps of 20 inputs each, 100 matrices: the dimension by the floor that the spread of the searches measures."""
     options = {"width": 100, "until": 400.0, "key": jax.random.key(seed), "samples": 20, "training": STEPS}
     found = mf.discover(mf.Problem(mf.Gaussian(2, 4.0), TEACHERS["WI"], UNIT), **options)
     print(found, found.sine(C2))
@@ -98,7 +98,8 @@ def test_exact_gradients_find_the_subspaces_of_groups(name):
 @pytest.mark.parametrize("name", PERMUTATIONS)
 def test_minibatches_find_the_subspaces_of_groups(name):
     """Random weakly invariant teachers, whose E^G repels; the 20 seeds are those of exact gradients."""
-    hits = _hits(name, mf.Gaussian(int(name[1]), 2.0), 0.15, **BATCHES)
+    samples = 1600 if name == "C4" else 800  # four directions, of which the weakest are hard to see
+    hits = _hits(name, mf.Gaussian(int(name[1]), 2.0), 0.15, **BATCHES | {"samples": samples})
     print(f"VERDICT: {name}: {hits} of 20")
     assert hits >= 18
 

@@ -60,7 +60,7 @@ class DiscoveryReport(eqx.Module):
     @property
     def decided(self) -> bool:
         """False where what left the last subspace is above the floor, though not by the factor that was asked for."""
-        return self.dim == self.subspace.basis.shape[1] or self.stages[-1].spectrum[0] <= self.stages[-1].floor
+        return self.dim == self.subspace.basis.shape[1] or float(self.stages[-1].spectrum[0]) <= self.stages[-1].floor
 
     def sine(self, action: Checked[Action]) -> float:
         """The sine of the largest angle between the subspace that was found and E^G; 1 where the dimensions differ."""
