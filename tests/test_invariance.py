@@ -45,7 +45,7 @@ def test_neurons_that_do_not_move_carry_no_information():
 @pytest.mark.parametrize("seed", range(3))
 def test_minibatches_find_the_subspace(seed):
     """400 steps of 20 inputs each, 100 matrices: the dimension by the floor that the spread of the searches measures."""
-    options = {"width": 100, "until": 400.0, "key": jax.random.key(seed), "samples": 20, "training": STEPS}
+    options = {"width": 100, "until": 400.0, "key": jax.random.key(seed), "samples": 20, "training": STEPS, "searches": 128}
     found = mf.discover(mf.Problem(mf.Gaussian(2, 4.0), TEACHERS["WI"], UNIT), **options)
     print(found, found.sine(C2))
     assert found.dims == (0, 1, 2) and found.sine(C2) < 0.15

@@ -553,6 +553,7 @@ TABLE = {
             "key": [*KEY, None],
             "start_scale": POSITIVE,
             "samples": [*OPTIONAL, given(2, "training")],
+            "searches": [*INTEGER, 1],
             "training": [3, "flow", *(mf.Training(**each) for each in BEYOND_DECAY)],
             "factor": POSITIVE,
         },

@@ -23,7 +23,6 @@ from .reports import DiscoveryReport, Stage
 from .subspaces import cloud_of_rows, rows_of
 
 _ROUNDING = 2 / 3  # of the digits: what exact gradients leave of a subspace that is kept, where κ·until is below 10
-_SEARCHES = 16  # side by side on batches
 
 
 def discover(
@@ -34,6 +33,7 @@ def discover(
     key: KeyLike,
     start_scale: RealLike = 0.25,
     samples: IntLike | None = None,
+    searches: IntLike = 16,
     training: Checked[Training | None] = None,
     factor: RealLike = 3.0,
 ) -> DiscoveryReport:
@@ -47,22 +47,23 @@ def discover(
 
     Arguments: `problem` on data, a cubature, or a law with an exact risk; the floor is then that of rounding, and `until`
     must be short of where rounding has grown, mf.transversal_rate · until < 10. With `samples` every step of `training.step`
-    takes that many fresh inputs, and 16 searches go side by side, with the same coordinates in subspaces of their own and on
+    takes that many fresh inputs, and `searches` go side by side, with the same coordinates in subspaces of their own and on
     batches of their own. C is then the second moment of the mean of what has left. Noise, of batches and of the subspaces
     that came of them, has mean 0 across E^H at every width and step, also where E^H repels and it grows; the floor is what
     the spread of the searches gives to the mean. `training` may have a weight decay, and no momentum and no temperature.
     `width` is the number of neurons. Returns a `DiscoveryReport`, which says so where the last stage is undecided: take more
-    samples, or a smaller step. Raises ArgumentError for a unit whose neurons have no known shapes.
+    samples, a smaller step, or more searches. Raises ArgumentError for a unit whose neurons have no known shapes.
     (The method: Maass & Fontbona 2024, who enlarge by other directions; second moments, searches side by side: derived.)
     """
     problem = check_instance("problem", problem, Problem, "Build one with mf.Problem(inputs, target, unit).")
     width = check_integer("width", width, 2, "It is the number of neurons.")
+    searches = check_integer("searches", searches, 2, "Their spread measures the noise of their mean.")
     training = _checked_training(training, samples)
     for name, value in (("until", until), ("factor", factor)):
         positive_number(name, value, _POSITIVE)
     until, factor, scale = float(until), float(factor), positive_number("start_scale", start_scale, _POSITIVE)
     key, neuron = check_key(key), _neuron_shapes(problem)
-    search = _Search(problem, neuron, width, until, scale, training, None if samples is None else int(samples))
+    search = _Search(problem, neuron, width, until, scale, training, None if samples is None else int(samples), searches)
     size = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(neuron))
     bases, stages, moved = Bases(np.zeros((search.count, 0, size))), [], True
     while moved and bases.dim < size:
@@ -117,11 +118,12 @@ class _Search(NamedTuple):
     scale: Array
     training: Training
     samples: int | None
+    searches: int
 
     @property
     def count(self) -> int:
         """How many searches go side by side."""
-        return 1 if self.samples is None else _SEARCHES
+        return 1 if self.samples is None else self.searches
 
     def at_rest(self, size: int, key: Array) -> tuple[Left, float]:
         """The velocity of neurons at 0, of every search a mean over all batches, and the risk there."""
