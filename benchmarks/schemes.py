@@ -51,6 +51,34 @@ def one_step(neurons: int, samples: int, turns: int) -> list[dict]:
     ]
 
 
+def fewer(neurons: int, samples: int, turns: int) -> list[dict]:
+    """What |G| times fewer neurons, data or coordinates save, each beside the same gradient without: closed clouds on closed
+    data beside feature averaging of representatives on one row of every orbit, full augmentation of fixed neurons beside the
+    restricted problem.
+    """
+    action, key = squares(), jax.random.key(0)
+    order = action.group.order
+    x = jax.vmap(action.move_input, in_axes=(0, None))(action.group.elements, jax.random.normal(key, (samples // order, 2)))
+    closed = mf.Problem(mf.Empirical(x.reshape(-1, 2)), mf.symmetrised(teacher(), action), UNIT)
+    few = mf.Problem(mf.fundamental_domain(closed.inputs, action), closed.target, UNIT)
+    cloud = jax.random.normal(key, (neurons // order, 2, 2))
+    fixed = mf.fixed_part(jax.random.normal(key, (neurons, 2, 2)), action)
+    ways = {
+        "closed cloud on closed data, plain": (closed, None, mf.orbit_cloud(cloud, action)),
+        "its representatives on one row of every orbit, feature averaging": (few, mf.FeatureAveraging(action), cloud),
+        "fixed neurons on one row of every orbit, full data augmentation": (few, mf.DataAugmentation(action), fixed),
+        "the same, restricted": (mf.restrict(few, action), None, mf.to_coordinates(fixed, action)),
+    }
+    risks = {name: (mf.risk_of(problem, scheme=how).prepare(), z) for name, (problem, how, z) in ways.items()}
+    contenders = {name: compiled(lambda z, risk=risk: risk.velocity(z), (z,)) for name, (risk, z) in risks.items()}
+    take_turns(contenders.values(), turns)
+    first = [list(contenders.values())[2 * (i // 2)].least for i in range(len(contenders))]
+    return [
+        {"what": f"one step, {name}", "seconds": each.least, "ratio": each.least / base, "memory": each.memory}
+        for (name, each), base in zip(contenders.items(), first, strict=True)
+    ]
+
+
 def many_seeds(width: int, steps: int, seeds: int, turns: int) -> list[dict]:
     """Runs on fresh inputs from so many seeds, vmapped and one after the other."""
     problem = mf.Problem(mf.Gaussian(2), teacher(), UNIT, start=mf.NormalStart(0.25))
@@ -81,7 +109,8 @@ def measure(
 ) -> dict:
     """One step of every scheme, and runs of many seeds."""
     load = [os.getloadavg()[0]]
-    rows = one_step(neurons, samples, turns) + many_seeds(width, steps, seeds, turns)
+    rows = one_step(neurons, samples, turns) + fewer(neurons, samples, turns)
+    rows += many_seeds(width, steps, seeds, turns)
     load.append(os.getloadavg()[0])
     return {"rows": rows, "neurons": neurons, "samples": samples, "width": width, "turns": turns, "load": load}
 

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .errors import argument_error, check_instance, float_array
-from .groups import Action, FiniteGroup, Symmetry
+from .groups import Action, FiniteGroup, Moves, Symmetry
 from .types import Checked, Cloud, RealArrayLike
 
 NEURONS = "A cloud is a pytree of floating arrays with one first axis, that of the neurons."
@@ -109,7 +109,12 @@ def check_neurons(cloud: Cloud) -> int:
 
 def images_of(cloud: Cloud, action: Action, elements: Float[Array, "q k k"]) -> Cloud:
     """The images of every neuron under some elements, side by side: q·m neurons, each where its neuron is on the devices."""
-    return _side_by_side(jax.vmap(lambda element: action.move(element, cloud), out_axes=1)(elements))
+    return moved_cloud(cloud, action.moves(elements))
+
+
+def moved_cloud(cloud: Cloud, moves: Moves) -> Cloud:
+    """The same by what the elements do."""
+    return _side_by_side(jax.vmap(lambda move: move(cloud), out_axes=1)(moves))
 
 
 def _side_by_side(images: Cloud) -> Cloud:

@@ -39,6 +39,10 @@ SMALL = {
     "08_training_loops": "WIDTHS, STEPS, SEEDS, CHECKED = (16, 32, 64), 12, 2, (16, 32)",
     "09_conserved": ("DIM, HEADS, HIDDEN, UPDATES = 2, 1, 2, 10\nSTEPS, BATCHES, ORDERS, CLOUD = (10, 20), 10, (3, 4), 12"),
     "10_symmetric_training": "WIDTHS, SEEDS, STEPS = (5, 10), 2, 20",
+    "11_fixed_neurons": (
+        "WIDTH, SEARCH = 5, {'width': 4, 'until': 10.0, 'batch': 20}\n"
+        "IMAGES = {'images': 16, 'steps': 20, 'width': 2, 'widths': (2, 4)}"
+    ),
     "12_deep": (
         "WIDTHS, SEEDS = (16, 32), 2\n"
         "FIGURE = {'widths': (8, 16), 'depths': (2, 4), 'images': 32, 'steps': 20, 'width': 16, 'units': ('ReLU',)}"

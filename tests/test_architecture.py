@@ -89,6 +89,7 @@ ROOMS: dict[str, set[str] | None] = {
         "neurons",
         "noether",
         "deep",
+        "invariance",
         "solution",
     },
     "plot": {"reduced", "lift", "neurons", "solution", "crosscheck", "extrapolation", "deep"},

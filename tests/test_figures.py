@@ -12,11 +12,14 @@ from matplotlib.patches import StepPatch
 import mfsym as mf
 from mfsym.figures import (
     FIGURES,
+    clouds,
     deep,
     dimension,
+    discovery,
     distances,
     fresh_samples,
     histograms,
+    images,
     labels,
     long_time,
     masses,
@@ -446,6 +449,56 @@ def test_teachers_of_few_neurons():
         assert np.min(record.fixed[name]) > 1e-4 and np.min(record.architecture[name]) > 1e-4
     for name in ("full DA", "FA", "EA"):
         assert np.max(record.fixed[name]) < 1e-24 and np.max(record.architecture[name]) < 1e-12
+
+
+# Neurons that a group fixes.
+
+
+@pytest.mark.slow
+def test_clouds_are_seen_from_above_and_edge_on():
+    """Of the architecture nothing is perpendicular; plain minibatches of an asymmetric teacher leave. Drawn as they are."""
+    record = clouds.compute(KEY, width=5)
+    far = {name: np.linalg.norm(points[..., 2:], axis=2).max(axis=1) for name, points in record.neurons.items()}
+    assert np.max(far["EA"]) < 1e-13 < 1e-2 < far["plain"][0] and np.min(far["sampled DA"]) > 1e-3
+    above, edge = np.array(FIGURES["clouds"].draw(record).axes).reshape(2, 3)[:, 0]
+    points = record.neurons["plain"][0]
+    np.testing.assert_array_equal(above.get_lines()[0].get_xydata(), points[:, :2])
+    np.testing.assert_array_equal(edge.get_lines()[0].get_xydata(), points[:, ::2])
+
+
+@pytest.mark.slow
+def test_searches_are_drawn():
+    """A spectrum with its floor for every stage, of both kinds of search, and the risk."""
+    record = discovery.compute(KEY, width=4, until=10.0, batch=10)
+    assert record.exact["weakly invariant"].dim == 2 and record.exact["arbitrary"].dim == 4
+    axes = np.array(FIGURES["discovery"].draw(record).axes).reshape(2, 3)
+    for line, reports in zip(axes, (record.exact, record.sampled), strict=True):
+        for ax, name in zip(line, discovery.SHOWN, strict=False):
+            assert len(ax.get_lines()) == 2 * len(reports[name].stages)
+        np.testing.assert_array_equal(line[2].get_lines()[0].get_xdata(), reports["weakly invariant"].dims)
+
+
+def test_symmetries_of_a_square_move_letters():
+    """Pixels go where turns and mirrors of the square take them, and fixed networks say the same of all eight images."""
+    square = images.square_action()
+    x, y = images.letters(KEY, 3)
+    assert (square.dim_fixed, square.dim, x.shape, y.shape) == (142, 1108, (3, 64), (3, 4))
+    moved = np.asarray(square.move_input(square.group.components[0], x)).reshape(3, 8, 8)
+    np.testing.assert_array_equal(moved, np.rot90(np.asarray(x).reshape(3, 8, 8), axes=(1, 2)))
+    everything = images.orbits(square, x, y)
+    assert everything.count == 24 and len(np.unique(np.asarray(everything.x).round(9), axis=0)) == 24
+
+
+@pytest.mark.slow
+def test_networks_on_letters():
+    """Four schemes are one run on orbits, three on letters as drawn; batches leave; moved letters are all one to these."""
+    record = images.compute(KEY, images=16, steps=20, width=2, widths=(2,))
+    for name, far in record.closed.items():
+        assert np.max(far) < 1e-25 and (np.max(record.drawn[name]) < 1e-25) == (name != "plain")
+    assert np.max(record.drawn["plain"]) > 1e-4 < record.batches["plain"][0] and record.batches["EA"][0] < 1e-25
+    assert all(drawn == moved for name, (drawn, moved) in record.accuracy.items() if name in ("FA", "EA"))
+    *_, batches, shares = FIGURES["images"].draw(record).axes
+    assert len(batches.get_lines()) == 3 and len(shares.patches) == 8
 
 
 # What training cannot change.

@@ -73,3 +73,31 @@ def test_a_loop_that_is_interrupted_goes_on(tmp_path, standard_promotion):
     mf.save(tmp_path / "tracked", tracked)
     assert stored.same(mf.load(tmp_path / "tracked"), tracked)
     assert noether.drift(run(again, KEYS[20:])[1]).steps == 40
+
+
+@pytest.mark.slow
+def test_saved_states_tell_the_same(standard_promotion):
+    """Of a loop under Adam that kept its parameters after every update."""
+    params = {"w": jax.random.normal(jax.random.key(0), (4, 3)), "u": jax.random.normal(jax.random.key(1), (2, 4))}
+    x = jax.random.normal(jax.random.key(2), (20, 3))
+    law = noether.unit_norms(lambda p: p["w"], lambda p: p["u"])
+    optimiser = optax.chain(optax.adam(1e-2), noether.track(law))
+
+    def step(carry, _):
+        params, state = carry
+        gradient = jax.grad(lambda p: jnp.mean((jax.nn.relu(x @ p["w"].T) @ p["u"].T - 1) ** 2))(params)
+        updates, state = optimiser.update(gradient, state, params)
+        params = optax.apply_updates(params, updates)
+        return (params, state), params
+
+    (_, state), kept = jax.jit(lambda carry: jax.lax.scan(step, carry, length=30))((params, optimiser.init(params)))
+    states = jax.tree.map(lambda first, rest: np.concatenate([first[None], rest]), params, kept)
+    found, expected = noether.drift_along(law, states), noether.drift(state)
+    assert found.steps == expected.steps == 30 and found.kept == expected.kept == (False,)
+    for one, other in zip(
+        (found.value, found.predicted, found.path), (expected.value, expected.predicted, expected.path), strict=True
+    ):
+        np.testing.assert_allclose(one[0], other[0], rtol=1e-12)
+    for wrong in (jax.tree.map(lambda leaf: leaf[:1], states), {"w": np.float64(3.0)}, {}):
+        with pytest.raises(mf.ArgumentError, match="states"):
+            noether.drift_along(law, wrong)

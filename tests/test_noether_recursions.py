@@ -42,7 +42,7 @@ def test_kinks_leave_a_first_order():
     errors, slopes = noether.drift_order(law, gradient, half(params), 4.0, (40, 80, 160, 320), method="rk4")
     plain, _ = noether.drift_order(law, gradient, half(params), 4.0, (160, 320), method="euler")
     print(errors, slopes, plain)
-    assert abs(np.mean(slopes) - 1) < 0.25 and errors[-1] < plain[-1] / 3
+    assert abs(np.mean(slopes) - 1) < 0.25 and errors[-1] < plain[-1] / 4
 
 
 def test_a_weight_that_is_normalised_grows_by_its_gradients_and_shrinks_by_decay():

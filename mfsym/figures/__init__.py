@@ -6,10 +6,13 @@ Settings are those of the authors unless a docstring says otherwise; limits come
 """
 
 from . import (
+    clouds,
     deep,
     dimension,
+    discovery,
     distances,
     histograms,
+    images,
     labels,
     long_time,
     masses,
@@ -32,6 +35,9 @@ FIGURES: dict[str, Experiment] = {
     "long_time": long_time.EXPERIMENT,
     "labels": labels.EXPERIMENT,
     "teachers": teachers.EXPERIMENT,
+    "clouds": clouds.EXPERIMENT,
+    "discovery": discovery.EXPERIMENT,
+    "images": images.EXPERIMENT,
     "noether": noether.EXPERIMENT,
     "deep": deep.EXPERIMENT,
 }

@@ -42,7 +42,7 @@ from ..plot.artists import Axes, AxesLike, Figure
 from ..plot.canvas import GREY, INK, MINUS, PLUS, finish, line_key, panels, style
 from ..plot.widths import draw_slopes, draw_transfer
 from .base import Experiment, run_each
-from .images import Images, digits
+from .digits import Images, digits
 
 DEPTH = 3
 ACTIVATIONS = {"ReLU": jax.nn.relu, "GELU": jax.nn.gelu, "ELU": jax.nn.elu, "tanh": jnp.tanh}

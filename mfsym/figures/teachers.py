@@ -39,7 +39,7 @@ _COORDINATES = ((1, 0), (0.5, 1), (-0.5, 0.3), (0, -1), (0.7, 0.7))  # in the or
 _SWAP = ((0.0, 1.0), (1.0, 0.0))
 _UNIT = MatrixUnit(jax.nn.sigmoid)
 _ROUNDING = 1e-33  # what is drawn of a distance 0
-_LOOKS = {
+LOOKS = {
     "plain": {"color": INK, "marker": "o"},
     "sampled DA": {"color": PLUS, "marker": "s"},
     "full DA": {"color": MINUS, "marker": "D"},
@@ -136,7 +136,7 @@ def draw(record: TeachersRecord, axes: AxesLike | None = None) -> Figure:
             for column, ax in enumerate(line):
                 for name, values in distances.items():
                     means = np.maximum(values[column].mean(axis=1), _ROUNDING)
-                    ax.plot(record.widths, means, lw=1.0, ms=4, mfc="white", **_LOOKS[name])
+                    ax.plot(record.widths, means, lw=1.0, ms=4, mfc="white", **LOOKS[name])
                 ax.set_xscale("log")
                 ax.set_xticks(record.widths, [str(width) for width in record.widths])
                 ax.set_xticks([], minor=True)
@@ -147,12 +147,13 @@ def draw(record: TeachersRecord, axes: AxesLike | None = None) -> Figure:
             ax.set_title(f"{teacher} teacher")
         for ax in grid[1]:
             ax.set_xlabel("number of neurons $N$")
-        grid[0, 0].legend(handles=[_key(name, **look) for name, look in _LOOKS.items()], ncols=2, loc="center right")
+        grid[0, 0].legend(handles=[look_key(name) for name in LOOKS], ncols=2, loc="center right")
         return finish(figure, axes)
 
 
-def _key(name: str, color: str, marker: str) -> Artist:
-    return line_key(name, color, lw=1.0, ms=4, mfc="white", marker=marker)
+def look_key(name: str) -> Artist:
+    """The entry of a legend for a scheme."""
+    return line_key(name, LOOKS[name]["color"], lw=1.0, ms=4, mfc="white", marker=LOOKS[name]["marker"])
 
 
 EXPERIMENT = Experiment(

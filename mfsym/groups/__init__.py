@@ -16,6 +16,7 @@ from .group import AbstractGroup as AbstractGroup
 from .images import representation as representation
 from .matrices import complete_basis as complete_basis
 from .matrices import is_orthogonal as is_orthogonal
+from .moves import Moves as Moves
 from .orthogonal import SO as SO
 from .orthogonal import O as O
 from .orthogonal import OrthogonalGroup as OrthogonalGroup

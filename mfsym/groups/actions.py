@@ -9,10 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
-from ..errors import Words, argument_error, check_integer
+from ..errors import check_integer, is_traced
 from ..types import Cloud, IntLike
 from .base import AbstractCompactGroup
 from .fixed_spaces import fixed_space
+from .matrices import Stack
+from .moves import AbstractAxisMove, Form, Kept, Moves, axis_move
 from .representations import AbstractRepresentation, Trivial
 
 _EXACT = jax.lax.Precision.HIGHEST
@@ -38,17 +40,6 @@ class LeafAction(eqx.Module):
         """Of the polynomials that entries of the action are, in those of the elements."""
         return sum(each.degree for each in self.representations)
 
-    def move(self, element: Float[Array, "k k"], array: Float[Array, "*m_shape"]) -> Float[Array, "*m_shape"]:
-        """The image under one element."""
-        before = array.ndim - len(self.shape)
-        sizes = tuple(each.size for each in self.representations)
-        image = array.reshape(*array.shape[:before], *sizes)
-        for axis, representation in enumerate(self.representations, before):
-            if not isinstance(representation, Trivial):
-                matrix = representation.at(element[None])[0].astype(array.dtype)
-                image = jnp.moveaxis(jnp.tensordot(matrix, image, ((1,), (axis,)), precision=_EXACT), 0, axis)
-        return image.reshape(array.shape)
-
     def coordinates(self, array: Float[Array, "*m_shape"]) -> Float[Array, "*m f"]:
         """Inner products with the basis."""
         axes = len(self.shape)
@@ -58,6 +49,10 @@ class LeafAction(eqx.Module):
     def combination(self, coordinates: Float[Array, "*m f"]) -> Float[Array, "*m_shape"]:
         """The fixed array with these coordinates."""
         return jnp.tensordot(coordinates, self.basis.astype(coordinates.dtype), 1, precision=_EXACT)
+
+
+def _axis_move(representation: AbstractRepresentation, elements: Stack) -> AbstractAxisMove:
+    return Kept() if isinstance(representation, Trivial) else axis_move(representation.at(elements))
 
 
 class Action(eqx.Module):
@@ -109,9 +104,16 @@ class Action(eqx.Module):
         remedy = "It is the degree of polynomials of the entries of g."
         return self.group.quadrature(self.degree if degree is None else check_integer("degree", degree, 0, remedy))
 
+    def moves(self, elements: Float[Array, "q k k"]) -> Moves:
+        """M(g) of several elements, whose matrices are made here: for what acts with the same elements at every step."""
+        known = elements if is_traced(elements) else np.asarray(elements)
+        leaves = tuple(tuple(_axis_move(each, known) for each in leaf.representations) for leaf in self._list())
+        sizes = tuple(tuple(each.size for each in leaf.representations) for leaf in self._list())
+        return Moves(jnp.asarray(elements), leaves, self.form, sizes)
+
     def move(self, element: Float[Array, "k k"], cloud: Cloud) -> Cloud:
         """M(g) of one neuron, or of every neuron of a cloud."""
-        return self._map(lambda leaf, array: leaf.move(element, array), cloud)
+        return jax.tree.map(lambda leaf: leaf[0], self.moves(element[None]))(cloud)
 
     def move_input(self, element: Float[Array, "k k"], x: Float[Array, "*n d"]) -> Float[Array, "*n d"]:
         """ρ(g) x of one input or of rows of inputs."""
@@ -129,7 +131,7 @@ class Action(eqx.Module):
 
     def coordinates(self, cloud: Cloud) -> Float[Array, "*m f"]:
         """Coordinates of P z in an orthonormal basis of E^G, [dim_fixed] of a neuron and [m, dim_fixed] of a cloud."""
-        parts = [leaf.coordinates(array) for leaf, array in zip(self._list(), self._arrays(cloud), strict=True)]
+        parts = [leaf.coordinates(array) for leaf, array in zip(self._list(), self.form.arrays(cloud), strict=True)]
         return jnp.concatenate(parts, axis=-1)
 
     def combination(self, coordinates: Float[Array, "*m f"]) -> Cloud:
@@ -139,53 +141,35 @@ class Action(eqx.Module):
         structure = jax.tree.structure(self.leaves, is_leaf=_is_leaf)
         return jax.tree.unflatten(structure, [leaf.combination(c) for leaf, c in zip(self._list(), parts, strict=True)])
 
+    @property
+    def form(self) -> Form:
+        """What a neuron looks like."""
+        structure = jax.tree.structure(self.leaves, is_leaf=_is_leaf)
+        return Form(structure, tuple(leaf.shape for leaf in self._list()))
+
     def shapes(self, dtype: np.dtype) -> PyTree[jax.ShapeDtypeStruct]:
         """One neuron, shapes alone."""
-        return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, dtype), self.leaves, is_leaf=_is_leaf)
+        return self.form.neuron(dtype)
 
     def takes(self, thing: PyTree) -> bool:
         """Whether something is one neuron, or neurons with axes before, that the action fits."""
-        return self._axes_before(thing) is not None
+        return self.form.axes_before(thing) is not None
 
     def takes_cloud(self, thing: PyTree) -> bool:
         """Whether something is a cloud of neurons that the action fits, with one axis before."""
-        return self._axes_before(thing) == 1
-
-    def _axes_before(self, thing: PyTree) -> int | None:
-        """How many axes all arrays have before those of a neuron; None for anything that the action does not fit."""
-        wanted, found = (jax.tree.structure(tree, is_leaf=_is_leaf) for tree in (self.leaves, thing))
-        arrays = jax.tree.leaves(thing)
-        if wanted != found or not all(isinstance(array, jax.Array | np.ndarray) for array in arrays):
-            return None
-        pairs = list(zip(self._list(), arrays, strict=True))
-        before = {array.shape[: array.ndim - len(leaf.shape)] for leaf, array in pairs}
-        fits = len(before) == 1 and all(array.shape[array.ndim - len(leaf.shape) :] == leaf.shape for leaf, array in pairs)
-        return len(before.pop()) if fits else None
+        return self.form.axes_before(thing) == 1
 
     def _list(self) -> list[LeafAction]:
         return jax.tree.leaves(self.leaves, is_leaf=_is_leaf)
 
-    def _arrays(self, cloud: Cloud) -> list[Array]:
-        """The arrays of a cloud or neuron; raises ArgumentError for one that the action does not fit."""
-        if not self.takes(cloud):
-            expected = f"neurons like {self.shapes(jnp.result_type(float))}, with one axis before or none"
-            remedy = "Build the action from the unit of this cloud."
-            raise argument_error("cloud", expected, Words(_shapes_of(cloud)), remedy)
-        return jax.tree.leaves(cloud)
-
     def _map(self, function: Callable[[LeafAction, Array], Array], cloud: Cloud) -> Cloud:
-        arrays = self._arrays(cloud)
+        arrays = self.form.arrays(cloud)
         images = [function(leaf, array) for leaf, array in zip(self._list(), arrays, strict=True)]
         return jax.tree.unflatten(jax.tree.structure(cloud), images)
 
 
 def _is_leaf(node: object) -> bool:
     return isinstance(node, LeafAction)
-
-
-def _shapes_of(cloud: Cloud) -> str:
-    """A cloud with the shapes of its arrays in their places."""
-    return repr(jax.tree.map(lambda leaf: getattr(leaf, "shape", leaf), cloud))[:200]
 
 
 def _moved(representation: AbstractRepresentation, element: Float[Array, "k k"], x: Float[Array, "*n d"]) -> Array:

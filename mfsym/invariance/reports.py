@@ -14,8 +14,9 @@ class Stage(eqx.Module):
     """One run of a search: from neurons in E, plain training, and what has left E at its end.
 
     - `dim`: dimension of E. `risk`: F at the end, of the neurons as training left them.
-    - `spectrum` [p]: eigenvalues of the second moment of (I − P)z, largest first; for E = {0} that of the velocity there.
-      `floor`: what noise alone would have made of the largest. `joined`: how many of them count as signals.
+    - `spectrum` [p]: eigenvalues of the second moment of (I − P)z, largest first, of its mean over searches on batches; for
+      E = {0} of the velocity there. `floor`: what noise alone would hardly have made of the largest. `joined`: how many of
+      them count as signals.
     """
 
     dim: int = eqx.field(static=True)
@@ -56,6 +57,11 @@ class DiscoveryReport(eqx.Module):
         """False where neurons at 0 do not move by more than the floor, so that nothing was learnt."""
         return self.dim > 0
 
+    @property
+    def decided(self) -> bool:
+        """False where what left the last subspace is above the floor, though not by the factor that was asked for."""
+        return self.dim == self.subspace.basis.shape[1] or float(self.stages[-1].spectrum[0]) <= self.stages[-1].floor
+
     def sine(self, action: Checked[Action]) -> float:
         """The sine of the largest angle between the subspace that was found and E^G; 1 where the dimensions differ."""
         check_instance("action", action, Action, "Build it with mf.action(unit, inputs, outputs).")
@@ -77,6 +83,9 @@ class DiscoveryReport(eqx.Module):
         if self.dim == size:
             return f"Training leaves every smaller subspace: no strong invariance, E is the whole space of {size} numbers."
         floor = self.stages[-1].floor
+        if not self.decided:
+            found = f"{self.stages[-1].spectrum[0]:.2g}, squared, against a floor of {floor:.2g}"
+            return f"Undecided: training leaves a subspace of dimension {self.dim} of {size} by {found}. Lower the noise."
         return f"Training keeps a subspace of dimension {self.dim} of {size}: what left it is below {floor:.2g}, squared."
 
     def __repr__(self) -> str:

@@ -3,6 +3,7 @@
 import math
 from typing import NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,22 +17,12 @@ from ..problem.problem import Problem
 from ..problem.training import Training
 from ..problem.tree_units import example_neuron
 from ..problem.units import has_bias, is_ridge
-from ..risks import SampledRisk
 from ..types import Checked, Cloud, IntLike, KeyLike, RealLike
+from .agreement import Bases, Left
 from .reports import DiscoveryReport, Stage
-from .splitting import Noisy, SplitRisk
-from .subspaces import Subspace, cloud_of_rows, rows_of
+from .subspaces import cloud_of_rows, rows_of
 
 _ROUNDING = 2 / 3  # of the digits: what exact gradients leave of a subspace that is kept, where κ·until is below 10
-_WEAKEST = 1e-8  # of the largest eigenvalue: weaker directions are left to the next stage, where they are sharper
-
-
-class _Left(NamedTuple):
-    """What has left a subspace, neuron by neuron, the risk then, and the floor of eigenvalues from noise."""
-
-    rows: Float[np.ndarray, "m p"]
-    risk: float
-    floor: float
 
 
 def discover(
@@ -42,6 +33,7 @@ def discover(
     key: KeyLike,
     start_scale: RealLike = 0.25,
     samples: IntLike | None = None,
+    searches: IntLike = 16,
     training: Checked[Training | None] = None,
     factor: RealLike = 3.0,
 ) -> DiscoveryReport:
@@ -54,34 +46,37 @@ def discover(
     contain the best network: compare risks.
 
     Arguments: `problem` on data, a cubature, or a law with an exact risk; the floor is then that of rounding, and `until`
-    must be short of where rounding has grown, mf.transversal_rate · until < 10. With `samples`, an even number, every step
-    of `training.step` takes that many fresh inputs; the floor is the noise of the steps, measured by the two halves of each
-    batch. `training` may have a weight decay, and no momentum and no temperature. `width` neurons, the more the lower is
-    the floor. Returns a `DiscoveryReport`. Raises ArgumentError for a unit whose neurons have no known shapes.
-    (The method: Maass & Fontbona 2024, who enlarge by other directions; second moments, the floor: derived.)
+    must be short of where rounding has grown, mf.transversal_rate · until < 10. With `samples` every step of `training.step`
+    takes that many fresh inputs, and `searches` go side by side, with the same coordinates in subspaces of their own and on
+    batches of their own. C is then the second moment of the mean of what has left. Noise, of batches and of the subspaces
+    that came of them, has mean 0 across E^H at every width and step, also where E^H repels and it grows; the floor is what
+    the spread of the searches gives to the mean. `training` may have a weight decay, and no momentum and no temperature.
+    `width` is the number of neurons. Returns a `DiscoveryReport`, which says so where the last stage is undecided: take more
+    samples, a smaller step, or more searches. Raises ArgumentError for a unit whose neurons have no known shapes.
+    (The method: Maass & Fontbona 2024, who enlarge by other directions; second moments, searches side by side: derived.)
     """
     problem = check_instance("problem", problem, Problem, "Build one with mf.Problem(inputs, target, unit).")
     width = check_integer("width", width, 2, "It is the number of neurons.")
+    searches = check_integer("searches", searches, 2, "Their spread measures the noise of their mean.")
     training = _checked_training(training, samples)
     for name, value in (("until", until), ("factor", factor)):
         positive_number(name, value, _POSITIVE)
     until, factor, scale = float(until), float(factor), positive_number("start_scale", start_scale, _POSITIVE)
     key, neuron = check_key(key), _neuron_shapes(problem)
-    count = None if samples is None else int(samples)
-    search = _Search(problem, neuron, width, until, scale, training, count)
-    whole, stages, moved = _everything(neuron), [], True
-    subspace, size = Subspace(whole.basis[:0]), whole.dim
-    while moved and subspace.dim < size:
+    search = _Search(problem, neuron, width, until, scale, training, None if samples is None else int(samples), searches)
+    size = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(neuron))
+    bases, stages, moved = Bases(np.zeros((search.count, 0, size))), [], True
+    while moved and bases.dim < size:
         key, stage_key = jax.random.split(key)
-        left = search.at_rest(stage_key) if subspace.dim == 0 else search.from_subspace(subspace, stage_key)
-        _, roots, vectors = np.linalg.svd(left.rows / np.sqrt(len(left.rows)), full_matrices=False)
-        signals = (roots**2 > factor * left.floor) & (roots**2 > _WEAKEST * roots[0] ** 2)
-        spectrum = np.zeros(size)
-        spectrum[: len(roots)] = roots**2
-        stages.append(Stage(subspace.dim, left.risk, spectrum, left.floor, int(signals.sum())))
+        left, risk = search.from_subspaces(bases, stage_key) if bases.dim else search.at_rest(size, stage_key)
+        values, directions = left.directions()
+        floor, spectrum = left.floor(), np.zeros(size)
+        signals = (values > factor * floor) & (values > left.weakest * values[0])
+        spectrum[: len(values)] = values
+        stages.append(Stage(bases.dim, risk, spectrum, floor, int(signals.sum())))
         moved = bool(signals.any())
-        subspace = subspace.joined(vectors[signals]) if moved else subspace
-    return DiscoveryReport(subspace, tuple(stages))
+        bases = bases.joined(directions[:, signals]) if moved else bases
+    return DiscoveryReport(bases.agreed, tuple(stages))
 
 
 _POSITIVE = "It is a positive number."
@@ -93,9 +88,7 @@ def _checked_training(training: Checked[Training | None], samples: IntLike | Non
         got = Words("one with momentum, a schedule, a temperature or rates of layers")
         raise argument_error("training", "plain, with at most a step and a weight decay", got, "Leave these out.")
     if samples is not None:
-        remedy = "Every batch is split in two, which measures its noise."
-        if check_integer("samples", samples, 2, remedy) % 2:
-            raise argument_error("samples", "even", samples, remedy)
+        check_integer("samples", samples, 1, "It is the number of fresh inputs per step.")
         if how.step is None:
             expected = "one with a step where there are `samples`"
             raise argument_error("training", expected, training, "Pass mf.Training(step=...).")
@@ -125,67 +118,77 @@ class _Search(NamedTuple):
     scale: Array
     training: Training
     samples: int | None
+    searches: int
 
-    def at_rest(self, key: Array) -> _Left:
-        """The velocity of neurons at 0, and of its square what noise alone would have made: a mean over all batches."""
+    @property
+    def count(self) -> int:
+        """How many searches go side by side."""
+        return 1 if self.samples is None else self.searches
+
+    def at_rest(self, size: int, key: Array) -> tuple[Left, float]:
+        """The velocity of neurons at 0, of every search a mean over all batches, and the risk there."""
         cloud = jax.tree.map(lambda leaf: jnp.zeros((1, *leaf.shape), leaf.dtype), self.neuron)
         if self.samples is None:
-            risk, elsewhere = risk_of(self.problem).prepare(), self._start(_everything(self.neuron), key)
+            risk, elsewhere = risk_of(self.problem).prepare(), self._start(np.eye(size), key)
             here, there = (np.asarray(rows_of(risk.velocity(each)), dtype=float) for each in (cloud, elsewhere))
-            return _Left(here, float(risk.value(cloud)), _rounding(there, cloud))
-        risk = self._sampled(key)
-        step = risk.step
-        times = jnp.arange(max(2, round(self.until / float(step))), dtype=step.dtype) * step
-        values, velocities = jax.lax.map(lambda t: _now(risk, t, cloud), times)
-        mean = np.mean(np.asarray(velocities, dtype=float), axis=0)
-        spread = np.sum(np.var(np.asarray(velocities, dtype=float), axis=0, ddof=1)) / len(times)
-        return _Left(mean, float(jnp.mean(values)), float(spread))
+            return Left(here[None], _rounding(there, cloud)), float(risk.value(cloud))
+        options = {"samples": self.samples, "step": float(self.training.step), "until": self.until}
+        values, velocities = _mean_velocities(self.problem, cloud, jax.random.split(key, self.count), **options)
+        return Left(np.asarray(velocities, dtype=float), 0.0), float(jnp.mean(values))
 
-    def from_subspace(self, subspace: Subspace, key: Array) -> _Left:
-        """What plain training takes out of the subspace."""
+    def from_subspaces(self, bases: Bases, key: Array) -> tuple[Left, float]:
+        """What plain training takes out of the subspaces, and the risk at its end."""
         start_key, key = jax.random.split(key)
-        start = self._start(subspace, start_key)
+        starts = [self._start(basis, start_key) for basis in bases.vectors]
         if self.samples is None:
-            run = solve_particles(self.problem, start, [0.0, self.until], training=self.training, derivative="forward")
-            rows = np.asarray(rows_of(run.final), dtype=float)
-            return _Left(_outside(rows, subspace), float(run.risk[-1]), _rounding(rows, start))
-        size = subspace.basis.shape[1]
-        state = Noisy(start, jnp.zeros((size, size), subspace.basis.dtype))
-        risk = SplitRisk(self._sampled(key), subspace, self.training.weight_decay)
-        run = solve_particles(None, state, [0.0, self.until], risk=risk, step=self.training.step)
-        floor = float(np.linalg.eigvalsh(np.asarray(run.final.noise, dtype=float))[-1])
-        rows = np.asarray(rows_of(run.final.cloud), dtype=float)
-        return _Left(_outside(rows, subspace), float(run.risk[-1]), floor)
+            run = solve_particles(self.problem, starts[0], [0.0, self.until], training=self.training, derivative="forward")
+            rows, risk = np.asarray(rows_of(run.final), dtype=float)[None], run.risk[-1]
+            return Left(bases.outside(rows), _rounding(rows[0], starts[0])), float(risk)
+        options = {"samples": self.samples, "step": float(self.training.step), "until": self.until}
+        clouds, keys = jax.tree.map(lambda *leaves: jnp.stack(leaves), *starts), jax.random.split(key, self.count)
+        ends, risks = _trained(self.problem, self.training.weight_decay, clouds, keys, **options)
+        return Left(bases.outside(np.asarray(ends, dtype=float)), 0.0), float(jnp.mean(risks))
 
-    def _start(self, subspace: Subspace, key: Array) -> Cloud:
-        """Independent normal neurons in the subspace."""
+    def _start(self, basis: Float[np.ndarray, "k p"], key: Array) -> Cloud:
+        """Independent normal neurons in the span of a basis, with the same coordinates for the same key."""
         like = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((self.width, *leaf.shape), leaf.dtype), self.neuron)
-        rows = self.scale * jax.random.normal(key, (self.width, subspace.dim), subspace.basis.dtype)
-        return cloud_of_rows(jnp.matmul(rows, subspace.basis, precision=jax.lax.Precision.HIGHEST), like)
-
-    def _sampled(self, key: Array) -> SampledRisk:
-        risk = risk_of(self.problem, samples=self.samples, key=key, step=self.training.step)
-        assert isinstance(risk, SampledRisk)
-        return risk
+        coordinates = self.scale * jax.random.normal(key, (self.width, len(basis)), jnp.result_type(float))
+        vectors = jnp.asarray(basis, coordinates.dtype)
+        return cloud_of_rows(jnp.matmul(coordinates, vectors, precision=jax.lax.Precision.HIGHEST), like)
 
 
-def _now(risk: SampledRisk, t: Array, cloud: Cloud) -> tuple[Array, Array]:
-    now = risk.at_time(t)
-    return now.value(cloud), rows_of(now.velocity(cloud))
+@eqx.filter_jit
+def _mean_velocities(
+    problem: Problem, cloud: Cloud, keys: Array, *, samples: int, step: float, until: float
+) -> tuple[Float[Array, " r"], Float[Array, "r m p"]]:
+    """Mean risks and velocities of a cloud over the batches of a run, for every key."""
+
+    def at(key: Array, k: Array) -> tuple[Array, Array]:
+        now = risk_of(problem, samples=samples, key=key, step=step).at_time(step * k)
+        return now.value(cloud), rows_of(now.velocity(cloud))
+
+    def mean(key: Array) -> tuple[Array, Array]:
+        steps = jnp.arange(max(2, round(until / step)), dtype=jnp.result_type(float))
+        return jax.tree.map(lambda all_of: jnp.mean(all_of, axis=0), jax.lax.map(lambda k: at(key, k), steps))
+
+    return jax.lax.map(mean, keys)
+
+
+@eqx.filter_jit
+def _trained(
+    problem: Problem, decay: Array, clouds: Cloud, keys: Array, *, samples: int, step: float, until: float
+) -> tuple[Float[Array, "r m p"], Float[Array, " r"]]:
+    """Neurons and risks at the end of plain training, of one cloud for every key."""
+
+    def train(cloud: Cloud, key: Array) -> tuple[Array, Array]:
+        options = {"samples": samples, "step": step, "key": key, "derivative": "forward", "throw": False}
+        run = solve_particles(problem, cloud, [0.0, until], training=Training(weight_decay=decay), **options)
+        return rows_of(run.final), run.risk[-1]
+
+    return jax.vmap(train)(clouds, keys)
 
 
 def _rounding(rows: Float[np.ndarray, "m p"], cloud: Cloud) -> float:
     """The floor of second moments of numbers of this size, in the floating type of a cloud."""
     digits = float(np.finfo(jax.tree.leaves(cloud)[0].dtype).eps) ** _ROUNDING
     return digits**2 * float(np.mean(np.sum(rows**2, axis=1)))
-
-
-def _everything(neuron: Cloud) -> Subspace:
-    """The whole space of neurons."""
-    size = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(neuron))
-    return Subspace(jnp.eye(size, dtype=jnp.result_type(float)))
-
-
-def _outside(rows: Float[np.ndarray, "m p"], subspace: Subspace) -> Float[np.ndarray, "m p"]:
-    basis = np.asarray(subspace.basis, dtype=float)
-    return rows - rows @ basis.T @ basis

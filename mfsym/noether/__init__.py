@@ -29,6 +29,7 @@ from .linear_symmetries import LinearSymmetries as LinearSymmetries
 from .linear_symmetries import symmetries as symmetries
 from .monitor import Drift as Drift
 from .monitor import drift as drift
+from .monitor import drift_along as drift_along
 from .monitor import track as track
 from .polynomials import PolynomialLaws as PolynomialLaws
 from .polynomials import polynomial_laws as polynomial_laws

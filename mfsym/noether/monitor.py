@@ -175,6 +175,26 @@ def drift(optimiser_state: PyTree) -> Drift:
     return Drift(seen.names, start, value, predicted, path, int(seen.steps))
 
 
+def drift_along(laws: Checked[Law | Sequence[Law]], states: Checked[PyTree]) -> Drift:
+    """The same for a run that was saved: parameters after every update, arrays [T, …] with the start first.
+
+    Updates are the differences of the states, so that all of them have to be there for `predicted` to be what finite steps
+    must do; `value` and `start` are right for any. Raises ArgumentError for fewer than two states.
+    """
+    tracker, counts = track(laws), {jnp.shape(leaf)[:1] for leaf in jax.tree.leaves(states)}
+    if len(counts) != 1 or counts & {(), (0,), (1,)}:
+        remedy = "Stack the parameters after every update, the start first."
+        raise argument_error("states", "a pytree of arrays with the same first axis, of two states at least", states, remedy)
+
+    def advance(seen: tuple[PyTree, PyTree], after: PyTree) -> tuple[tuple[PyTree, PyTree], None]:
+        params, state = seen
+        _, state = tracker.update(jax.tree.map(jnp.subtract, after, params), state, params)
+        return (after, state), None
+
+    first, rest = (jax.tree.map(lambda leaf, part=part: jnp.asarray(leaf)[part], states) for part in (0, slice(1, None)))
+    return drift(jax.lax.scan(advance, (first, tracker.init(first)), rest)[0][1])
+
+
 def _differences(
     arrays: Sequence[Float[np.ndarray, "..."]], others: Sequence[Float[np.ndarray, "..."]]
 ) -> tuple[Float[np.ndarray, "..."], ...]:

@@ -14,8 +14,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
 from ..errors import Words, check_is
-from ..groups import Action
-from ..neurons import images_of
+from ..groups import Action, Moves
+from ..neurons import moved_cloud
 from .base import AbstractPredictorRisk, AbstractRisk
 from .empirical import EmpiricalRisk
 from .sampled import SampledRisk
@@ -31,88 +31,87 @@ class AugmentedRisk(AbstractPredictorRisk):
     """R^DA(μ) = Σ_q w_q R(M_q#μ), the mean of the risks of the images: the risk on all data moved by the group.
 
     z_j' = Σ_q w_q M_q⁻¹ (the velocity of M_q z_j in the image). One image at a time: memory does not grow with their number.
+    `moves` are the M_q, `back` their inverses.
     """
 
     risk: AbstractRisk
-    action: Action
-    elements: Float[Array, "q k k"]
+    moves: Moves
+    back: Moves
     weights: Float[Array, " q"]
 
     def prepare(self):
         """The same of the prepared risk."""
-        return AugmentedRisk(self.risk.prepare(), self.action, self.elements, self.weights)
+        return AugmentedRisk(self.risk.prepare(), self.moves, self.back, self.weights)
 
     def at_time(self, t):
         """The same of the risk at that time."""
-        return AugmentedRisk(self.risk.at_time(t), self.action, self.elements, self.weights)
+        return AugmentedRisk(self.risk.at_time(t), self.moves, self.back, self.weights)
 
     @eqx.filter_jit
     def value(self, cloud):
         """The mean of the risks of the images."""
-        return self._mean(lambda element: self.risk.value(self.action.move(element, cloud)))
+        return self._mean(lambda there, back: self.risk.value(there(cloud)))
 
     @eqx.filter_jit
     def energy(self, cloud):
         """The mean of E|f|² over the moved inputs."""
-        return self._mean(lambda element: _energy(self.risk, self.action.move(element, cloud)))
+        return self._mean(lambda there, back: _energy(self.risk, there(cloud)))
 
     @eqx.filter_jit
     def velocity(self, cloud):
         """The mean of the velocities of the images, moved back."""
+        return self._mean(lambda there, back: back(self.risk.velocity(there(cloud))))
 
-        def of_image(element):
-            return self.action.move(element.T, self.risk.velocity(self.action.move(element, cloud)))
-
-        return self._mean(of_image)
-
-    def _mean(self, function: Callable[[Array], PyTree]) -> PyTree:
-        """Σ_q w_q function(g_q), one after the other."""
+    def _mean(self, function: Callable[[Moves, Moves], PyTree]) -> PyTree:
+        """Σ_q w_q function(M_q, M_q⁻¹), one after the other."""
         compute = jax.checkpoint(function, prevent_cse=False)
-        shapes = jax.eval_shape(function, self.elements[0])
+        pairs = (self.moves, self.back)
+        shapes = jax.eval_shape(function, *jax.tree.map(lambda leaf: leaf[0], pairs))
 
         def add(total, row):
-            element, weight = row
-            return jax.tree.map(lambda t, v: t + weight.astype(v.dtype) * v, total, compute(element)), None
+            pair, weight = row
+            return jax.tree.map(lambda t, v: t + weight.astype(v.dtype) * v, total, compute(*pair)), None
 
         start = jax.tree.map(lambda shape: jnp.zeros(shape.shape, shape.dtype), shapes)
-        return jax.lax.scan(add, start, (self.elements, self.weights))[0]
+        return jax.lax.scan(add, start, (pairs, self.weights))[0]
 
 
 class AveragedRisk(AbstractPredictorRisk):
     """R^FA(μ) = R(mean of the images M_q#μ), the risk of the network that is averaged over the group.
 
     z_j' = mean_q M_q⁻¹ (the velocity of M_q z_j in the cloud of all images). It holds the images of all neurons at once.
+    `moves` are the M_q, `back` their inverses.
     """
 
     risk: AbstractRisk
-    action: Action
-    elements: Float[Array, "q k k"]
+    moves: Moves
+    back: Moves
 
     def prepare(self):
         """The same of the prepared risk."""
-        return AveragedRisk(self.risk.prepare(), self.action, self.elements)
+        return AveragedRisk(self.risk.prepare(), self.moves, self.back)
 
     def at_time(self, t):
         """The same of the risk at that time."""
-        return AveragedRisk(self.risk.at_time(t), self.action, self.elements)
+        return AveragedRisk(self.risk.at_time(t), self.moves, self.back)
 
     @eqx.filter_jit
     def value(self, cloud):
         """The risk of the mean of the images."""
-        return self.risk.value(images_of(cloud, self.action, self.elements))
+        return self.risk.value(moved_cloud(cloud, self.moves))
 
     @eqx.filter_jit
     def energy(self, cloud):
         """E|f|² of the mean of the images."""
-        return _energy(self.risk, images_of(cloud, self.action, self.elements))
+        return _energy(self.risk, moved_cloud(cloud, self.moves))
 
     @eqx.filter_jit
     def velocity(self, cloud):
         """The mean of the velocities of the images of a neuron, moved back."""
-        velocity = self.risk.velocity(images_of(cloud, self.action, self.elements))
-        count = self.elements.shape[0]  # images of a neuron stand side by side
-        split = jax.tree.map(lambda leaf: leaf.reshape(-1, count, *leaf.shape[1:]), velocity)
-        back = jax.vmap(lambda element, v: self.action.move(element.T, v), in_axes=(0, 1))(self.elements, split)
+        velocity = self.risk.velocity(moved_cloud(cloud, self.moves))
+        count = self.moves.elements.shape[0]
+        split = jax.tree.map(lambda leaf: leaf.reshape(-1, count, *leaf.shape[1:]), velocity)  # images side by side
+        back = jax.vmap(lambda move, v: move(v), in_axes=(0, 1))(self.back, split)
         return jax.tree.map(lambda leaf: jnp.mean(leaf, axis=0), back)
 
 

@@ -72,7 +72,8 @@ class DataAugmentation(AbstractScheme):
     def of(self, risk):
         """The mean of the risks of the images, or the risk on inputs that are moved at random."""
         if self.elements is not None and self.weights is not None:
-            return AugmentedRisk(risk, self.action, self.elements, self.weights)
+            moves = self.action.moves(self.elements)
+            return AugmentedRisk(risk, moves, moves.inverse(), self.weights)
         expected, remedy = "given where elements are sampled", "Pass samples=n, step= and key=, or leave out sampled=True."
         fresh = check_is("samples", risk, SampledRisk, expected, remedy, Words("a risk without"))
         return MovedSamplesRisk(fresh, self.action)
@@ -107,7 +108,8 @@ class FeatureAveraging(AbstractScheme):
 
     def of(self, risk):
         """The risk of the mean of the images."""
-        return AveragedRisk(risk, self.action, self.elements)
+        moves = self.action.moves(self.elements)
+        return AveragedRisk(risk, moves, moves.inverse())
 
     def model(self, unit):
         """The unit averaged over the group."""
