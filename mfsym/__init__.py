@@ -16,6 +16,9 @@ from .errors import FileError as FileError
 from .errors import NoReductionError as NoReductionError
 from .errors import NoTwinError as NoTwinError
 from .errors import SolveError as SolveError
+from .fluctuations.budget import error_budget as error_budget
+from .fluctuations.panels import budget_times as budget_times
+from .fluctuations.report import ErrorBudget as ErrorBudget
 from .groups import SO as SO
 from .groups import Action as Action
 from .groups import BlockOrthogonal as BlockOrthogonal

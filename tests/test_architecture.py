@@ -56,6 +56,7 @@ ROOMS: dict[str, set[str] | None] = {
     "symmetry": {"problem", "groups", "neurons", "safe", "solution"},
     "invariance": {"particles", "risks", "problem", "neurons", "groups", "integrate"},
     "noether": {"problem", "groups"},
+    "fluctuations": {"reduced", "problem", "solution"},
     "reduce": {"reduced", "symmetry", "problem"},
     "lift": {"reduced", "neurons", "solution"},
     "predict": {"particles", "reduced", "problem", "neurons", "solution"},
