@@ -10,7 +10,7 @@ from ..reduced.angles.directions import CharacteristicState
 from ..reduced.line.angle_reduction import AngleReduction
 from ..solution import Solution
 from ..types import Checked, IntLike
-from ..reduced.line.isotypic import BlockFeatures, Blocks, Powers, block_features, blocks_of, evaluate
+from ..reduced.line.isotypic import ORDERS, BlockFeatures, Blocks, Jet, Powers, block_features, blocks_of, evaluate
 from .panels import Panels, panels_of
 from .passive import passive_energy
 from .paths import HIGHEST, Course, course_of
@@ -19,7 +19,6 @@ from .response import respond
 from .second import Squares, means_of, squares_of
 from .sources import SIGNS, Sources
 
-_BATCH = 8  # blocks that are solved together
 _LARGEST_DEFECT = 0.02  # of (log c)' = 2εG and θ' = εV along a record, in nats and radians
 _LABELS = 'Solve with method="characteristics" and the default training; it may have a weight_decay.'
 
@@ -140,25 +139,30 @@ def _answers(
     charge = course.labels.sign[None, None] * course.paths.mass
 
     def answer(block: BlockFeatures) -> _Answers:
-        features, noise = evaluate(block, tables), sources.noise(block)
-        heard = jnp.einsum("nPpl,ls->Ppns", charge[None] * features[0], noise, precision=HIGHEST)
+        features, noise = features_of(block, tables, ORDERS if bias else 2), sources.noise(block)
+        heard = jnp.matmul(charge[:, :, None] * features[0], noise, precision=HIGHEST)
 
         def observe(path, phi, response):
             if bias:
                 return squares_of(course.labels, block, noise, path, phi, response)
             return jnp.sum(response.moments**2, axis=-1)
 
-        found = respond(course.labels, course.paths, block, features, heard, observe)
+        found = respond(course.labels, course.paths, block, features, heard, observe, inside=bias)
         return _Answers(found.energy if bias else found, jnp.sum(heard**2, axis=-1), found if bias else None)
 
-    return jax.lax.map(answer, rows, batch_size=_BATCH)
+    return jax.lax.map(answer, rows)  # one by one: products of batches of small matrices are slow
+
+
+def features_of(block: BlockFeatures, tables: Powers, orders: int = ORDERS) -> Jet:
+    """The features of a block and their derivatives along the paths, each [P, p, n, L]."""
+    return tuple(jnp.moveaxis(each, 0, 2) for each in evaluate(block, tables, orders))
 
 
 def _order_one(reduction, course, rows, degree, squares, paired: bool, width):
     """Means of order 1/m and scatter, by the names of the observables."""
     total = jax.tree.map(lambda each: jnp.einsum("b,b...->...", rows.copies, each, precision=HIGHEST), squares)
     invariant = jax.tree.map(lambda leaf: leaf[0], rows)  # block (0, 0)
-    features = evaluate(invariant, Powers.of(course.paths.theta, 2))
+    features = features_of(invariant, Powers.of(course.paths.theta, 1))
     means = means_of(reduction, course, invariant, features, total, paired)
     scatter = jax.vmap(course.panels.join, in_axes=-1)(squares.scatter[0])
     names = ("risk", "mass_plus", "mass_minus")

@@ -30,8 +30,8 @@ class Labels(eqx.Module):
 class Paths(eqx.Module):
     """Where the labels are at all points [P, p, L] of panels of `length` [P].
 
-    `mass` c, `stretch` J, `growth` Λ; `potential` is (G, V, V', V''); `residual` r = η − τ̂ of the network, in the features
-    of the dynamics.
+    `mass` c, `stretch` J, `growth` Λ; `within` 1/cos²θ and `across` 1/sin²θ, the lengths of a gradient along H and H^⊥;
+    `potential` is (G, V, V', V''); `residual` r = η − τ̂ of the network, in the features of the dynamics.
     """
 
     length: Float[Array, " P"]
@@ -39,6 +39,8 @@ class Paths(eqx.Module):
     mass: Float[Array, "*P p L"]
     stretch: Float[Array, "*P p L"]
     growth: Float[Array, "*P p L"]
+    within: Float[Array, "*P p L"]
+    across: Float[Array, "*P p L"]
     potential: Jet
     residual: Float[Array, "*P p M"]
 
@@ -79,8 +81,9 @@ def course_of(reduction: AngleReduction, theta: Float[Array, "T 2 N"], log_weigh
 
     stretch = jnp.exp(panels.integrate(sign * potential[2]))
     growth = panels.integrate(2 * sign * potential[1] * stretch)
-    where = panels.split(flat), panels.split(mass)
-    paths = Paths(panels.lengths, *where, stretch, growth, potential, panels.split(residual))
+    angle, lengths = panels.split(flat), (1 / jnp.cos(flat) ** 2, 1 / jnp.sin(flat) ** 2)
+    tangent = (stretch, growth, *map(panels.split, lengths))
+    paths = Paths(panels.lengths, angle, panels.split(mass), *tangent, potential, panels.split(residual))
     halves = _halves(reduction, flat, weights)
     defect = _defect(panels, paths, panels.split(log_growth), sign)
     return Course(Labels(sign, share), panels, paths, halves, defect)

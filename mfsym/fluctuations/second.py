@@ -57,14 +57,18 @@ def swap_signs(values: Float[Array, "... L"]) -> Float[Array, "... L"]:
 def squares_of(
     labels: Labels, block: BlockFeatures, noise: Float[Array, "L S"], path: Paths, phi: Jet, response: Response
 ) -> Squares:
-    """What one block contributes in a panel; `phi` are its features [n, p, L]."""
-    sign, (value, slope, curvature) = labels.sign[None], response.potential
-    turned, gained = response.turned(path), response.gained(path)
-    within, across = (block.casimir[i] * each for i, each in enumerate((response.labels.within, response.labels.across)))
+    """What one block contributes in a panel; `phi` are its features and two derivatives [p, n, L]."""
+    sign = labels.sign[None]
+    value, slope, curvature = (
+        -jnp.einsum("pnl,pns->pls", each, response.moments, precision=HIGHEST) for each in phi
+    )
+    gained, turned, within, across = perturbations(block, path, response)
+    spread = block.casimir[0] * within + block.casimir[1] * across
     turn_turn = _mean(turned, turned)
-    gain_rate = 2 * (_mean(slope, turned) + _mean(value, within) + _mean(value, across)) + path.potential[2] * turn_turn
-    turn_rate = _mean(curvature, turned) + _mean(slope, within) + _mean(slope, across) + path.potential[3] * turn_turn / 2
+    gain_rate = 2 * (_mean(slope, turned) + _mean(value, spread)) + path.potential[2] * turn_turn
+    turn_rate = _mean(curvature, turned) + _mean(slope, spread) + path.potential[3] * turn_turn / 2
     zeta = jnp.broadcast_to(noise[None], gained.shape)
+    other = swap_signs(phi[0])
     return Squares(
         jnp.sum(response.moments**2, axis=-1),
         sign * gain_rate,
@@ -74,12 +78,17 @@ def squares_of(
         turn_turn,
         _mean(gained, zeta),
         _mean(turned, zeta),
-        jnp.sum(phi[0] * phi[0], axis=0),
-        jnp.sum(phi[0] * phi[1], axis=0),
-        jnp.sum(phi[0] * swap_signs(phi[0]), axis=0),
-        jnp.sum(phi[1] * swap_signs(phi[0]), axis=0),
+        *(jnp.sum(one * two, axis=1) for one, two in ((phi[0], phi[0]), (phi[0], phi[1]), (phi[0], other), (phi[1], other))),
         _scatter(labels, block, path, noise, gained, response.moments),
     )
+
+
+def perturbations(block: BlockFeatures, path: Paths, response: Response) -> tuple[Array, Array, Array, Array]:
+    """X, Θ, ψ_H and ψ_⊥ at the points of a panel, each [p, L, S]."""
+    assert response.integrals is not None
+    beta, alpha, within, across = response.integrals
+    gained = beta + path.growth[..., None] * alpha - block.casimir[0] * within - block.casimir[1] * across
+    return gained, path.stretch[..., None] * alpha, within, across
 
 
 def _scatter(
@@ -113,7 +122,7 @@ class Means(NamedTuple):
 def means_of(
     reduction: AngleReduction, course: Course, block: BlockFeatures, features: Jet, total: Squares, paired: bool
 ) -> Means:
-    """From the sums over blocks, and block (0, 0) with its features [n, P, p, L]."""
+    """From the sums over blocks, and block (0, 0) with its features [P, p, n, L]."""
     labels, paths, panels = course.labels, course.paths, course.panels
     total = _with_self(reduction, course, total, paired)
     turn = panels.integrate(total.turn_rate / paths.stretch)
@@ -123,14 +132,14 @@ def means_of(
     moved = share * (paths.stretch * turn + total.gain_turn) + total.turn_noise
     parts = known, moved, share * total.turn_turn / 2
     source = sum(
-        jnp.einsum("nPpl,Ppl->Ppn", phi, sign * paths.mass * part, precision=HIGHEST)
+        jnp.einsum("Ppnl,Ppl->Ppn", phi, sign * paths.mass * part, precision=HIGHEST)
         for phi, part in zip(features, parts, strict=True)
     )
 
     def observe(path, phi, response):
-        return response.moments[..., 0], response.gained(path)[..., 0]
+        return response.moments[..., 0], perturbations(block, path, response)[0][..., 0]
 
-    moments, answered = respond(labels, paths, block, features, source[..., None], observe)
+    moments, answered = respond(labels, paths, block, features, source[..., None], observe, inside=True)
     masses = jnp.sum((paths.mass * (known + share * answered)).reshape(*paths.mass.shape[:2], 2, -1), axis=-1)
     risk = -jnp.sum(residual_of(paths, block) * moments, axis=-1)
     return Means(panels.join(risk), panels.join(masses))

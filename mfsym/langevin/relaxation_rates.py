@@ -100,7 +100,8 @@ def _rates(eq: Equilibrium, block: tuple[int, int]) -> BlockRates:
     constant = block == (0, 0)
     signs = [_Sign(share, functions, features, angular, constant) for share in shares]
     gaps = [beta * sign.smallest() for sign in signs]
-    return BlockRates(block, *gaps, _joint_rate(signs, masses, beta))
+    there = [i for i in (0, 1) if masses[i] > 0]
+    return BlockRates(block, *gaps, _joint_rate([signs[i] for i in there], masses[there], np.array([1, -1])[there], beta))
 
 
 @eqx.filter_jit
@@ -148,13 +149,13 @@ class _Sign:
         return float(scipy.linalg.eigvalsh(self.energy(self.values, self.slopes), subset_by_index=(0, 0))[0])
 
 
-def _joint_rate(signs: list[_Sign], masses: np.ndarray, beta: float) -> float:
-    """The smallest D/E over perturbations of both laws."""
+def _joint_rate(signs: list[_Sign], masses: np.ndarray, marks: np.ndarray, beta: float) -> float:
+    """The smallest D/E over perturbations of the laws that have a mass, with marks ε = ±1."""
     counts = [sign.values.shape[1] for sign in signs]
-    answers = np.concatenate([e * m * s.answers for e, m, s in zip((1, -1), masses, signs, strict=True)], axis=1)
+    answers = np.concatenate([e * m * s.answers for e, m, s in zip(marks, masses, signs, strict=True)], axis=1)
     stored = np.diag(np.repeat(beta * masses, counts)) + answers.T @ answers
     dissipated = np.zeros_like(stored)
-    for i, (mark, mass, sign) in enumerate(zip((1, -1), masses, signs, strict=True)):
+    for i, (mark, mass, sign) in enumerate(zip(marks, masses, signs, strict=True)):
         values, slopes = mark * sign.features @ answers, mark * sign.feature_slopes @ answers
         own = slice(sum(counts[:i]), sum(counts[: i + 1]))
         values[:, own] += beta * sign.values

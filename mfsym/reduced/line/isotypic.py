@@ -120,15 +120,15 @@ def scaled_rows(
     return slope, -diagonal[:, :-1] * slope, off[:, :-1] * before * slope
 
 
-def evaluate(block: BlockFeatures, tables: "Powers") -> Jet:
-    """φ_n, φ_n' and φ_n'' of one block, each [n, ...], at the angles of the tables."""
-    first = leibniz(tables.cosines(block.powers[0]), tables.sines(block.powers[1]))
+def evaluate(block: BlockFeatures, tables: "Powers", orders: int = ORDERS) -> Jet:
+    """φ_n, φ_n' and φ_n'' of one block, or the first `orders` of them, each [n, ...], at the angles of the tables."""
+    first = leibniz(tables.cosines(block.powers[0])[:orders], tables.sines(block.powers[1])[:orders])
     first = tuple(block.first * each for each in first)
-    members = recurrence((block.slope, block.shift, block.back), tables.doubled, first)
+    members = recurrence((block.slope, block.shift, block.back), tables.doubled[:orders], first)
     if block.linear is None:
         return members
     one = jnp.ones((), block.powers.dtype)
-    linear = zip(tables.cosines(one), tables.sines(one), strict=True)
+    linear = zip(tables.cosines(one)[:orders], tables.sines(one)[:orders], strict=True)
     extra = [block.linear[0] * cosine + block.linear[1] * sine for cosine, sine in linear]
     return tuple(jnp.concatenate([many, each[None]]) for many, each in zip(members, extra, strict=True))
 
