@@ -95,14 +95,12 @@ def square_moments(theta, probability, target, invariant, block, casimirs, trivi
         jets = [member.jet(angle) for member in block]
         gain, turn, within, across = state[2:].reshape(4, -1, 2 * count).transpose(0, 2, 1)
         spread = gain + casimirs[0] * within + casimirs[1] * across
-        answer = [
-            (charge * p) @ noise + (charge * share * p) @ spread + (charge * share * q) @ turn for p, q, _ in jets
-        ]
-        return charge, jets, (gain, turn), np.array(answer)
+        answer = [(charge * p) @ noise + (charge * share * p) @ spread + (charge * share * q) @ turn for p, q, _ in jets]
+        return charge, jets, turn, np.array(answer)
 
     def velocity(t, flat):
         state = flat.reshape(-1, 2 * count)
-        charge, jets, (gain, turn), answer = moments(state)
+        charge, jets, turn, answer = moments(state)
         fields = [member.jet(state[0]) for member in invariant]
         residual = [eta - (charge * share) @ f[0] for eta, f in zip(target, fields, strict=True)]
         potential = [sum(r * f[i] for r, f in zip(residual, fields, strict=True)) for i in range(3)]

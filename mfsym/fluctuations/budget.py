@@ -8,9 +8,9 @@ from jaxtyping import Array, Float
 from ..errors import Words, argument_error, check_choice, check_flags, check_instance, check_integer, is_traced
 from ..reduced.angles.directions import CharacteristicState
 from ..reduced.line.angle_reduction import AngleReduction
+from ..reduced.line.isotypic import ORDERS, BlockFeatures, Blocks, Jet, Powers, block_features, blocks_of, evaluate
 from ..solution import Solution
 from ..types import Checked, IntLike
-from ..reduced.line.isotypic import ORDERS, BlockFeatures, Blocks, Jet, Powers, block_features, blocks_of, evaluate
 from .panels import Panels, panels_of
 from .passive import passive_energy
 from .paths import HIGHEST, Course, course_of
@@ -32,8 +32,8 @@ def error_budget(
 
         lim m E‖f_m − f‖² = C(t),   lim m (E F_m − F),   lim m (E mass^± − mass^±),   lim m Var of these.
 
-    The flow linearised about a solution that depends on one angle splits into blocks, see `reduced.line.isotypic`; in each of them the
-    response to the noise of the start is a small Volterra equation, see `response`.
+    The flow linearised about a solution that depends on one angle splits into blocks of harmonics of the directions;
+    in each the response to the noise of the start is a small Volterra equation. (`fluctuations/response.py`.)
 
     Arguments:
       run: of `mf.solve_reduced(reduced, mf.budget_times(until), method="characteristics")`. Targets of one angle, radial or
@@ -46,8 +46,8 @@ def error_budget(
       bias: also the means of order 1/m and the scatter of risk and masses, which takes twice as long.
 
     Returns an `ErrorBudget`; print it. Differentiable in everything that the run depends on.
-    Raises ArgumentError for a run without such a linearisation: several angles, other activations, grids, finite steps, starts
-    out of balance, or one that is not recorded at these times. (Derived; checked against simulated networks.)
+    Raises ArgumentError for a run without such a linearisation: several angles, other activations, grids, finite steps,
+    starts out of balance, or one that is not recorded at these times. (Derived; checked against simulated networks.)
     """
     run = _checked_run(run)
     reduction, panels = run.model, panels_of(run.ts)
@@ -67,7 +67,9 @@ def _checked_run(run: object) -> Solution:
     """A run by labels in balance on one angle, complete."""
     run = check_instance("run", run, Solution, "Pass what mf.solve_reduced returned.")
     if not isinstance(run.model, AngleReduction):
-        remedy = "Targets ‖x_H‖, g(‖x_H‖) and g(x_1) with ReLU or LeakyReLU have one; for others compare clouds of two widths."
+        remedy = (
+            "Targets ‖x_H‖, g(‖x_H‖) and g(x_1) with ReLU or LeakyReLU have one; for others compare clouds of two widths."
+        )
         raise argument_error("run", "on one angle", Words(f"one of the kind {type(run.model).__name__}"), remedy)
     if run.model.features.stretch is not None:
         remedy = "The blocks of fluctuations are those of mf.Gaussian and mf.Sphere."
@@ -126,8 +128,8 @@ def _budget(run: Solution, panels: Panels, blocks: Blocks, degree: int, signs: s
 class _Answers(eqx.Module):
     """Of every block: E M² with and without a response [B, P, p, n], and what the means of order 1/m are made of."""
 
-    energy: Float[Array, "B P p n"]
-    unanswered: Float[Array, "B P p n"]
+    energy: Float[Array, "*B P p n"]
+    unanswered: Float[Array, "*B P p n"]
     squares: Squares | None
 
 

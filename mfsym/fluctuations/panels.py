@@ -27,13 +27,18 @@ def budget_times(until: RealLike, first: RealLike = 0.5) -> Float[Array, " T"]:
     quarter of the time or less. The default suits targets whose energy E f*² is of order 1 to 10; a target c times as
     large is learnt c times as fast and needs panels as much shorter. A budget says how well its run was resolved.
     """
-    end = float(positive_number("until", until, "It is the last time, in flow time."))
-    length = float(positive_number("first", first, "It is the length of the first panels, in flow time."))
-    if length > end:
-        length = end
+    end = _known("until", until, "It is the last time, in flow time.")
+    length = min(_known("first", first, "It is the length of the first panels, in flow time."), end)
     edges = np.asarray(_edges(end / length)) * length
     inside = [start + (stop - start) * _NODES[1:] for start, stop in itertools.pairwise(edges)]
     return jnp.asarray(np.concatenate([[0.0], *inside]))
+
+
+def _known(argument: str, value: RealLike, remedy: str) -> float:
+    number = positive_number(argument, value, remedy)
+    if is_traced(number):
+        raise argument_error(argument, "known outside of jit", value, "It decides how many times there are.")
+    return float(number)
 
 
 def _edges(end: float) -> list[float]:
@@ -94,7 +99,9 @@ def panels_of(ts: Float[Array, " T"]) -> Panels:
 def value_at(ts: Float[Array, " T"], record: Float[Array, " T"], t: float) -> float:
     """A record at any time of its panels, by the polynomial through the points of that panel (host)."""
     times, values = np.asarray(ts, float), np.asarray(record, float)
-    start = (POINTS - 1) * int(np.clip(np.searchsorted(times[:: POINTS - 1], t) - 1, 0, (len(times) - 1) // (POINTS - 1) - 1))
+    start = (POINTS - 1) * int(
+        np.clip(np.searchsorted(times[:: POINTS - 1], t) - 1, 0, (len(times) - 1) // (POINTS - 1) - 1)
+    )
     rows = slice(start, start + POINTS)
     place = 2 * (t - times[rows][0]) / (times[rows][-1] - times[rows][0]) - 1
     basis = np.polynomial.chebyshev.chebvander(2 * _NODES - 1, POINTS - 1)

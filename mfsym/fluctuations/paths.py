@@ -79,8 +79,9 @@ def course_of(reduction: AngleReduction, theta: Float[Array, "T 2 N"], log_weigh
     forces = resolved.factors[None] * residual
     potential = tuple(panels.split(jnp.einsum("tn,ntl->tl", forces, each, precision=HIGHEST)) for each in features)
 
-    stretch = jnp.exp(panels.integrate(sign * potential[2]))
-    growth = panels.integrate(2 * sign * potential[1] * stretch)
+    epsilon = sign[None, None]
+    stretch = jnp.exp(panels.integrate(epsilon * potential[2]))
+    growth = panels.integrate(2 * epsilon * potential[1] * stretch)
     angle, lengths = panels.split(flat), (1 / jnp.cos(flat) ** 2, 1 / jnp.sin(flat) ** 2)
     tangent = (stretch, growth, *map(panels.split, lengths))
     paths = Paths(panels.lengths, angle, panels.split(mass), *tangent, potential, panels.split(residual))
@@ -97,7 +98,9 @@ def _jets(reduction: AngleReduction, theta: Float[Array, "T L"]) -> Jet:
     if linear is None:
         return members
     cosine, sine = linear * jnp.cos(theta), linear * jnp.sin(theta)
-    return tuple(jnp.concatenate([many, one[None]]) for many, one in zip(members, (cosine, -sine, -cosine, sine), strict=True))
+    return tuple(
+        jnp.concatenate([many, one[None]]) for many, one in zip(members, (cosine, -sine, -cosine, sine), strict=True)
+    )
 
 
 def _halves(reduction: AngleReduction, theta: Float[Array, "T L"], weights: Float[Array, "T L"]) -> Float[Array, "T 2 M"]:

@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ..errors import argument_error, check_integer, is_traced, positive_number
-from ..types import IntLike, RealLike
 from ..reduced.line.isotypic import Blocks
+from ..types import IntLike, RealLike
 from .panels import value_at
 
 _FINE = 2001  # points on which a crossing is looked for
@@ -77,7 +77,9 @@ class ErrorBudget(eqx.Module):
         share = float(positive_number("share", share, "It is a fraction of E f², for example 0.01."))
         energy = self._at(self.energy, time)
         if not energy > 0:
-            raise argument_error("t", "a time when the network is not 0", t, "At the start there is nothing to compare with.")
+            raise argument_error(
+                "t", "a time when the network is not 0", t, "At the start there is nothing to compare with."
+            )
         return int(np.ceil(self._at(self.by_width, time) / (share * energy)))
 
     def breaks_at(self, width: IntLike) -> float | None:
@@ -128,13 +130,20 @@ def _card(budget: ErrorBudget) -> str:
         records |= {f"m Var {short}": budget.scatter[name] for name, short in names.items()}
     columns |= {name: np.array([value_at(budget.ts, record, t) for t in times]) for name, record in records.items()}
     head = f"Error budget of finite width: f_m against f_∞, {budget.signs} signs, harmonics up to degree {budget.degree}"
-    conventions = "f = (1/m) Σ a σ(b·x), F = ½E(f − f*)², t is flow time; C = lim m E(f_m − f_∞)², and biases and variances times m"
+    conventions = (
+        "f = (1/m) Σ a σ(b·x), F = ½E(f − f*)², t is flow time; C = lim m E(f_m − f_∞)², and biases and variances times m"
+    )
     rows = [head, conventions, " ".join(f"{name:>13}" for name in columns)]
     rows += [" ".join(f"{values[i]:13.6g}" for values in columns.values()) for i in range(len(times))]
     late = float(budget.ts[-1])
     order = np.argsort(-np.asarray(budget.by_block[:, -1]))[:5]
-    rows.append(f"largest blocks at t = {late:g}: " + ", ".join(f"{budget.blocks[i]} {budget.by_block[i, -1]:.4g}" for i in order))
+    rows.append(
+        f"largest blocks at t = {late:g}: " + ", ".join(f"{budget.blocks[i]} {budget.by_block[i, -1]:.4g}" for i in order)
+    )
     found = {width: budget.breaks_at(width) for width in _WIDTHS}
     words = ", ".join(f"m = {width}: " + ("not by then" if t is None else f"t = {t:.3g}") for width, t in found.items())
-    rows += [f"fluctuation as large as the residual (C/m = 2F): {words}", f"defect of the record: {float(budget.defect):.1e}"]
+    rows += [
+        f"fluctuation as large as the residual (C/m = 2F): {words}",
+        f"defect of the record: {float(budget.defect):.1e}",
+    ]
     return "\n".join(rows)

@@ -1,6 +1,6 @@
 """The linear response of a block to noise: one Volterra equation with a separable kernel, solved panel by panel.
 
-With perturbations X of log c, Θ of θ and ψ of the directions, and the potential g = −Σ φ_n M_n that the moments M answer with,
+With perturbations X of log c, Θ of θ and ψ of the directions, and the potential g = −Σ φ_n M_n of the moments M,
 
     X' = 2ε(g + VΘ),   Θ' = ε(g' + V'Θ),   ψ_H' = εg/cos²θ,   ψ_⊥' = εg/sin²θ,
 

@@ -6,8 +6,8 @@ To second order in the fluctuations, with expectations E over starts summed over
     Θ̄₂' = ε(ḡ₂' + V'Θ̄₂) + S_Θ,   S_Θ = ε E[g''Θ + L_H g'ψ_H + L_⊥ g'ψ_⊥] + ½εV'' EΘ²,
     M̄₂ = Σ_labels εc {φ [μ(X̄₂ + ½EX²) + E(Xζ)] + φ' [μ(Θ̄₂ + EXΘ) + E(Θζ)] + ½φ'' μ EΘ²}:
 
-the equation of block (0, 0) with another source. A neuron hears itself: E(Xζ) has a part of every degree, that of the degrees
-left out being known since E σ(u·x)² does not depend on u. (Derived.)
+the equation of block (0, 0) with another source. A neuron hears itself: E(Xζ) has a part of every degree, and that of those
+left out is known, since E σ(u·x)² does not depend on u. (Derived.)
 """
 
 from typing import NamedTuple
@@ -59,9 +59,7 @@ def squares_of(
 ) -> Squares:
     """What one block contributes in a panel; `phi` are its features and two derivatives [p, n, L]."""
     sign = labels.sign[None]
-    value, slope, curvature = (
-        -jnp.einsum("pnl,pns->pls", each, response.moments, precision=HIGHEST) for each in phi
-    )
+    value, slope, curvature = (-jnp.einsum("pnl,pns->pls", each, response.moments, precision=HIGHEST) for each in phi)
     gained, turned, within, across = perturbations(block, path, response)
     spread = block.casimir[0] * within + block.casimir[1] * across
     turn_turn = _mean(turned, turned)

@@ -1,9 +1,9 @@
 """The noise of a finite start: what m independent neurons put on the labels of a block, as a sum of independent numbers.
 
-In every block but (0, 0) the noise ζ of the labels is white, E ζ_i ζ_j = μ_i δ_ij for neurons that are drawn one by one. With
-functions q_j that are orthonormal for the start on the angle, ζ_i = Σ_j ξ_j √2 μ_i q_j(θ_i) for either sign with independent
-ξ_j ~ N(0, 1), and a few smooth q_j say all that the network hears. In block (0, 0) numbers of neurons are known, and the
-constant q_0 falls out. (Derived.)
+In every block but (0, 0) the noise ζ of the labels is white, E ζ_i ζ_j = μ_i δ_ij for neurons that are drawn one by one.
+With functions q_j that are orthonormal for the start on the angle, ζ_i = Σ_j ξ_j √2 μ_i q_j(θ_i) for either sign with
+independent ξ_j ~ N(0, 1), and a few smooth q_j say all that the network hears. In block (0, 0) numbers of neurons are
+known, and the constant q_0 falls out. (Derived.)
 """
 
 import equinox as eqx

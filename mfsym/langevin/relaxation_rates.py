@@ -1,12 +1,12 @@
-"""`relaxation`: how fast noisy training comes to its equilibrium, block by block, and how fast it would in a frozen potential.
+"""`relaxation`: how fast noisy training comes to its equilibrium, block by block, and how fast in a frozen potential.
 
-Near the equilibrium q^ε let δτ^ε = M^ε q^ε h^ε Y_H Y_⊥ in a block, m = Σ ε M^ε ∫ q^ε φ h^ε. The free energy is quadratic there,
-and falls at the rate that it dissipates,
+Near the equilibrium q^ε let δτ^ε = M^ε q^ε h^ε Y_H Y_⊥ in a block, m = Σ ε M^ε ∫ q^ε φ h^ε. The free energy is quadratic
+there, and falls as it dissipates,
 
     E = β Σ M ∫ q h² + |m|²,   D = Σ M ∫ q |∇(βh + εφ·m)|²,   |∇f|² = f'² + (L_H/cos²θ + L_⊥/sin²θ) f²,   dE/dt = −2D:
 
-perturbations decay like e^{−rate t}, rate the smallest D/E. The Poincaré gap of q^ε is the same without m: that of neurons in
-a potential that does not answer. (Derived.)
+perturbations decay like e^{−rate t}, rate the smallest D/E. The Poincaré gap of q^ε is the same without m: that of
+neurons in a potential that does not answer. (Derived.)
 """
 
 from typing import NamedTuple
@@ -28,7 +28,7 @@ _BLOCKS = "They are pairs of degrees (l_H, l_perp) of harmonics; on a signed ang
 
 
 class BlockRates(NamedTuple):
-    """In one block: the Poincaré gaps of both laws times the temperature, and the rate of the interacting dynamics, per t."""
+    """In one block: the Poincaré gaps of both laws times the temperature, and the rate of the interacting dynamics."""
 
     block: tuple[int, int]
     gap_plus: float
@@ -51,9 +51,9 @@ class Relaxation(NamedTuple):
         return min(self.rows, key=lambda row: row.rate)
 
     def __str__(self) -> str:
-        head = f"Relaxation at temperature {self.temperature:g}: e^(−rate t); gaps are those of a potential that does not answer"
+        head = f"Relaxation at temperature {self.temperature:g}, e^(−rate t); the gaps are those in a frozen potential"
         lines = [f"{'block':>10} {'gap a > 0':>12} {'gap a < 0':>12} {'rate':>12}"]
-        lines += [f"{str(r.block):>10} {r.gap_plus:12.6g} {r.gap_minus:12.6g} {r.rate:12.6g}" for r in self.rows]
+        lines += [f"{r.block!s:>10} {r.gap_plus:12.6g} {r.gap_minus:12.6g} {r.rate:12.6g}" for r in self.rows]
         return "\n".join([head, *lines])
 
 
@@ -62,9 +62,9 @@ def relaxation(
 ) -> Relaxation:
     """Rates at which noisy training relaxes to an equilibrium, in blocks (ℓ_H, ℓ_⊥) of harmonics of the directions.
 
-    In block (0, 0) are perturbations that keep the symmetry, in (1, 0) and (0, 1) those along one direction of H and of H^⊥; on a
-    signed angle blocks are (0, ℓ). The Poincaré gap is what neurons have in a frozen potential, and no bound: attraction
-    between them slows a block down, repulsion speeds it up.
+    In block (0, 0) are perturbations that keep the symmetry, in (1, 0) and (0, 1) those along one direction of H and of H^⊥;
+    on a signed angle blocks are (0, ℓ). The Poincaré gap is what neurons have in a frozen potential. It is no bound:
+    attraction between them slows a block down, repulsion speeds it up.
 
     Arguments: an `mf.equilibrium`; the blocks. Returns a `Relaxation`; print it. Computed on the host, in double precision.
     Raises ArgumentError for a block that the dimensions do not have, or a traced equilibrium. (Derived; checked against the
@@ -109,7 +109,9 @@ def _tables(eq: Equilibrium, block: tuple[int, int]) -> tuple[Jet, Jet, jax.Arra
     """All functions of a block, its features, each with slopes, and (L_H, L_⊥)."""
     reduction, theta = eq.reduction, eq.gibbs.theta
     degree = 2 * (reduction.modes - 1)
-    rows = jax.tree.map(lambda leaf: leaf[0], block_features(reduction, (block,), max(degree, 2, sum(block) + sum(block) % 2)))
+    rows = jax.tree.map(
+        lambda leaf: leaf[0], block_features(reduction, (block,), max(degree, 2, sum(block) + sum(block) % 2))
+    )
     tables = Powers.of(theta, max(*block, 1))
     weight = jnp.exp(eq.gibbs.log_probability / 2)
     functions = orthonormal_functions(reduction, rows.powers, tables, weight, _FUNCTIONS)
@@ -124,7 +126,7 @@ def _of_block(eq: Equilibrium, block: tuple[int, int]):
 
 
 class _Sign:
-    """The perturbations of one law: functions h_j [n, J] orthonormal for it, their slopes, and features φ [n, M] likewise."""
+    """The perturbations of one law: functions h_j [n, J] orthonormal for it, their slopes, and features φ [n, M]."""
 
     def __init__(self, share: np.ndarray, functions, features, angular: np.ndarray, constant: bool):
         self.share, self.angular = share, angular
@@ -133,7 +135,7 @@ class _Sign:
             values, slopes = values[:, 1:], slopes[:, 1:]
             values = values - share @ values
         scale = np.sqrt(share @ values**2)
-        left, sizes, right = np.linalg.svd(np.sqrt(share)[:, None] * values / scale, full_matrices=False)
+        _, sizes, right = np.linalg.svd(np.sqrt(share)[:, None] * values / scale, full_matrices=False)
         seen = sizes > _DEPENDENT * sizes[0]
         into = (right[seen] / sizes[seen, None]).T / scale[:, None]
         self.values, self.slopes = values @ into, slopes @ into

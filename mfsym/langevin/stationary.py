@@ -95,7 +95,9 @@ def maximise(gibbs: Gibbs) -> Float[Array, " M"]:
     warm = jnp.maximum(still.temperature, _WARM)
     ladder = warm * (still.temperature / warm) ** jnp.linspace(0.0, 1.0, _STAGES, dtype=warm.dtype)
     force = jnp.zeros_like(still.coefficients)
-    force, _ = jax.lax.scan(lambda r, beta: (_newton(eqx.tree_at(lambda g: g.temperature, still, beta), r), None), force, ladder)
+    force, _ = jax.lax.scan(
+        lambda r, beta: (_newton(eqx.tree_at(lambda g: g.temperature, still, beta), r), None), force, ladder
+    )
     force = jax.lax.stop_gradient(force)
     return force + gibbs.step(force)[1]
 
@@ -173,8 +175,8 @@ def equilibrium(
     """The law of the neurons that noisy training of their directions ends in, with a proof that it is the minimum.
 
     Neurons a = ±1, ‖b‖ fixed, u' = ε∇G(u) + √(2 temperature) dB on the unit sphere: mean-field Langevin dynamics, whose free
-    energy F + temperature Σ M^ε KL(p^ε | uniform) has one minimum, where p^± ∝ exp(± E[R σ(u·x)]/temperature). It is found as
-    the maximum of a concave function of a few residuals; that value is a lower bound of every free energy, `certificate`.
+    energy F + temperature Σ M^ε KL(p^ε | uniform) has one minimum, where p^± ∝ exp(± E[R σ(u·x)]/temperature). It is found
+    as the maximum of a concave function of a few residuals; that value is a lower bound of every free energy, `certificate`.
 
     Arguments:
       problem: a target of one angle (‖x_H‖, g(‖x_H‖), g(x_1), w·x), rotation-invariant inputs, a 1-homogeneous unit. Its
@@ -182,7 +184,8 @@ def equilibrium(
       temperature: β > 0. masses: ∫|a|‖b‖ of the neurons with a > 0 and with a < 0. Without noise F is 0 only where
         their difference can carry the target.
 
-    Returns an `Equilibrium`; `mf.relaxation` says how fast it is reached. Differentiable in the problem, temperature and masses.
+    Returns an `Equilibrium`; `mf.relaxation` says how fast it is reached. Differentiable in the problem, the temperature and
+    the masses.
     Raises NoReductionError for a problem that does not leave one angle, ArgumentError on wrong arguments. (Derived;
     mean-field Langevin dynamics: Mei, Montanari & Nguyen 2018.)
     """
@@ -196,7 +199,9 @@ def equilibrium(
     if reduction.features.stretch is not None:
         raise no_reduction("with one scale of the inputs on H and another on H^⊥ noise on the sphere has no blocks")
     dim_h = angle_of(problem).dim_h
-    return _equilibrium(reduction, temperature.astype(reduction.dtype), masses.astype(reduction.dtype), (dim_h, problem.dim - dim_h))
+    return _equilibrium(
+        reduction, temperature.astype(reduction.dtype), masses.astype(reduction.dtype), (dim_h, problem.dim - dim_h)
+    )
 
 
 def _checked_masses(masses: object) -> Float[Array, " 2"]:

@@ -1,8 +1,9 @@
 """The isotypic blocks of O(d_H) × O(d_⊥) in functions on the sphere, and the features of each.
 
-A function on the sphere of R^d is a sum of φ(θ) Y_H(ω_H) Y_⊥(ω_⊥), with harmonics Y of degrees ℓ_H and ℓ_⊥ in the directions
-inside H and H^⊥. A flow whose potential depends on the angle alone keeps these degrees apart, so that its linearisation splits
-into blocks (ℓ_H, ℓ_⊥), each as often as there are harmonics, N = dim H_{ℓ_H}(R^{d_H}) · dim H_{ℓ_⊥}(R^{d_⊥}). In a block
+A function on the sphere of R^d is a sum of φ(θ) Y_H(ω_H) Y_⊥(ω_⊥), with harmonics Y of degrees ℓ_H and ℓ_⊥ in the
+directions inside H and H^⊥. A flow whose potential depends on the angle alone keeps these degrees apart, so that its
+linearisation splits into blocks (ℓ_H, ℓ_⊥), each as often as there are harmonics, N = dim H_{ℓ_H}(R^{d_H}) · dim
+H_{ℓ_⊥}(R^{d_⊥}). In a block
 
     φ_n(θ) = √λ_k p_n(θ),   p_n ∝ cos^{ℓ_H}θ sin^{ℓ_⊥}θ P_n^{(d_⊥/2−1+ℓ_⊥, d_H/2−1+ℓ_H)}(cos 2θ),   k = ℓ_H + ℓ_⊥ + 2n,
 
@@ -76,9 +77,10 @@ def block_features(reduction: AngleReduction, blocks: Blocks, degree: int) -> Bl
     ratio = jnp.stack([abs(2 * n - 1) / (2 * n + dim + 1) for n in range(count)])
     even_roots = even_factor * reduction.features.even.first * jnp.cumprod(jnp.append(jnp.ones_like(dim), ratio))
     linear_root = jnp.sqrt(reduction.second_moment) * odd_slope / dim
-    powers = np.array([(j % 2, j) if reduction.signed else (i, j) for i, j in blocks])
+    pairs = [(j % 2, j) if reduction.signed else (i, j) for i, j in blocks]
+    powers = np.array(pairs)
     orders = jnp.asarray(powers, dim.dtype)
-    norms = [jnp.sqrt(rising(dim / 2, i + j) / (rising(dim_h / 2, i) * rising(perp / 2, j))) for i, j in powers]
+    norms = [jnp.sqrt(rising(dim / 2, i + j) / (rising(dim_h / 2, i) * rising(perp / 2, j))) for i, j in pairs]
     odd = np.sum(powers, axis=1) % 2 == 1
     starts = np.sum(powers, axis=1) // 2
     roots = jnp.where(odd, linear_root, even_roots[starts])
@@ -93,7 +95,7 @@ def block_features(reduction: AngleReduction, blocks: Blocks, degree: int) -> Bl
     casimir = orders * (orders - 2 + jnp.stack([dim_h, perp])[None])
     return BlockFeatures(
         jnp.asarray(powers),
-        jnp.stack([harmonics_count(dim_h, i) * harmonics_count(perp, j) for i, j in powers]),
+        jnp.stack([harmonics_count(dim_h, i) * harmonics_count(perp, j) for i, j in pairs]),
         casimir,
         roots * jnp.stack(norms),
         *scaled_rows(*exponents, ratios),
@@ -141,7 +143,11 @@ def orthonormal_functions(
     one, perp = weight.dtype, (reduction.dim - reduction.dim_h) / 2 - 1
     ell_h, ell_p = powers[0].astype(one), powers[1].astype(one)
     if reduction.signed:
-        first, x, exponents = tables.sines(powers[1]), (tables.cosine[1], -tables.sine[1], -tables.cosine[1]), (perp + ell_p,) * 2
+        first, x, exponents = (
+            tables.sines(powers[1]),
+            (tables.cosine[1], -tables.sine[1], -tables.cosine[1]),
+            (perp + ell_p,) * 2,
+        )
     else:
         first, x = leibniz(tables.cosines(powers[0]), tables.sines(powers[1])), tables.doubled
         exponents = perp + ell_p, reduction.dim_h / 2 - 1 + ell_h
