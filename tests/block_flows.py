@@ -3,6 +3,7 @@
 What `mfsym.fluctuations` is compared with. Only where the labels start and what they weigh is taken from the library.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -11,17 +12,45 @@ from scipy.special import betaln, eval_gegenbauer, eval_jacobi, gammaln
 
 
 class Harmonic(NamedTuple):
-    """A function √λ p(θ) of a block, and two derivatives by central differences of sixth order."""
+    """A function size·cosᵃθ sinᵇθ P(x) of a block: x = cos(turns·θ), `polynomials` P, P' and P''."""
 
-    values: object
-    size: float
+    powers: tuple[int, int]
+    polynomials: tuple[Callable, Callable, Callable]
+    turns: int
+    size: float = 1.0
 
     def jet(self, theta):
-        step = 1e-4
-        at = [self.size * self.values(theta + k * step) for k in range(-3, 4)]
-        first = (45 * (at[4] - at[2]) - 9 * (at[5] - at[1]) + (at[6] - at[0])) / (60 * step)
-        second = (270 * (at[4] + at[2]) - 27 * (at[5] + at[1]) + 2 * (at[6] + at[0]) - 490 * at[3]) / (180 * step**2)
-        return at[3], first, second
+        """Values, slopes and second derivatives."""
+        (a, b), k = self.powers, self.turns
+        x, down, bend = np.cos(k * theta), -k * np.sin(k * theta), -(k**2) * np.cos(k * theta)
+        p, q, r = (polynomial(x) for polynomial in self.polynomials)
+        inner = p, q * down, r * down**2 + q * bend
+        cosine, sine = np.cos(theta), np.sin(theta)
+        outer = cosine**a * sine**b
+        slope, curve = np.zeros_like(outer), np.zeros_like(outer)
+        if a or b:
+            log_slope = -a * sine / cosine + b * cosine / sine
+            slope, curve = outer * log_slope, outer * (log_slope**2 - a / cosine**2 - b / sine**2)
+        product = outer * inner[0], slope * inner[0] + outer * inner[1]
+        return *(self.size * each for each in product), self.size * (
+            curve * inner[0] + 2 * slope * inner[1] + outer * inner[2]
+        )
+
+
+def jacobi(n: int, a: float, b: float) -> tuple[Callable, Callable, Callable]:
+    """P_n^{(a, b)} and two derivatives."""
+    factors = 1.0, (n + a + b + 1) / 2, (n + a + b + 1) * (n + a + b + 2) / 4
+    return tuple(
+        (lambda x, i=i, f=f: f * eval_jacobi(n - i, a + i, b + i, x) if n >= i else 0 * x) for i, f in enumerate(factors)
+    )
+
+
+def gegenbauer(n: int, order: float) -> tuple[Callable, Callable, Callable]:
+    """C_n^{(order)} and two derivatives."""
+    factors = 1.0, 2 * order, 4 * order * (order + 1)
+    return tuple(
+        (lambda x, i=i, f=f: f * eval_gegenbauer(n - i, order + i, x) if n >= i else 0 * x) for i, f in enumerate(factors)
+    )
 
 
 def funk_hecke(degree: int, dim: int) -> float:
@@ -42,13 +71,8 @@ def radial_block(dim: int, dim_h: int, ell_h: int, ell_p: int, degree: int) -> l
     for k in range(ell_h + ell_p, degree + 1, 2):
         if k % 2 and k > 1:
             break
-
-        def values(t, n=(k - ell_h - ell_p) // 2):
-            jacobi = eval_jacobi(n, perp / 2 - 1 + ell_p, dim_h / 2 - 1 + ell_h, np.cos(2 * t))
-            return np.cos(t) ** ell_h * np.sin(t) ** ell_p * jacobi
-
-        norm = np.sqrt(np.sum(weight * values(theta) ** 2))
-        found.append(Harmonic(values, np.sqrt(dim) * funk_hecke(k, dim) / norm))
+        polynomials = jacobi((k - ell_h - ell_p) // 2, perp / 2 - 1 + ell_p, dim_h / 2 - 1 + ell_h)
+        found.append(normalised(Harmonic((ell_h, ell_p), polynomials, 2), k, dim, theta, weight))
     return found
 
 
@@ -60,13 +84,14 @@ def signed_block(dim: int, ell: int, degree: int) -> list[Harmonic]:
     for k in range(ell, degree + 1):
         if k % 2 and k > 1:
             continue
-
-        def values(t, n=k - ell):
-            return np.sin(t) ** ell * eval_gegenbauer(n, ell + dim / 2 - 1, np.cos(t))
-
-        norm = np.sqrt(np.sum(weight * values(theta) ** 2))
-        found.append(Harmonic(values, np.sqrt(dim) * funk_hecke(k, dim) / norm))
+        found.append(normalised(Harmonic((0, ell), gegenbauer(k - ell, ell + dim / 2 - 1), 1), k, dim, theta, weight))
     return found
+
+
+def normalised(function: Harmonic, degree: int, dim: int, theta, weight) -> Harmonic:
+    """√λ_k times the function, orthonormal for a rule."""
+    norm = np.sqrt(np.sum(weight * function.jet(theta)[0] ** 2))
+    return function._replace(size=np.sqrt(dim) * funk_hecke(degree, dim) / norm)
 
 
 def angle_rule(dim_h: int, perp: int) -> tuple[np.ndarray, np.ndarray]:
@@ -77,17 +102,14 @@ def angle_rule(dim_h: int, perp: int) -> tuple[np.ndarray, np.ndarray]:
     return theta, np.pi / 4 * w * 2 * np.exp(log_law)
 
 
-def square_moments(theta, probability, target, invariant, block, casimirs, trivial: bool, ts) -> np.ndarray:
-    """E M² [T, n] of a block with balanced signs, by one equation for X, Θ, ψ_H and ψ_⊥ of every label and every source.
+def square_moments(theta, probability, target, invariant, block, casimirs, noise, ts) -> np.ndarray:
+    """Σ M² over sources [T, n] of a block, by one equation for X, Θ, ψ_H and ψ_⊥ of every label and every source.
 
-    `theta`, `probability` [N] are the labels of either sign, `target` the coefficients of f* in the `invariant` functions.
+    `theta`, `probability` [N] are the labels of either sign, `target` the coefficients of f* in the `invariant` functions,
+    `noise` [2N, S] what the sources put on the labels.
     """
     count = len(theta)
     sign, share = np.repeat([1.0, -1.0], count), np.tile(probability, 2) / 2
-    noise = np.diag(np.sqrt(share))
-    if trivial:  # numbers of neurons of either sign are fixed
-        for half in (slice(0, count), slice(count, None)):
-            noise[half] -= 2 * share[half, None] * noise[half].sum(axis=0)
 
     def moments(state):
         angle, log_mass = state[0], state[1]
@@ -109,13 +131,13 @@ def square_moments(theta, probability, target, invariant, block, casimirs, trivi
         rates = (
             2 * e * (g + potential[1][:, None] * turn),
             e * (slope + potential[2][:, None] * turn),
-            e * g / np.cos(state[0])[:, None] ** 2,
-            e * g / np.sin(state[0])[:, None] ** 2,
+            e * g / np.cos(state[0])[:, None] ** 2 if casimirs[0] else 0 * g,  # a label at π/2 has no directions in H
+            e * g / np.sin(state[0])[:, None] ** 2 if casimirs[1] else 0 * g,
         )
         moved = [rate.T for rate in rates]
         return np.concatenate([sign * potential[1], 2 * sign * potential[0], *(m.ravel() for m in moved)])
 
-    start = np.zeros((2 + 4 * 2 * count, 2 * count))
+    start = np.zeros((2 + 4 * noise.shape[1], 2 * count))
     start[0] = np.tile(theta, 2)
-    run = scipy.integrate.solve_ivp(velocity, (0, ts[-1]), start.ravel(), t_eval=ts, rtol=1e-7, atol=1e-9)
+    run = scipy.integrate.solve_ivp(velocity, (0, ts[-1]), start.ravel(), t_eval=ts, rtol=1e-6, atol=1e-8)
     return np.array([np.sum(moments(y.reshape(-1, 2 * count))[3] ** 2, axis=1) for y in run.y.T])

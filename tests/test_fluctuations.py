@@ -15,6 +15,7 @@ from mfsym.distances import squared_distances
 from mfsym.fluctuations.panels import budget_times, integration_matrix, panels_of, value_at
 from mfsym.fluctuations.passive import correlation
 from mfsym.fluctuations.response import eliminate
+from mfsym.fluctuations.sources import Sources
 from mfsym.reduced.line.isotypic import Powers, block_features, blocks_of, evaluate
 from mfsym.solution import Status
 
@@ -149,7 +150,37 @@ ROUTES = {
     "signed 2": ("relu", (0, 2)),
 }
 SHORT = (0.0, 0.5, 1.0)
-LABELS, MODES, DEGREE = 31, 6, 6
+LABELS, MODES, DEGREE = 15, 6, 6
+
+
+def noises(reduced, signs: str = "balanced"):
+    """ζ [B, L, S] of all blocks at the labels of a reduction."""
+    theta, share = reduced.node_angles, reduced.node_weights()
+
+    @jax.jit
+    def drawn():
+        sources = Sources(reduced, Powers.of(theta, DEGREE), jnp.sqrt(share / jnp.sum(share)), signs)
+        return jax.vmap(sources.noise)(block_features(reduced, blocks_of(reduced, DEGREE), DEGREE))
+
+    return drawn()
+
+
+@pytest.mark.parametrize("signs", ["balanced", "random", "paired"])
+def test_the_noise_of_a_start_has_its_covariance(signs):
+    """Cov of Σ ζ f over both signs, f = cos²θ sin θ in block (0, 1) and cos²θ in block (0, 0): by the counts of neurons."""
+    reduced = small_reduction("(8,2)")
+    theta, probability = np.asarray(reduced.node_angles), np.asarray(reduced.node_weights())
+    probability = probability / probability.sum()
+    found, blocks = np.asarray(noises(reduced, signs)), blocks_of(reduced, DEGREE)
+    for block, f in (((0, 0), np.cos(theta) ** 2), ((0, 1), np.cos(theta) ** 2 * np.sin(theta))):
+        sums = np.einsum("i,eis->es", f, found[blocks.index(block)].reshape(2, len(theta), -1))
+        square, mean = probability @ f**2, probability @ f
+        wanted = np.full((2, 2), square / 2) if signs == "paired" else np.eye(2) * square / 2
+        if block == (0, 0):
+            wanted -= {"paired": np.full((2, 2), 0.5), "balanced": np.eye(2) / 2, "random": np.full((2, 2), 0.25)}[
+                signs
+            ] * mean**2
+        np.testing.assert_allclose(sums @ sums.T, wanted, rtol=1e-9, atol=1e-12)
 
 
 @functools.cache
@@ -169,18 +200,25 @@ def test_a_block_agrees_with_one_equation_for_every_label(route):
     reduced, (dim, _) = run.model, PROBLEMS[name]
     if reduced.signed:
         invariant, block = block_flows.signed_block(dim, 0, 2 * MODES - 2), block_flows.signed_block(dim, ell_p, DEGREE)
-        target = [member.jet(0.0)[0] for member in invariant]  # f* = ReLU(x_1) is a neuron at θ = 0
+        target = [at_pole(member) for member in invariant]  # f* = ReLU(x_1) is a neuron at θ = 0
         casimirs = (0, ell_p * (ell_p + dim - 3))
     else:
         invariant = block_flows.radial_block(dim, 2, 0, 0, 2 * MODES - 2)
         block = block_flows.radial_block(dim, 2, ell_h, ell_p, DEGREE)
-        target = [np.pi * member.jet(0.0)[0] for member in invariant]  # ‖x_H‖ = π ∫ ReLU(u·x) over a circle
+        target = [np.pi * at_pole(member) for member in invariant]  # ‖x_H‖ = π ∫ ReLU(u·x) over a circle
         casimirs = (ell_h**2, ell_p * (ell_p + dim - 4))
     labels = np.asarray(reduced.node_angles), np.asarray(reduced.node_weights())
-    squares = block_flows.square_moments(*labels, target, invariant, block, casimirs, (ell_h, ell_p) == (0, 0), SHORT)
-    wanted = at(budget, budget.by_block[budget.blocks.index((ell_h, ell_p))], SHORT)
+    number = budget.blocks.index((ell_h, ell_p))
+    noise = np.asarray(noises(reduced)[number])
+    squares = block_flows.square_moments(*labels, target, invariant, block, casimirs, noise, SHORT)
+    wanted = at(budget, budget.by_block[number], SHORT)
     copies = block_copies(dim, reduced, ell_h, ell_p)
     np.testing.assert_allclose(copies * squares.sum(axis=1), wanted, rtol=2e-4)
+
+
+def at_pole(member) -> float:
+    """The value at θ = 0 of a function without a factor sin θ."""
+    return member.size * member.polynomials[0](1.0)
 
 
 def block_copies(dim, reduced, ell_h, ell_p):

@@ -3,6 +3,7 @@
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from ..errors import Words, argument_error, check_choice, check_flags, check_instance, check_integer, is_traced
@@ -79,7 +80,7 @@ def _checked_run(run: object) -> Solution:
         raise argument_error("run", "a run by labels in balance", got, _LABELS)
     if run.ts.ndim != 1:
         raise argument_error("run", "a single run", Words("a batch"), "Use jax.vmap over `error_budget`.")
-    if not is_traced(run.valid) and not bool(jnp.all(run.valid)):
+    if not is_traced(run.valid) and not np.all(np.asarray(run.valid)):
         raise argument_error("run", "complete", Words("one that ended early"), run.sentence())
     return run
 

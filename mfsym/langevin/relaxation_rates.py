@@ -92,75 +92,74 @@ def _checked_block(pair: object, eq: Equilibrium) -> tuple[int, int]:
 
 def _rates(eq: Equilibrium, block: tuple[int, int]) -> BlockRates:
     """The smallest eigenvalues of one block."""
-    shares = np.asarray(eq.gibbs.shares(eq.force), float)
     masses, beta = np.asarray(eq.gibbs.masses, float), float(eq.gibbs.temperature)
-    functions, features, casimir = _of_block(eq, block)
+    functions, features, casimir, shares = jax.tree.map(lambda leaf: np.asarray(leaf, float), _tables(eq, block))
     theta = np.asarray(eq.gibbs.theta, float)
     angular = casimir[0] / np.cos(theta) ** 2 + casimir[1] / np.sin(theta) ** 2
-    constant = block == (0, 0)
-    signs = [_Sign(share, functions, features, angular, constant) for share in shares]
+    signs = [_sign(share, each, features, angular, block == (0, 0)) for share, each in zip(shares, functions, strict=True)]
     gaps = [beta * sign.smallest() for sign in signs]
     there = [i for i in (0, 1) if masses[i] > 0]
     return BlockRates(block, *gaps, _joint_rate([signs[i] for i in there], masses[there], np.array([1, -1])[there], beta))
 
 
 @eqx.filter_jit
-def _tables(eq: Equilibrium, block: tuple[int, int]) -> tuple[Jet, Jet, jax.Array]:
-    """All functions of a block, its features, each with slopes, and (L_H, L_⊥)."""
-    reduction, theta = eq.reduction, eq.gibbs.theta
-    degree = 2 * (reduction.modes - 1)
-    rows = jax.tree.map(
-        lambda leaf: leaf[0], block_features(reduction, (block,), max(degree, 2, sum(block) + sum(block) % 2))
-    )
+def _tables(eq: Equilibrium, block: tuple[int, int]) -> tuple[tuple[Jet, Jet], Jet, jax.Array, jax.Array]:
+    """Functions of a block times √q for either sign, its features, all with slopes; (L_H, L_⊥), and q at the nodes."""
+    reduction, theta, shares = eq.reduction, eq.gibbs.theta, eq.gibbs.shares(eq.force)
+    highest = sum(block) + sum(block) % 2
+    rows = block_features(reduction, (block,), max(2 * (reduction.modes - 1), highest, 2))
+    row = jax.tree.map(lambda leaf: leaf[0], rows)
     tables = Powers.of(theta, max(*block, 1))
-    weight = jnp.exp(eq.gibbs.log_probability / 2)
-    functions = orthonormal_functions(reduction, rows.powers, tables, weight, _FUNCTIONS)
-    return functions, evaluate(rows, tables), rows.casimir
+    functions = [orthonormal_functions(reduction, row.powers, tables, jnp.sqrt(q), _FUNCTIONS)[:2] for q in shares]
+    return (functions[0], functions[1]), evaluate(row, tables, 2), row.casimir, shares
 
 
-def _of_block(eq: Equilibrium, block: tuple[int, int]):
-    functions, features, casimir = _tables(eq, block)
-    root = np.exp(-np.asarray(eq.gibbs.log_probability, float) / 2)
-    functions = [np.asarray(each, float) * root[None] for each in functions[:2]]
-    return functions, [np.asarray(each, float) for each in features[:2]], np.asarray(casimir, float)
+class _Sign(NamedTuple):
+    """Perturbations of one law at its nodes, times √q: functions h [n, J] orthonormal for q and features φ [n, M], with
+    slopes; `angular` L_H/cos² + L_⊥/sin²."""
 
+    functions: tuple[np.ndarray, np.ndarray]
+    features: tuple[np.ndarray, np.ndarray]
+    angular: np.ndarray
 
-class _Sign:
-    """The perturbations of one law: functions h_j [n, J] orthonormal for it, their slopes, and features φ [n, M]."""
-
-    def __init__(self, share: np.ndarray, functions, features, angular: np.ndarray, constant: bool):
-        self.share, self.angular = share, angular
-        values, slopes = (each.T for each in functions)
-        if constant:
-            values, slopes = values[:, 1:], slopes[:, 1:]
-            values = values - share @ values
-        scale = np.sqrt(share @ values**2)
-        _, sizes, right = np.linalg.svd(np.sqrt(share)[:, None] * values / scale, full_matrices=False)
-        seen = sizes > _DEPENDENT * sizes[0]
-        into = (right[seen] / sizes[seen, None]).T / scale[:, None]
-        self.values, self.slopes = values @ into, slopes @ into
-        self.features, self.feature_slopes = (each.T for each in features)
-        self.answers = self.features.T @ (share[:, None] * self.values)  # ∫ q φ h
+    @property
+    def answers(self) -> np.ndarray:
+        """∫ q φ h [M, J]."""
+        return self.features[0].T @ self.functions[0]
 
     def energy(self, values: np.ndarray, slopes: np.ndarray) -> np.ndarray:
-        """∫ q ∇f_i·∇f_j of functions with these values and slopes [n, I]."""
-        return slopes.T @ (self.share[:, None] * slopes) + values.T @ ((self.share * self.angular)[:, None] * values)
+        """∫ q ∇f_i·∇f_j of functions with these values and slopes [n, I], times √q."""
+        return slopes.T @ slopes + values.T @ (self.angular[:, None] * values)
 
     def smallest(self) -> float:
         """The Poincaré gap."""
-        return float(scipy.linalg.eigvalsh(self.energy(self.values, self.slopes), subset_by_index=(0, 0))[0])
+        return float(scipy.linalg.eigvalsh(self.energy(*self.functions), subset_by_index=(0, 0))[0])
+
+
+def _sign(share: np.ndarray, functions, features, angular: np.ndarray, constant: bool) -> _Sign:
+    """Functions made orthonormal for q, those that it does not see left out, and the `constant` where masses are kept."""
+    root = np.sqrt(share)
+    values, slopes = (each.T for each in functions)
+    if constant:
+        values, slopes = values[:, 1:] - np.outer(root, root @ values[:, 1:]), slopes[:, 1:]
+    scale = np.linalg.norm(values, axis=0)
+    _, sizes, right = np.linalg.svd(values / scale, full_matrices=False)
+    seen = sizes > _DEPENDENT * sizes[0]
+    into = (right[seen] / sizes[seen, None]).T / scale[:, None]
+    known = tuple(root[:, None] * each.T for each in features)
+    return _Sign((values @ into, slopes @ into), (known[0], known[1]), angular)
 
 
 def _joint_rate(signs: list[_Sign], masses: np.ndarray, marks: np.ndarray, beta: float) -> float:
     """The smallest D/E over perturbations of the laws that have a mass, with marks ε = ±1."""
-    counts = [sign.values.shape[1] for sign in signs]
+    counts = [sign.functions[0].shape[1] for sign in signs]
     answers = np.concatenate([e * m * s.answers for e, m, s in zip(marks, masses, signs, strict=True)], axis=1)
     stored = np.diag(np.repeat(beta * masses, counts)) + answers.T @ answers
     dissipated = np.zeros_like(stored)
     for i, (mark, mass, sign) in enumerate(zip(marks, masses, signs, strict=True)):
-        values, slopes = mark * sign.features @ answers, mark * sign.feature_slopes @ answers
+        values, slopes = (mark * each @ answers for each in sign.features)
         own = slice(sum(counts[:i]), sum(counts[: i + 1]))
-        values[:, own] += beta * sign.values
-        slopes[:, own] += beta * sign.slopes
+        values[:, own] += beta * sign.functions[0]
+        slopes[:, own] += beta * sign.functions[1]
         dissipated += mass * sign.energy(values, slopes)
     return float(scipy.linalg.eigh(dissipated, stored, eigvals_only=True, subset_by_index=(0, 0))[0])
