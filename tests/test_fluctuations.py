@@ -363,7 +363,7 @@ def coefficients_of_networks(name: str, times, widths, seeds: int):
     return runs, reference, means, np.array([each.std(axis=0, ddof=1) / np.sqrt(seeds) for each in scaled])
 
 
-@pytest.mark.slow
+@pytest.mark.study
 def test_networks_of_one_width_have_the_coefficient():
     """(10,2) to t = 1, where the next order is small: no z beyond 4, and the start alone to 4 standard errors."""
     times = jnp.asarray([0.0, 0.5, 1.0])

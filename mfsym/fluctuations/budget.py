@@ -168,6 +168,9 @@ def _order_one(reduction, course, rows, degree, squares, paired: bool, width):
     features = features_of(invariant, Powers.of(course.paths.theta, 1))
     means = means_of(reduction, course, invariant, features, total, paired)
     scatter = jax.vmap(course.panels.join, in_axes=-1)(squares.scatter[0])
-    names = ("risk", "mass_plus", "mass_minus")
-    values = (width / 2 + means.risk, means.masses[:, 0], means.masses[:, 1])
-    return dict(zip(names, values, strict=True)), dict(zip(names, scatter, strict=True))
+    bias: dict[str, Array] = {
+        "risk": width / 2 + means.risk,
+        "mass_plus": means.masses[:, 0],
+        "mass_minus": means.masses[:, 1],
+    }
+    return bias, dict(zip(bias, scatter, strict=True))

@@ -89,9 +89,10 @@ def panels_of(ts: Float[Array, " T"]) -> Panels:
         raise argument_error("run", f"recorded at 1 + {POINTS - 1} n times", len(ts), _REMEDY)
     edges = ts[:: POINTS - 1]
     if not is_traced(ts):
-        begin, length = np.asarray(edges, float)[:-1, None], np.diff(np.asarray(edges, float))[:, None]
+        times = np.asarray(ts, float)  # on the host: inside jit a part of a constant would be traced
+        begin, length = times[:: POINTS - 1][:-1, None], np.diff(times[:: POINTS - 1])[:, None]
         points = (begin + length * _NODES[None])[:, :-1].ravel()
-        if np.any(np.abs(points - np.asarray(ts, float)[:-1]) > _TOLERANCE * np.repeat(length, POINTS - 1)):
+        if np.any(np.abs(points - times[:-1]) > _TOLERANCE * np.repeat(length, POINTS - 1)):
             raise argument_error("run", "recorded at the points of panels", ts, _REMEDY)
     return Panels(edges[1:] - edges[:-1])
 

@@ -82,9 +82,10 @@ def course_of(reduction: AngleReduction, theta: Float[Array, "T 2 N"], log_weigh
     epsilon = sign[None, None]
     stretch = jnp.exp(panels.integrate(epsilon * potential[2]))
     growth = panels.integrate(2 * epsilon * potential[1] * stretch)
-    angle, lengths = panels.split(flat), (1 / jnp.cos(flat) ** 2, 1 / jnp.sin(flat) ** 2)
-    tangent = (stretch, growth, *map(panels.split, lengths))
-    paths = Paths(panels.lengths, angle, panels.split(mass), *tangent, potential, panels.split(residual))
+    angle = panels.split(flat)
+    within, across = 1 / jnp.cos(angle) ** 2, 1 / jnp.sin(angle) ** 2
+    charge = panels.split(mass)
+    paths = Paths(panels.lengths, angle, charge, stretch, growth, within, across, potential, panels.split(residual))
     halves = _halves(reduction, flat, weights)
     defect = _defect(panels, paths, panels.split(log_growth), sign)
     return Course(Labels(sign, share), panels, paths, halves, defect)

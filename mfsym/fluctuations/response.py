@@ -14,17 +14,16 @@ whose unknowns in a panel are M at its points, one dense system. (Derived.)
 """
 
 from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
 from ..reduced.line.isotypic import BlockFeatures, Jet
 from .panels import integration_matrix
 from .paths import HIGHEST, Labels, Paths
 
-_Seen = TypeVar("_Seen")
 _SMALLEST = 8  # rows of a system that are eliminated one by one
 
 
@@ -36,7 +35,7 @@ class Response(NamedTuple):
     integrals: Float[Array, "4 p L S"] | None
 
 
-Observer = Callable[[Paths, Jet, Response], _Seen]
+Observer = Callable[[Paths, Jet, Response], PyTree]
 
 
 def respond(
@@ -47,7 +46,7 @@ def respond(
     source: Float[Array, "P p n S"],
     observe: Observer,
     inside: bool = False,
-) -> _Seen:
+) -> PyTree:
     """Solve M = s + … of a block for sources s [P, p, n, S], and return what `observe(path, features, response)` sees in
     every panel, stacked. `features` are φ, φ', … [P, p, n, L]; `inside` asks for the integrals at all points."""
     matrix, rows = jnp.asarray(integration_matrix(), source.dtype), 4 if inside else 2

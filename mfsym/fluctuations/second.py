@@ -76,7 +76,10 @@ def squares_of(
         turn_turn,
         _mean(gained, zeta),
         _mean(turned, zeta),
-        *(jnp.sum(one * two, axis=1) for one, two in ((phi[0], phi[0]), (phi[0], phi[1]), (phi[0], other), (phi[1], other))),
+        jnp.sum(phi[0] * phi[0], axis=1),
+        jnp.sum(phi[0] * phi[1], axis=1),
+        jnp.sum(phi[0] * other, axis=1),
+        jnp.sum(phi[1] * other, axis=1),
         _scatter(labels, block, path, noise, gained, response.moments),
     )
 
@@ -129,10 +132,11 @@ def means_of(
     known = share * (gain + total.gain_gain / 2) + total.gain_noise
     moved = share * (paths.stretch * turn + total.gain_turn) + total.turn_noise
     parts = known, moved, share * total.turn_turn / 2
-    source = sum(
+    sources = [
         jnp.einsum("Ppnl,Ppl->Ppn", phi, sign * paths.mass * part, precision=HIGHEST)
         for phi, part in zip(features, parts, strict=True)
-    )
+    ]
+    source = jnp.sum(jnp.stack(sources), axis=0)
 
     def observe(path, phi, response):
         return response.moments[..., 0], perturbations(block, path, response)[0][..., 0]

@@ -97,9 +97,9 @@ def _rates(eq: Equilibrium, block: tuple[int, int]) -> BlockRates:
     theta = np.asarray(eq.gibbs.theta, float)
     angular = casimir[0] / np.cos(theta) ** 2 + casimir[1] / np.sin(theta) ** 2
     signs = [_sign(share, each, features, angular, block == (0, 0)) for share, each in zip(shares, functions, strict=True)]
-    gaps = [beta * sign.smallest() for sign in signs]
     there = [i for i in (0, 1) if masses[i] > 0]
-    return BlockRates(block, *gaps, _joint_rate([signs[i] for i in there], masses[there], np.array([1, -1])[there], beta))
+    rate = _joint_rate([signs[i] for i in there], masses[there], np.array([1, -1])[there], beta)
+    return BlockRates(block, beta * signs[0].smallest(), beta * signs[1].smallest(), rate)
 
 
 @eqx.filter_jit

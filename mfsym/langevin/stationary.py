@@ -191,7 +191,7 @@ def equilibrium(
     """
     check_instance("problem", problem, Problem, "Build it with mf.Problem(inputs, target).")
     temperature = positive_number("temperature", temperature, "It is β of the noise √(2β) dB; without noise use a flow.")
-    masses = _checked_masses(masses)
+    pair = _checked_masses(masses)
     if equation_of(problem) not in (Equation.ANGLE, Equation.SIGNED_ANGLE):
         raise no_reduction("equilibria are those of one angle", "Use a target of ‖x_H‖ with d_H < d, or of one coordinate.")
     reduction = build_reduction(problem, None, None, None, None, jnp.result_type(float), False)
@@ -200,7 +200,7 @@ def equilibrium(
         raise no_reduction("with one scale of the inputs on H and another on H^⊥ noise on the sphere has no blocks")
     dim_h = angle_of(problem).dim_h
     return _equilibrium(
-        reduction, temperature.astype(reduction.dtype), masses.astype(reduction.dtype), (dim_h, problem.dim - dim_h)
+        reduction, temperature.astype(reduction.dtype), pair.astype(reduction.dtype), (dim_h, problem.dim - dim_h)
     )
 
 

@@ -151,8 +151,8 @@ def orthonormal_functions(
     else:
         first, x = leibniz(tables.cosines(powers[0]), tables.sines(powers[1])), tables.doubled
         exponents = perp + ell_p, reduction.dim_h / 2 - 1 + ell_h
-    rows = scaled_rows(*(each[None] for each in exponents), jnp.ones((1, count), one))
-    return recurrence(tuple(row[0] for row in rows), x, tuple(weight * each for each in first))
+    slope, shift, back = scaled_rows(exponents[0][None], exponents[1][None], jnp.ones((1, count), one))
+    return recurrence((slope[0], shift[0], back[0]), x, tuple(weight * each for each in first))
 
 
 def recurrence(rows: tuple[Array, Array, Array], x: Jet, first: Jet) -> Jet:
@@ -209,6 +209,6 @@ def _power_jet(table: Float[Array, "K ..."], slope: Float[Array, "..."], power: 
 
 def leibniz(left: Jet, right: Jet) -> Jet:
     """The jet of a product."""
-    return tuple(
-        sum(math.comb(order, i) * left[i] * right[order - i] for i in range(order + 1)) for order in range(len(left))
-    )
+    orders = range(len(left))
+    terms = [[math.comb(order, i) * left[i] * right[order - i] for i in range(order + 1)] for order in orders]
+    return tuple(sum(each[1:], each[0]) for each in terms)
