@@ -412,7 +412,7 @@ def line_at_zero(x, values, errors):
 # ---- derivatives ----
 
 
-@pytest.mark.slow
+@pytest.mark.study
 def test_a_budget_is_differentiable_in_the_scale_of_the_target():
     """∂C(10)/∂scale at (10,2) with degree 6, published .038294, against central differences."""
 
