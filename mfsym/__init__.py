@@ -16,6 +16,9 @@ from .errors import FileError as FileError
 from .errors import NoReductionError as NoReductionError
 from .errors import NoTwinError as NoTwinError
 from .errors import SolveError as SolveError
+from .fluctuations.budget import error_budget as error_budget
+from .fluctuations.panels import budget_times as budget_times
+from .fluctuations.report import ErrorBudget as ErrorBudget
 from .groups import SO as SO
 from .groups import Action as Action
 from .groups import BlockOrthogonal as BlockOrthogonal
@@ -37,6 +40,10 @@ from .invariance import TransversalRate as TransversalRate
 from .invariance import discover as discover
 from .invariance import invariance_gap as invariance_gap
 from .invariance import transversal_rate as transversal_rate
+from .langevin.relaxation_rates import Relaxation as Relaxation
+from .langevin.relaxation_rates import relaxation as relaxation
+from .langevin.stationary import Equilibrium as Equilibrium
+from .langevin.stationary import equilibrium as equilibrium
 from .lift import project as project
 from .lift import sample_cloud as sample_cloud
 from .neurons import BiasedParticles as BiasedParticles

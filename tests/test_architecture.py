@@ -57,6 +57,8 @@ ROOMS: dict[str, set[str] | None] = {
     "invariance": {"particles", "risks", "problem", "neurons", "groups", "integrate"},
     "noether": {"problem", "groups"},
     "deep": {"noether", "particles", "problem", "neurons"},
+    "fluctuations": {"reduced", "solution"},
+    "langevin": {"reduced", "problem"},
     "reduce": {"reduced", "symmetry", "problem"},
     "lift": {"reduced", "neurons", "solution"},
     "predict": {"particles", "reduced", "problem", "neurons", "solution"},

@@ -26,6 +26,9 @@ RESULTS = {
     "TransversalRate",
     "GapReport",
     "Subspace",
+    "ErrorBudget",
+    "Equilibrium",
+    "Relaxation",
 }
 PACKAGE = Path(mf.__file__).parent
 

@@ -22,6 +22,7 @@ from jax.sharding import AxisType, Mesh
 
 import mfsym as mf
 from mfsym.crosscheck import CrossCheckReport, Judgement, Runs
+from mfsym.langevin.stationary import Gibbs
 from mfsym.reduced.angles.directions import CharacteristicState
 from mfsym.solution import Status
 
@@ -151,6 +152,21 @@ def pde() -> mf.Solution:
 def by_labels() -> mf.Solution:
     angles = jnp.ones((2, 2, 7))
     return record(reduced(), CharacteristicState(angles, angles))
+
+
+@functools.cache
+def watched() -> mf.Solution:
+    """One panel of a run by labels."""
+    angles = jnp.ones((8, 2, 7))
+    return record(reduced(), CharacteristicState(angles, angles), tuple(np.asarray(mf.budget_times(0.5))))
+
+
+@functools.cache
+def settled() -> mf.Equilibrium:
+    """An equilibrium that was not solved for."""
+    one, few = jnp.ones(()), jnp.ones(3)
+    gibbs = Gibbs(few, few, jnp.ones((3, 3)), few, jnp.ones(2), one)
+    return mf.Equilibrium(reduced(), gibbs, few, one, one, one, one, one, (2, 2))
 
 
 @functools.cache
@@ -632,6 +648,31 @@ TABLE = {
         lambda: {"reductions": [reduced(), reduced()]},
         {"reductions": [None, 3, [], [3], later(reduced),
                         later(lambda: [reduced(), odd()]), later(lambda: [reduced(), problem()])]},
+    ),
+    "budget_times": Entry(lambda: {"until": 1.0}, {"until": POSITIVE, "first": POSITIVE}),
+    "error_budget": Entry(
+        lambda: {"run": watched(), "degree": 2},
+        {
+            "run": [None, 3, "run", later(pde), later(by_labels), later(full), later(lambda: record(point(), jnp.ones(2)))],
+            "degree": [*INTEGER, 3, 1, 8],
+            "signs": [None, 3, "even", True],
+            "bias": FLAG,
+        },
+    ),
+    "equilibrium": Entry(
+        lambda: {"problem": problem()},
+        {
+            "problem": PROBLEM,
+            "temperature": POSITIVE,
+            "masses": [None, 3.0, "11", (1.0,), (1.0, 2.0, 3.0), (0.0, 0.0), (-1.0, 1.0), (1.0, "2"), (np.nan, 1.0)],
+        },
+    ),
+    "relaxation": Entry(
+        lambda: {"equilibrium": settled()},
+        {
+            "equilibrium": [None, 3, "equilibrium", later(problem)],
+            "blocks": [None, 3, (), (0, 1), ((0,),), ((0, 1, 2),), ((0, -1),), ((0, 0.5),), (("0", "1"),)],
+        },
     ),
     "solve_reduced": Entry(
         lambda: {"reduced": reduced(), "ts": np.array([0.0, 0.1])},
