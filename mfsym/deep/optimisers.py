@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, PyTree
 
-from ..errors import Words, argument_error, check_integer, check_sequence, positive_number
+from ..errors import Words, argument_error, check_integer, positive_number
 from ..types import Checked, IntLike, RealLike
 from .activations import HOMOGENEOUS
 from .networks import Perceptron, Where, biases_of, check_base, check_layers, powers, weights_of
@@ -88,8 +88,7 @@ def _default(scaling: Scaling) -> Callable[..., optax.GradientTransformation]:
 def _rates(argument: str, rate: Any, scaling: Scaling) -> tuple[Any, ...]:
     """One number or schedule for each layer."""
     count = scaling.depth + 1
-    single = callable(rate) or not isinstance(rate, (tuple, list))
-    several = (rate,) * count if single else check_sequence(argument, rate, "a number, or one for each layer", _RATES)
+    several: tuple[Any, ...] = tuple(rate) if isinstance(rate, (tuple, list)) else (rate,) * count
     if len(several) != count:
         got = Words(f"{len(several)} numbers")
         raise argument_error(argument, f"one number, or {count}, one for each layer", got, _RATES)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import PRNGKeyArray
+from jaxtyping import Array, PRNGKeyArray
 
 from ..invariance import DiscoveryReport, discover
 from ..plot.artists import Axes, AxesLike, Figure
@@ -39,7 +39,7 @@ class DiscoveryRecord(NamedTuple):
 def compute(key: PRNGKeyArray, width: int = WIDTH, until: float = TIME, batch: int = BATCH) -> DiscoveryRecord:
     """Search once with exact gradients and once with fresh inputs, for every teacher."""
     unit, law = MatrixUnit(jax.nn.sigmoid), Gaussian(2, 4.0)
-    clouds = dict(zip(TEACHERS, teacher_clouds(), strict=True))
+    clouds: dict[str, Array] = dict(zip(TEACHERS, teacher_clouds(), strict=True))
     training = Training(step=STEP, weight_decay=1e-4)
 
     def search(case: tuple[str, bool]) -> DiscoveryReport:

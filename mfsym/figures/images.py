@@ -101,7 +101,7 @@ def compute(
     square, keys = square_action(), jax.random.split(key, 4)
     table = schemes(square)
     data, test = letters(keys[0], images), letters(keys[1], _TESTED)
-    few = orbits(square, *(each[: images // square.group.order] for each in data))
+    few = orbits(square, *(each[: images // len(square.group.elements)] for each in data))
     problems = {"closed": _problem(few, square), "drawn": _problem(Empirical(*data), square)}
     whole = [(kind, name) for kind in problems for name in table if name != "sampled DA"]
     batched = [(name, m) for name in _BATCHED for m in widths]
@@ -120,13 +120,16 @@ def compute(
 
     runs, ends = dict(zip(whole, run_each(run, whole), strict=True)), dict(zip(batched, run_each(end, batched), strict=True))
     moved = _moved_at_random(square, keys[3], test[0])
-    by_kind = ({name: np.asarray(found.rmd_fixed) for (of, name), found in runs.items() if of == kind} for kind in problems)
+    closed, drawn = (
+        {name: np.asarray(found.rmd_fixed) for (of, name), found in runs.items() if of == kind} for kind in problems
+    )
     shares = {
         name: (_share(found, *test), _share(found, moved, test[1])) for (of, name), found in runs.items() if of == "drawn"
     }
     return ImagesRecord(
         np.linspace(0, steps, _RECORDS),
-        *by_kind,
+        closed,
+        drawn,
         widths,
         {name: np.array([ends[name, m] for m in widths]) for name in _BATCHED},
         shares,

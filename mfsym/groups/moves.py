@@ -1,13 +1,12 @@
 """What some elements of a group do to each axis of each array of a neuron, made once where they act at every step."""
 
 import abc
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.tree_util import PyTreeDef
 from jaxtyping import Array, Float, Int, PyTree
 
 from ..errors import Words, argument_error, is_traced
@@ -77,7 +76,7 @@ class Kept(AbstractAxisMove):
 class Form(NamedTuple):
     """What neurons look like: the pytree of one, and the shapes of its arrays."""
 
-    structure: PyTreeDef
+    structure: Any
     shapes: tuple[tuple[int, ...], ...]
 
     def axes_before(self, thing: PyTree) -> int | None:

@@ -17,7 +17,6 @@ from ..problem.problem import Problem
 from ..problem.training import Training
 from ..problem.tree_units import example_neuron
 from ..problem.units import has_bias, is_ridge
-from ..types import Checked, Cloud, IntLike, KeyLike, RealLike
 from .agreement import Bases, Left
 from .reports import DiscoveryReport, Stage
 from .subspaces import cloud_of_rows, rows_of
@@ -132,7 +131,7 @@ class _Search(NamedTuple):
             risk, elsewhere = risk_of(self.problem).prepare(), self._start(np.eye(size), key)
             here, there = (np.asarray(rows_of(risk.velocity(each)), dtype=float) for each in (cloud, elsewhere))
             return Left(here[None], _rounding(there, cloud)), float(risk.value(cloud))
-        options = {"samples": self.samples, "step": float(self.training.step), "until": self.until}
+        options = self._steps()
         values, velocities = _mean_velocities(self.problem, cloud, jax.random.split(key, self.count), **options)
         return Left(np.asarray(velocities, dtype=float), 0.0), float(jnp.mean(values))
 
@@ -144,10 +143,15 @@ class _Search(NamedTuple):
             run = solve_particles(self.problem, starts[0], [0.0, self.until], training=self.training, derivative="forward")
             rows, risk = np.asarray(rows_of(run.final), dtype=float)[None], run.risk[-1]
             return Left(bases.outside(rows), _rounding(rows[0], starts[0])), float(risk)
-        options = {"samples": self.samples, "step": float(self.training.step), "until": self.until}
+        options = self._steps()
         clouds, keys = jax.tree.map(lambda *leaves: jnp.stack(leaves), *starts), jax.random.split(key, self.count)
         ends, risks = _trained(self.problem, self.training.weight_decay, clouds, keys, **options)
         return Left(bases.outside(np.asarray(ends, dtype=float)), 0.0), float(jnp.mean(risks))
+
+    def _steps(self) -> Options:
+        """What the steps on fresh inputs are."""
+        assert self.training.step is not None  # checked with the samples
+        return {"samples": self.samples, "step": float(self.training.step), "until": self.until}
 
     def _start(self, basis: Float[np.ndarray, "k p"], key: Array) -> Cloud:
         """Independent normal neurons in the span of a basis, with the same coordinates for the same key."""
