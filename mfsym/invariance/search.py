@@ -17,6 +17,7 @@ from ..problem.problem import Problem
 from ..problem.training import Training
 from ..problem.tree_units import example_neuron
 from ..problem.units import has_bias, is_ridge
+from ..types import Checked, Cloud, IntLike, KeyLike, Options, RealLike
 from .agreement import Bases, Left
 from .reports import DiscoveryReport, Stage
 from .subspaces import cloud_of_rows, rows_of
