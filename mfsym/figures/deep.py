@@ -63,12 +63,13 @@ SHIFTS = {
     "mup, Adam": mup(DEPTH, "adam"),
 }
 _CHI = (0.5, -0.7, 0.2)
+_RATE = 0.2  # on digits
 
 
 class DeepRecord(NamedTuple):
     """What the panels show.
 
-    - `slopes`, by scaling; `losses` [depths, widths, steps] of ip; `escapes`, by depth; `accuracies` [scalings,
+    - `slopes`, by scaling; `losses` [depths, 2, steps] of ip, narrow and wide; `escapes`, by depth; `accuracies` [scalings,
       `units`].
     - `spectra`, by name, singular values over the largest; `angles` [A], `limits` [scalings, A], `outputs`
       [scalings, seeds, A]; `transfers`, by scaling and optimiser.
@@ -77,7 +78,7 @@ class DeepRecord(NamedTuple):
     slopes: dict[str, CoordinateCheck]
     depths: tuple[int, ...]
     widths: tuple[int, ...]
-    losses: Float[np.ndarray, "depths widths steps"]
+    losses: Float[np.ndarray, "depths 2 steps"]
     escapes: dict[int, EscapeTimes]
     units: tuple[str, ...]
     accuracies: Float[np.ndarray, "scalings activations"]
@@ -104,7 +105,7 @@ def compute(
     slopes = dict(
         zip(SLOPES, run_each(lambda each: _slopes(each[0], each[1], widths, keys[1]), SLOPES.values()), strict=True)
     )
-    losses = run_each(lambda depth: [_losses(depth, m, data, steps, keys[2]) for m in widths], depths)
+    losses = run_each(lambda depth: [_losses(depth, m, data, steps, keys[2]) for m in (widths[0], widths[-1])], depths)
     escapes = dict(zip(depths, run_each(lambda depth: _escape(depth, widths, keys[3]), depths), strict=True))
     pairs = [(scaling, unit) for scaling in SCALINGS.values() for unit in (ACTIVATIONS[name] for name in units)]
     found = run_each(lambda pair: _accuracy(pair[0], pair[1], data, width, steps, keys[4]), pairs)
@@ -144,13 +145,13 @@ def _slopes(
 
 def _escape(depth: int, widths: tuple[int, ...], key: PRNGKeyArray) -> EscapeTimes:
     x, y = _gaussian(key, 64, 8, 3)
-    loss, narrow = optax.softmax_cross_entropy, tuple(m // 2 for m in widths) if depth > 4 else widths
+    loss, narrow = optax.softmax_cross_entropy, tuple(m // 2 for m in widths[:-1]) if depth > 4 else widths
     return escape_times(ip(depth), narrow, x, y, activation=jax.nn.elu, loss=loss, level=1.0, key=key)
 
 
 def _transfer(scaling: Scaling, widths: tuple[int, ...], steps: int, key: PRNGKeyArray) -> TransferCheck:
     x, y = _gaussian(key, 128, 20, 5)
-    grid = 2.0 ** np.arange(-3.0, 3.5, 0.5) if scaling.optimiser == "sgd" else 2.0 ** np.arange(-9.0, -1.5, 0.5)
+    grid = 2.0 ** np.arange(-3.0, 1.5, 0.5) if scaling.optimiser == "sgd" else 2.0 ** np.arange(-9.0, -4.5, 0.5)
     loss, base = optax.softmax_cross_entropy, widths[0]
     return transfer_check(
         scaling, widths, grid, x, y, loss=loss, steps=steps, activation=jax.nn.relu, base_width=base, key=key
@@ -178,13 +179,13 @@ def _train(model: Perceptron, rule: optax.GradientTransformation, data: Images, 
 
 def _losses(depth: int, width: int, data: Images, steps: int, key: PRNGKeyArray) -> np.ndarray:
     model = Perceptron(ip(depth), 64, width, 10, jax.nn.relu, key=key)
-    return np.asarray(_train(model, optimiser(model.scaling, width, 1.0), data, steps)[1])
+    return np.asarray(_train(model, optimiser(model.scaling, width, _RATE), data, steps)[1])
 
 
 def _first_rates(model: Perceptron, data: Images) -> tuple[float, ...]:
     """Those that move every layer, where the first step has rates of its own."""
     if model.scaling.c_first is None:
-        return (1.0,) * (model.scaling.depth + 1)
+        return (_RATE,) * (model.scaling.depth + 1)
     half = data.x.shape[0] // 2
     return calibrate(model, optax.softmax_cross_entropy, (data.x[:half], data.y[:half]), data.x[half:])
 
@@ -192,7 +193,7 @@ def _first_rates(model: Perceptron, data: Images) -> tuple[float, ...]:
 def _accuracy(scaling: Any, activation: Any, data: Images, width: int, steps: int, key: PRNGKeyArray) -> float:
     """On the images that were not trained on, of a network of five hidden layers."""
     model = Perceptron(scaling(5), 64, width, 10, activation, key=key)
-    rule = optimiser(model.scaling, width, 1.0, first_rates=_first_rates(model, data))
+    rule = optimiser(model.scaling, width, _RATE, first_rates=_first_rates(model, data))
     model, losses = _train(model, rule, data, steps)
     if not np.all(np.isfinite(losses)):
         return float("nan")
@@ -233,7 +234,7 @@ def _outputs(name: str, width: int, key: PRNGKeyArray, seeds: int = 6) -> tuple[
 
 
 _SHADES = (INK, MINUS, PLUS, "#009E73", "#CC79A7")
-_STYLES = ("-", "--", "-.", ":")
+_STYLES = ("-", "--")
 
 
 def draw(record: DeepRecord, axes: AxesLike | None = None) -> Figure:
@@ -258,9 +259,8 @@ def _draw_losses(ax: Axes, record: DeepRecord) -> None:
             ax.plot(1 + np.arange(len(row)), row, color=colour, ls=look, lw=1.2)
     ax.set(xscale="log", xlabel="step", ylabel="loss of ip on digits", ylim=(0, None))
     names = [line_key(f"$L={depth}$", colour) for depth, colour in zip(record.depths, _SHADES, strict=False)]
-    ax.legend(
-        handles=[*names, *(line_key(f"$m={m}$", GREY, ls=look) for m, look in zip(record.widths, _STYLES, strict=False))]
-    )
+    ends = zip((record.widths[0], record.widths[-1]), _STYLES, strict=False)
+    ax.legend(handles=[*names, *(line_key(f"$m={m}$", GREY, ls=look) for m, look in ends)])
 
 
 def _draw_escapes(ax: Axes, record: DeepRecord) -> None:
