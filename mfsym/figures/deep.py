@@ -151,7 +151,7 @@ def _escape(depth: int, widths: tuple[int, ...], key: PRNGKeyArray) -> EscapeTim
 
 def _transfer(scaling: Scaling, widths: tuple[int, ...], steps: int, key: PRNGKeyArray) -> TransferCheck:
     x, y = _gaussian(key, 128, 20, 5)
-    grid = 2.0 ** np.arange(-3.0, 1.5, 0.5) if scaling.optimiser == "sgd" else 2.0 ** np.arange(-9.0, -4.5, 0.5)
+    grid = 2.0 ** np.arange(-3.0, 1.5, 0.5) if scaling.optimiser == "sgd" else 2.0 ** np.arange(-8.0, -1.5, 0.5)
     loss, base = optax.softmax_cross_entropy, widths[0]
     return transfer_check(
         scaling, widths, grid, x, y, loss=loss, steps=steps, activation=jax.nn.relu, base_width=base, key=key
@@ -321,7 +321,10 @@ def _draw_rates(ax: Axes, record: DeepRecord) -> None:
 def _draw_shifts(ax: Axes, record: DeepRecord) -> None:
     looks = ((MINUS, "-"), (PLUS, "-"), (MINUS, "--"), (PLUS, "--"))
     for (colour, look), (name, found) in zip(looks, record.transfers.items(), strict=True):
-        ax.plot(found.widths, found.best / found.best[0], color=colour, ls=look, marker="o", ms=4, mfc="white", label=name)
+        best = found.best / found.best[0]
+        ax.plot(found.widths, best, color=colour, ls=look, marker="o", ms=4, mfc="white", label=name)
+        edges = np.flatnonzero(found.at_edge)  # the true minimum may lie beyond the rates tried
+        ax.plot(np.take(found.widths, edges), best[edges], color=colour, ls="none", marker="x", ms=7)
     ax.set(xscale="log", xlabel="width $m$", ylabel="best rate, over that of the narrowest")
     ax.set_yscale("log", base=2)
     ax.set_xticks(record.widths, [str(width) for width in record.widths])
