@@ -66,14 +66,14 @@ def test_measured_slopes(name, scaling, options, expected, standard_promotion):
 
 def test_one_check_whole(tmp_path):
     """mup with ReLU: flat in all layers, the output from m^(−½); slopes, table and JSON say so."""
-    found = checked(deep.mup(2), (32, 128, 512), seeds=4)
-    assert found.values["update"].shape == (3, 4, 3)
+    found = checked(deep.mup(1), (32, 128, 512), seeds=6)
+    assert found.values["update"].shape == (3, 6, 2)
     assert found.verdict == "agree", found
-    np.testing.assert_allclose(found.fits["forward"].slope, (0, 0, -0.5), atol=0.1)
+    np.testing.assert_allclose(found.fits["forward"].slope, (0, -0.5), atol=0.1)
     text = str(found)
-    assert text.splitlines()[-1].startswith("Over widths 32 to 512 predicted and measured slopes agree: 12 agree")
+    assert text.splitlines()[-1].startswith("Over widths 32 to 512 predicted and measured slopes agree: 8 agree")
     record = found.as_dict()
-    assert record["verdict"] == "agree" and record["update"]["predicted"] == [0.0, 0.0, 0.0]
+    assert record["verdict"] == "agree" and record["update"]["predicted"] == [0.0, 0.0]
     mf.save(tmp_path / "check", found)
     assert mf.load(tmp_path / "check").as_dict() == record
     figure = mf.plot.coordinates(found)
@@ -101,6 +101,7 @@ def sabotaged(name):
 SABOTAGES = ["readout as in standard", "hidden rates 1/m", "hidden starts of mup"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SABOTAGES[:1])
 def test_a_wrong_scaling_is_caught(name):
     make, claimed = sabotaged(name)
@@ -154,6 +155,7 @@ def test_verdicts(slope, error, local, spoiled, verdict):
     assert (verdict == "agree") == (reason == "")
 
 
+@pytest.mark.slow
 def test_a_step_that_is_not_yet_larger_than_its_start_is_named():
     """Under standard h^2 moves by m^(1/2), from less than its start: what lies above is not judged by exponents."""
     found = checked(deep.standard(3), (32, 64, 128), seeds=2)
@@ -161,6 +163,7 @@ def test_a_step_that_is_not_yet_larger_than_its_start_is_named():
     assert "layer 2 still bends" in found.spoiled["update"][2] and found.spoiled["update"][1] == ""
 
 
+@pytest.mark.slow
 def test_epsilon_that_spoils_a_slope_is_named(standard_promotion):
     found = checked(deep.ip(4, "adam"), (32, 64), seeds=2, epsilon=1e-4)
     assert found.verdict != "disagree"
@@ -176,6 +179,7 @@ def test_float32_that_spoils_a_slope_is_named():
     assert all(("roundings of float32" in note) != double for note in found.spoiled["change"][4:])
 
 
+@pytest.mark.slow
 def test_a_network_of_the_user_by_name_and_by_function():
     """An equinox MLP in mup is flat; read by a function of its own it gives the same sizes of h."""
     scaling = deep.mup(2).normalised()
@@ -201,6 +205,7 @@ def test_a_network_of_the_user_by_name_and_by_function():
     )
 
 
+@pytest.mark.slow
 def test_a_dictionary_of_arrays(standard_promotion):
     """A network written by hand, callable through a small module, under Adam."""
     scaling = deep.mup(1, "adam").normalised()
@@ -227,6 +232,7 @@ def test_a_dictionary_of_arrays(standard_promotion):
     assert found.verdict == "agree", found
 
 
+@pytest.mark.slow
 def test_means_cancel_in_several_outputs():
     """Predictions of weights with a mean are for one output; for ten nothing is predicted."""
     assert checked(deep.ip_noncentred(2), (32, 64), seeds=2).predicted == {}
@@ -238,6 +244,7 @@ def test_means_cancel_in_several_outputs():
     np.testing.assert_allclose(one.fits["gradient"].slope[1:3], -1, atol=0.2)
 
 
+@pytest.mark.slow
 def test_calibrated_rates_move_every_layer():
     model = deep.Perceptron(deep.ip_llr(3), 20, 64, 10, jax.nn.relu, key=jax.random.key(3))
     x, y = data()
@@ -303,6 +310,7 @@ def escape(depth, widths, activation=jax.nn.relu):
     return deep.escape_times(deep.ip(depth), widths, x, y, activation=activation, loss=LOSS, level=1.0)
 
 
+@pytest.mark.slow
 def test_escape_takes_a_constant_number_of_steps_with_two_layers():
     found = escape(2, (32, 64, 128))
     assert found.steps.shape == (3, 3) and -0.2 <= found.slope <= 0.3
@@ -321,6 +329,7 @@ def test_escape_times_grow_with_the_width(depth, widths, least, most):
     assert least <= found.slope <= most
 
 
+@pytest.mark.slow
 def test_escapes_that_never_happen_and_levels_that_are_no_escape():
     x, y = data(64, 8, 3)
     options = {"activation": jax.nn.relu, "loss": LOSS}

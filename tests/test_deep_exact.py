@@ -17,13 +17,8 @@ CHI = jnp.array([0.5, -0.7, 0.2])
 DEGREE_ONE = "(degree 1)"
 
 
-@pytest.mark.parametrize(
-    ("depth", "activation"),
-    [
-        (1, jax.nn.relu),
-        *(pytest.param(*case, marks=pytest.mark.slow) for case in ((3, jax.nn.relu), (4, jax.nn.leaky_relu))),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("depth", "activation"), [(1, jax.nn.relu), (3, jax.nn.relu), (4, jax.nn.leaky_relu)])
 def test_equivalences_are_exact(depth, activation, standard_promotion):
     found = deep.equivalences(depth, 90, activation=activation, key=jax.random.key(depth))
     assert len(found) == 10 + (depth == 1)
