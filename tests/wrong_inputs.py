@@ -198,6 +198,17 @@ def report() -> CrossCheckReport:
     return CrossCheckReport(runs(), {}, {"grid": Judgement("agree", "agree", {}, np.ones((2, 2)))}, "agree")
 
 
+@functools.cache
+def sizes() -> mf.deep.CoordinateCheck:
+    values = {"change": np.arange(1.0, 9.0).reshape(2, 2, 2)}
+    return mf.deep.CoordinateCheck((4, 8), values, {"change": (0.0, 0.0)}, {"change": ("", "")})
+
+
+@functools.cache
+def losses() -> mf.deep.TransferCheck:
+    return mf.deep.TransferCheck((4, 8), np.array([0.5, 1.0, 2.0]), np.ones((2, 3, 2)), 5)
+
+
 def key() -> jax.Array:
     return jax.random.key(0)
 
@@ -998,6 +1009,12 @@ TABLE = {
     "plot.rates": Entry(
         lambda: {"report": report()}, {"report": [None, 3, later(runs)], "axes": [3, "ax", [None, None, None]]}
     ),
+    "plot.coordinates": Entry(lambda: {"check": sizes()}, {"check": [None, 3, later(losses)], "axes": [3, "ax", [None]]}),
+    "plot.slopes": Entry(
+        lambda: {"checks": {"mup": sizes()}},
+        {"checks": [None, 3, {}, later(sizes), {"mup": 3}, {3: None}], "axes": [3, "ax", [None]]},
+    ),
+    "plot.transfer": Entry(lambda: {"check": losses()}, {"check": [None, 3, later(sizes)], "axes": [3, "ax", [None]]}),
 }  # fmt: skip
 
 
