@@ -48,7 +48,7 @@ def error_budget(
 
     Returns an `ErrorBudget`; print it. Differentiable in everything that the run depends on.
     Raises ArgumentError for a run without such a linearisation: several angles, other activations, grids, finite steps,
-    starts out of balance, or one that is not recorded at these times. (Derived; `make test-studies` compares it with networks.)
+    starts out of balance, or one that is not recorded at these times. (Derived; a study compares it with networks.)
     """
     run = _checked_run(run)
     reduction, panels = run.model, panels_of(run.ts)
