@@ -166,6 +166,14 @@ def test_first_steps_without_a_limit_are_refused(scaling, words):
         deep.first_step_limit(scaling, X, CHI, X[None], rates=(1.0,) * (scaling.depth + 1))
 
 
+def test_a_limit_is_not_that_of_another_scaling_of_the_same_name():
+    other = deep.Scaling("mup", (0, 0, 0), (0, 0.5, 0.5), (0, 0, 0))
+    with pytest.raises(mf.ArgumentError, match="one of other exponents with the name mup"):
+        deep.first_step_limit(other, X, CHI, X[None], rates=(1, 2, 1.5))
+    found = deep.first_step_limit(deep.mup(2).normalised(), X, CHI, X[None], rates=(1, 2, 1.5))
+    np.testing.assert_allclose(found[0, 0], FIRST_STEPS["mup 2"][2], atol=1e-10)
+
+
 def test_kernels_without_a_closed_form_are_refused():
     for activation in (lambda z: jax.nn.relu(z) ** 2, jax.nn.selu):
         with pytest.raises(mf.ArgumentError, match="smooth, or homogeneous of degree 1"):

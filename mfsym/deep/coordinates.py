@@ -183,7 +183,7 @@ def coordinate_check(
             jax.random.split(jax.random.fold_in(key, index), seeds),
             data,
             loss,
-            1.0 if rate is None else rate,
+            rate,
             steps,
             probe_fn,
         )

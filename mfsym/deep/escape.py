@@ -23,7 +23,7 @@ from .runs import (
     outputs_of,
     trainer,
 )
-from .scalings import Scaling, check_scaling
+from .scalings import Scaling, check_scaling, ip
 from .tables import aligned, power
 
 
@@ -128,7 +128,7 @@ def escape_times(
         raise argument_error(
             "level", "below the loss at the start", threshold, "Networks are below before they are trained."
         )
-    predicted = max(0.0, (scaling.depth - 3) / 2) if scaling.name == "ip" and scaling.optimiser == "sgd" else None
+    predicted = max(0.0, (scaling.depth - 3) / 2) if scaling.same_first_step(ip(scaling.depth)) else None
     return EscapeTimes(widths, steps, threshold, scaling.depth, predicted)
 
 

@@ -12,9 +12,9 @@ from jaxtyping import Array, Float
 
 from ..errors import Words, argument_error, check_sequence, float_array, positive_number
 from ..types import Checked, RealArrayLike, RealLike
-from .scalings import Scaling, check_scaling
+from .scalings import Scaling, check_scaling, ip, ip_llr, mup
 
-_KNOWN = ("mup", "ip_llr", "ip")
+_KNOWN = {"mup": mup, "ip_llr": ip_llr, "ip": ip}
 
 
 class _Field(NamedTuple):
@@ -75,6 +75,9 @@ def _check(scaling: Checked[Scaling]) -> Scaling:
         raise argument_error(
             "scaling", expected, Words(f"{scaling.name} for {scaling.optimiser}"), "No limit is known here."
         )
+    if not scaling.same_first_step(_KNOWN[scaling.name](depth)):
+        got = Words(f"one of other exponents with the name {scaling.name}")
+        raise argument_error("scaling", expected, got, "No limit is known here.")
     if scaling.name == "ip" and depth != 2:
         reason = "where the limit stays 0" if depth > 2 else "which is mup(1): pass that"
         raise argument_error(

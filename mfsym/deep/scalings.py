@@ -98,6 +98,13 @@ class Scaling(eqx.Module):
         init = tuple(-(one + other) + 0.0 for one, other in zip(self.a, self.b, strict=True))
         return Effective(init, rates(self.c), None if self.c_first is None else rates(self.c_first))
 
+    def same_first_step(self, other: "Scaling") -> bool:
+        """Whether two scalings are one network until after the first step, however they are written and named."""
+        one, two = self.effective(), other.effective()
+        rates = [each.rate if each.first_rate is None else each.first_rate for each in (one, two)]
+        plain = (self.optimiser, self.means, self.random_biases) == (other.optimiser, other.means, other.random_biases)
+        return plain and self.depth == other.depth and np.allclose([one.init, rates[0]], [two.init, rates[1]], atol=1e-9)
+
     def shift(self, theta: Theta) -> "Scaling":
         """(a + θ, b − θ, c − 2θ), for Adam c − θ: another way to write the same scaling. θ is one number, or one per layer.
 

@@ -4,7 +4,7 @@ Eight panels. Measured slopes of all layers against predicted exponents, for fiv
 on digits: a delay that grows with depth and width. Steps until they escape from the stationary point where they start,
 against the width: constant, log m, √m, m. Test accuracies on digits of scalings and activations. Singular values of the
 last layer after one step. Outputs after one step against the angle between an input and the training sample: networks, and
-the limit in closed form. Losses against the learning rate at several widths, in the standard scaling and in mup; and how
+the limit in closed form. Losses against the learning rate at several widths, in the standard scaling; and how
 the best rate moves with the width, for SGD and Adam. (Experiments of our own, after Hajjar, Chizat & Giraud,
 arXiv:2110.15596, on the 8 × 8 digits of scikit-learn.)
 """
