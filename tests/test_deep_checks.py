@@ -60,7 +60,8 @@ def checked(make, widths=WIDTHS, **options):
 def test_measured_slopes(name, scaling, options, expected, standard_promotion):
     """Against slopes measured once by another program, on other data and keys; nothing disagrees with what is predicted."""
     found = checked(scaling, **options)
-    np.testing.assert_allclose(found.fits[name].slope, expected, atol=0.35)
+    bends = not deep.classify(options.get("activation", jax.nn.relu)).aligned or scaling.name == "standard"
+    np.testing.assert_allclose(found.fits[name].slope, expected, atol=0.35 if bends else 0.2)
     assert found.verdict in ("agree", "undecided"), found
 
 
