@@ -174,10 +174,10 @@ def test_epsilon_that_spoils_a_slope_is_named(standard_promotion):
 
 @pytest.mark.float32
 def test_float32_that_spoils_a_slope_is_named():
-    """Changes of a deep integrable network are far below the rounding of float32, and above that of float64."""
-    found = checked(deep.ip(6), (64, 128), seeds=2)
+    """Changes after a step of rate 1e-4 are about a rounding of float32 in every layer, and 1e9 of float64."""
+    found = checked(deep.ip(6), (64, 128), seeds=2, rate=1e-4)
     double = jnp.result_type(float) == jnp.float64
-    assert all(("roundings of float32" in note) != double for note in found.spoiled["change"][4:])
+    assert all(("roundings of float32" in note) != double for note in found.spoiled["change"])
 
 
 @pytest.mark.slow
