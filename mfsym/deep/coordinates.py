@@ -23,16 +23,16 @@ from .runs import (
     check_absent,
     check_data,
     check_loss,
-    check_make,
     check_seeds,
     check_widths,
-    made,
-    of_scaling,
+    for_every_width,
+    maker_of,
     outputs_of,
     trainer,
 )
 from .scalings import Scaling, check_scaling
 from .slopes import AGREE, DISAGREE, UNDECIDED, Slopes, fit, judge
+from .spoiled import Notes, Sizes, spoiled
 from .tables import aligned, exponent, layer_names
 
 _TITLES = {
@@ -41,12 +41,7 @@ _TITLES = {
     "update": "update of W, on inputs",
     "change": "change of h",
 }
-_APART = 3.0  # one of two sizes is the larger where it is so many times the other
-_ROUNDING = 100.0  # a change must be so many roundings of what changes
-_SCALE, _INVARIANT = 1024.0, 1.05  # Adam's step, with gradients so many times larger, may be longer by this factor
-
-Sizes = Mapping[str, Float[np.ndarray, "W seeds layers"]]
-Notes = Mapping[str, tuple[str, ...]]
+_SCALE = 1024.0  # gradients so many times larger must not make steps of Adam longer
 
 
 class CoordinateCheck(NamedTuple):
@@ -168,30 +163,28 @@ def coordinate_check(
     widths, steps = check_widths(widths), check_integer("steps", steps, 1)
     check_flags(bias=bias)
     loss = check_loss(loss, outputs_of(data.y) if isinstance(make, Scaling) else None, data.y)
+    options: Any = {
+        "activation": activation,
+        "gain": gain,
+        "bias": bool(bias),
+        "first_rates": first_rates,
+        "epsilon": epsilon,
+    }
+    maker = maker_of(make, ("width", "key"), data, **options)
     if isinstance(make, Scaling):
         check_absent(scaling=scaling)
-        scaling, maker = make, of_scaling(make, data, activation, gain, first_rates, epsilon, bias)
+        scaling = make
     else:
-        check_absent(gain=gain, rate=rate, first_rates=first_rates, epsilon=epsilon)
-        own = check_make(make, ("width", "key"))
-        maker = lambda width, key, rate: made(own, width, key)  # noqa: E731
+        check_absent(rate=rate)
     rate = 1.0 if rate is None else rate
-    found = [
-        _measured(
-            maker,
-            width,
-            jax.random.split(jax.random.fold_in(key, index), seeds),
-            data,
-            loss,
-            rate,
-            steps,
-            probe_fn,
-        )
-        for index, width in enumerate(widths)
-    ]
+
+    def measure(width: int, keys: Array, data: Data) -> dict[str, Array]:
+        return jax.vmap(lambda key: _one(maker, width, key, data, loss, rate, steps, probe_fn))(keys)
+
+    found = for_every_width(measure, widths, seeds, key, data)
     values = {name: np.stack([sizes[name] for sizes in found]) for name in _TITLES if name in found[0]}
     predicted = _predicted(scaling, activation, bias, steps, outputs_of(data.y), values)
-    return CoordinateCheck(widths, values, predicted, _spoiled(found, values, predicted))
+    return CoordinateCheck(widths, values, predicted, spoiled(found, values, predicted))
 
 
 def _predicted(
@@ -213,30 +206,16 @@ def _predicted(
     return {name: found[name] for name in values if name in names}
 
 
-def _measured(
-    maker: Maker, width: int, keys: Array, data: Data, loss: Loss, rate: Any, steps: int, probe_fn: Probe
-) -> dict[str, np.ndarray]:
-    """Sizes [seeds, layers] of all networks of a width."""
-
-    @eqx.filter_jit
-    def run(keys: Array, data: Data) -> dict[str, Array]:
-        return jax.vmap(lambda key: _one(maker, width, key, data, loss, rate, steps, probe_fn))(keys)
-
-    return {name: np.asarray(sizes, float) for name, sizes in run(keys, data).items()}
-
-
 def _one(
     maker: Maker, width: int, key: Array, data: Data, loss: Loss, rate: Any, steps: int, probe_fn: Probe
 ) -> dict[str, Array]:
+    """Sizes [layers] of one network."""
     model, rule = maker(width, key, rate)
     reader = reader_of(model, probe_fn)
     loop, params = trainer(loss, model, rule, data)
-    start = state = rule.init(params)
+    start = rule.init(params)
     before = jax.vmap(lambda x: reader.preactivations(model, x))(data.probe)
-    added = jax.tree.map(jnp.zeros_like, params)
-    for _ in range(steps):  # a few
-        params, state, change = loop.step(params, state)
-        added = jax.tree.map(jnp.add, added, change)
+    params, _, added = loop.steps(params, start, steps)
     after = eqx.combine(params, loop.static)
     now = jax.vmap(lambda x: reader.preactivations(after, x))(data.probe)
     found = {
@@ -267,40 +246,3 @@ def _of_weights(
 
 def _rms_of(arrays: Any) -> Float[Array, " layers"]:
     return jnp.stack([jnp.sqrt(jnp.mean(array**2)) for array in arrays])
-
-
-def _spoiled(found: list[dict[str, np.ndarray]], values: Sizes, predicted: Mapping[str, tuple[float, ...]]) -> Notes:
-    """Reasons, by name and layer, why sizes mean nothing."""
-    layers = values["change"].shape[-1]
-    notes = {name: [""] * layers for name in values}
-    _note_regimes(notes, values, predicted)
-    kind = jnp.finfo(jnp.result_type(float))
-    rounding = values["change"] < _ROUNDING * float(kind.eps) * values["forward"]
-    for index in range(layers):
-        if np.any(rounding[..., index]):
-            notes["change"][index] = f"changes are roundings of {kind.dtype}"
-        for name in values:
-            if np.any((values[name][..., index] < kind.tiny) & (values[name][..., index] > 0)):
-                notes[name][index] = f"sizes underflow in {kind.dtype}"
-        dependence = [sizes["dependence"][:, index] for sizes in found if "dependence" in sizes]
-        if dependence and np.max(dependence) > _INVARIANT:
-            for name in set(notes) & {"update", "change"}:
-                notes[name][index] = "Adam's epsilon is not small beside its gradients"
-    return {name: tuple(reasons) for name, reasons in notes.items()}
-
-
-def _note_regimes(notes: dict[str, list[str]], values: Sizes, predicted: Mapping[str, tuple[float, ...]]) -> None:
-    """Exponents of a layer and of those above assume that of its start and its step one is much larger; that is looked at.
-
-    Where the step will be larger by a power of m and is not yet, or smaller and is not, what lies above still bends.
-    """
-    if "change" not in predicted:
-        return
-    ratios = np.sqrt(np.mean(values["change"][-1] ** 2, axis=0) / np.mean(values["forward"][-1] ** 2, axis=0))
-    for index, ratio in enumerate(ratios[:-1]):
-        power = predicted["change"][index] - predicted["forward"][index]
-        if (power > 0 and ratio < _APART) or (power < 0 and ratio > 1 / _APART):
-            reason = f"layer {index + 1} still bends: its step is {ratio:.2g} of its start, on the way to m^{power:g}"
-            for name in set(notes) & {"update", "change"}:
-                notes[name][index + 1 :] = [reason] * (len(ratios) - index - 1)
-            return

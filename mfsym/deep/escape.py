@@ -19,6 +19,7 @@ from .runs import (
     check_loss,
     check_seeds,
     check_widths,
+    for_every_width,
     of_scaling,
     outputs_of,
     trainer,
@@ -119,11 +120,11 @@ def escape_times(
     loss, most = check_loss(loss, outputs_of(data.y), data.y), check_integer("max_steps", max_steps, 1)
     threshold = float(float_array("level", level, 0, "Pass a loss between the first and the last."))
     maker = of_scaling(scaling, data, activation, gain, None)
-    found = [
-        _steps(maker, width, jax.random.split(jax.random.fold_in(key, index), seeds), data, loss, rate, threshold, most)
-        for index, width in enumerate(widths)
-    ]
-    steps = np.stack(found)
+
+    def measure(width: int, keys: Array, data: Data) -> Float[Array, " seeds"]:
+        return jax.vmap(lambda key: _steps(maker, width, key, data, loss, rate, threshold, most))(keys)
+
+    steps = np.stack(for_every_width(measure, widths, seeds, key, data))
     if np.any(steps == 0):
         raise argument_error(
             "level", "below the loss at the start", threshold, "Networks are below before they are trained."
@@ -133,25 +134,21 @@ def escape_times(
 
 
 def _steps(
-    maker: Maker, width: int, keys: Array, data: Data, loss: Loss, rate: Any, level: float, most: int
-) -> Float[np.ndarray, " seeds"]:
-    """Steps of all networks of a width: one loop, which ends when the last has escaped."""
+    maker: Maker, width: int, key: Array, data: Data, loss: Loss, rate: Any, level: float, most: int
+) -> Float[Array, ""]:
+    """Steps of one network; under vmap all go on, and are not looked at, until the last has escaped."""
+    model, rule = maker(width, key, rate)
+    loop, params = trainer(loss, model, rule, data)
 
-    def one(key: Array) -> Array:
-        model, rule = maker(width, key, rate)
-        loop, params = trainer(loss, model, rule, data)
+    def going(carry: Any) -> Array:
+        return (carry[3] >= level) & (carry[2] < most)
 
-        def going(carry: Any) -> Array:
-            _, _, count, value = carry
-            return (value >= level) & (count < most)
+    def step(carry: Any) -> Any:
+        params, state, count, _, gradient = carry
+        change, state = rule.update(gradient, state, params)
+        params = eqx.apply_updates(params, change)
+        return params, state, count + 1, *jax.value_and_grad(loop.mean)(params)
 
-        def step(carry: Any) -> Any:
-            params, state, count, _ = carry
-            params, state, _ = loop.step(params, state)
-            return params, state, count + 1, loop.mean(params)
-
-        start = (params, rule.init(params), jnp.zeros((), int), loop.mean(params))
-        _, _, count, value = jax.lax.while_loop(going, step, start)
-        return jnp.where(value < level, count.astype(value.dtype), jnp.inf)
-
-    return np.asarray(eqx.filter_jit(jax.vmap(one))(keys), float)
+    start = (params, rule.init(params), jnp.zeros((), int), *jax.value_and_grad(loop.mean)(params))
+    _, _, count, value, _ = jax.lax.while_loop(going, step, start)
+    return jnp.where(value < level, count.astype(value.dtype), jnp.inf)

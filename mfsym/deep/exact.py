@@ -66,7 +66,9 @@ def _run(
     rule: Any, model: Perceptron, data: Data, steps: int, loss: Loss, state: PyTree = None
 ) -> tuple[Perceptron, PyTree]:
     loop, params = trainer(loss, model, rule, data)
-    params, state = jax.jit(loop.steps, static_argnums=2)(params, rule.init(params) if state is None else state, steps)
+    state = rule.init(params) if state is None else state
+    with jax.default_matmul_precision("highest"):
+        params, state, _ = jax.jit(loop.steps, static_argnums=2)(params, state, steps)
     return eqx.combine(params, loop.static), state
 
 

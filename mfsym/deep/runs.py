@@ -103,6 +103,30 @@ def of_scaling(
     return make
 
 
+def maker_of(
+    make: Make,
+    arguments: Sequence[str],
+    data: Data,
+    *,
+    activation: RealFunction | None,
+    gain: RealLike | None,
+    bias: bool,
+    first_rates: Rate | None,
+    epsilon: RealLike | None = None,
+    base_width: IntLike | None = None,
+) -> Maker:
+    """make(width, key, rate) of Perceptrons in a Scaling, or of a function of the user's, which takes some of these.
+
+    Options of Perceptrons are refused for the latter, apart from the activation, which may be what a prediction is for.
+    """
+    if isinstance(make, Scaling):
+        base = 1 if base_width is None else base_width
+        return of_scaling(make, data, activation, gain, first_rates, epsilon, bias, base)
+    check_absent(gain=gain, bias=bias, first_rates=first_rates, epsilon=epsilon, base_width=base_width)
+    own = check_make(make, arguments)
+    return lambda width, key, rate: made(own, *(width, key, rate)[: len(arguments)])
+
+
 def check_make(make: Any, arguments: Sequence[str]) -> Maker:
     """A user's function of these arguments that returns a network and its optimiser."""
     remedy = f"It returns (model, optimiser) for {', '.join(arguments)}."
@@ -140,6 +164,22 @@ def mean_loss(loss: Loss, model: PyTree, data: Data) -> Float[Array, ""]:
     return jnp.mean(jax.vmap(loss)(outputs, data.y))
 
 
+def for_every_width(
+    measure: Callable[[int, Array, Data], PyTree], widths: Sequence[int], seeds: int, key: Array, data: Data
+) -> list[Any]:
+    """measure(width, keys, data) of all networks of each width, one program for a width.
+
+    Products keep all digits, which accelerators would round: what is measured are small changes of large numbers.
+    """
+    found = []
+    for index, width in enumerate(widths):
+        keys = jax.random.split(jax.random.fold_in(key, index), seeds)
+        with jax.default_matmul_precision("highest"):
+            values = eqx.filter_jit(lambda keys, data, width=width: measure(width, keys, data))(keys, data)
+        found.append(jax.tree.map(lambda leaf: np.asarray(leaf, float), values))
+    return found
+
+
 class Trainer(NamedTuple):
     """A training loop on all samples: the loss, what of a network is no parameter, an optimiser of optax, and the data."""
 
@@ -157,14 +197,14 @@ class Trainer(NamedTuple):
         change, state = self.rule.update(jax.grad(self.mean)(params), state, params)
         return eqx.apply_updates(params, change), state, change
 
-    def steps(self, params: PyTree, state: PyTree, count: int) -> tuple[PyTree, PyTree]:
-        """Parameters and state after some steps."""
+    def steps(self, params: PyTree, state: PyTree, count: int) -> tuple[PyTree, PyTree, PyTree]:
+        """Parameters and state after some steps, and the sum of what was added."""
 
-        def one(carry: tuple[PyTree, PyTree], _: None) -> tuple[tuple[PyTree, PyTree], None]:
-            params, state, _ = self.step(carry[0], carry[1])
-            return (params, state), None
+        def one(carry: tuple[PyTree, PyTree, PyTree], _: None) -> tuple[tuple[PyTree, PyTree, PyTree], None]:
+            params, state, change = self.step(carry[0], carry[1])
+            return (params, state, jax.tree.map(jnp.add, carry[2], change)), None
 
-        return jax.lax.scan(one, (params, state), length=count)[0]
+        return jax.lax.scan(one, (params, state, jax.tree.map(jnp.zeros_like, params)), length=count)[0]
 
 
 def trainer(loss: Loss, model: PyTree, rule: Any, data: Data) -> tuple[Trainer, PyTree]:

@@ -1,8 +1,7 @@
 """Does the best learning rate of a narrow network serve a wide one?"""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,11 +18,10 @@ from .runs import (
     check_absent,
     check_data,
     check_loss,
-    check_make,
     check_seeds,
     check_widths,
-    made,
-    of_scaling,
+    for_every_width,
+    maker_of,
     outputs_of,
     trainer,
 )
@@ -150,29 +148,21 @@ def transfer_check(
             "rates", "at least three positive numbers, increasing", rates, "Such as 2.0 ** jnp.arange(-4, 3)."
         )
     loss = check_loss(loss, outputs_of(data.y) if isinstance(make, Scaling) else None, data.y)
-    if isinstance(make, Scaling):
-        maker = of_scaling(
-            make, data, activation, gain, first_rates, None, bool(bias), 1 if base_width is None else base_width
-        )
-    else:
-        check_absent(activation=activation, gain=gain, bias=bias, first_rates=first_rates, base_width=base_width)
-        own = check_make(make, ("width", "key", "rate"))
-        maker = lambda width, key, rate: made(own, width, key, rate)  # noqa: E731
-    losses = [
-        _losses(maker, width, jax.random.split(jax.random.fold_in(key, index), seeds), found, data, loss, steps)
-        for index, width in enumerate(widths)
-    ]
-    return TransferCheck(widths, found, np.stack(losses), steps)
+    if not isinstance(make, Scaling):
+        check_absent(activation=activation)
+    options: Any = {"gain": gain, "bias": bool(bias), "first_rates": first_rates, "base_width": base_width}
+    maker = maker_of(make, ("width", "key", "rate"), data, activation=activation, **options)
+
+    def measure(width: int, keys: Array, data: Data) -> Float[Array, "R seeds"]:
+        one = lambda rate, key: _last_loss(maker, width, key, rate, data, loss, steps)  # noqa: E731
+        return jax.vmap(jax.vmap(one, (None, 0)), (0, None))(jnp.asarray(found, float), keys)
+
+    losses = np.stack(for_every_width(measure, widths, seeds, key, data))
+    return TransferCheck(widths, found, np.where(np.isfinite(losses), losses, np.inf), steps)
 
 
-def _losses(maker: Maker, width: int, keys: Array, rates: np.ndarray, data: Data, loss: Loss, steps: int) -> np.ndarray:
-    """Losses [R, seeds] of a width."""
-
-    def one(rate: Array, key: Array) -> Array:
-        model, rule = maker(width, key, rate)
-        loop, params = trainer(loss, model, rule, data)
-        return loop.mean(loop.steps(params, rule.init(params), steps)[0])
-
-    run = eqx.filter_jit(jax.vmap(jax.vmap(one, (None, 0)), (0, None)))
-    values = np.asarray(run(jnp.asarray(rates, float), keys), float)
-    return np.where(np.isfinite(values), values, np.inf)
+def _last_loss(maker: Maker, width: int, key: Array, rate: Array, data: Data, loss: Loss, steps: int) -> Float[Array, ""]:
+    """The loss of one network after its steps."""
+    model, rule = maker(width, key, rate)
+    loop, params = trainer(loss, model, rule, data)
+    return loop.mean(loop.steps(params, rule.init(params), steps)[0])
