@@ -6,6 +6,8 @@ one with nine products was rounded like one there (3e-4). So a device is asked b
 """
 
 import functools
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +23,19 @@ _LOSS = 2.0  # times the error of HIGHEST
 def product(a: Float[Array, "n k"], b: Float[Array, "k m"]) -> Float[Array, "n m"]:
     """a b, with the digits of its floating type."""
     return jnp.matmul(a, b, precision=precision_for(a.dtype))
+
+
+def with_all_digits(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, in which products that name no precision keep all digits: for what others wrote and we judge by digits.
+
+    An accelerator would round them: to about 1e-3 in float32.
+    """
+
+    def exact(*arguments: Any) -> Any:
+        with jax.default_matmul_precision("highest"):
+            return function(*arguments)
+
+    return exact
 
 
 def precision_for(dtype: jnp.dtype) -> Precision | DotAlgorithmPreset:

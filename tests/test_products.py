@@ -43,6 +43,15 @@ def code(function, argument):
     return len(re.findall(r"\b(?:scan|while)\[", text)), found
 
 
+def test_what_others_wrote_is_judged_with_all_digits():
+    """The products of a function, and those of its derivatives."""
+    a = jnp.ones((DIM, DIM))
+    judged = products.with_all_digits(lambda x: jnp.sum(a @ x))
+    for function in (judged, jax.grad(judged), jax.vmap(judged)):
+        _, precisions = code(function, jnp.ones((DIM, DIM)))
+        assert precisions and all("HIGHEST" in each for each in precisions), precisions
+
+
 @pytest.mark.processor
 @pytest.mark.parametrize("name", ["exact", "data"])
 def test_one_block_is_no_loop_on_an_accelerator(name, monkeypatch):

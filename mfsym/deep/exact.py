@@ -16,6 +16,7 @@ from ..problem.empirical import Empirical
 from ..problem.problem import Problem
 from ..problem.training import Training
 from ..problem.units import Neuron
+from ..products import with_all_digits
 from ..types import IntLike, KeyLike, RealFunction
 from .activations import Activation, classify
 from .balances import layer_laws
@@ -67,8 +68,7 @@ def _run(
 ) -> tuple[Perceptron, PyTree]:
     loop, params = trainer(loss, model, rule, data)
     state = rule.init(params) if state is None else state
-    with jax.default_matmul_precision("highest"):
-        params, state, _ = jax.jit(loop.steps, static_argnums=2)(params, state, steps)
+    params, state, _ = jax.jit(with_all_digits(loop.steps), static_argnums=2)(params, state, steps)
     return eqx.combine(params, loop.static), state
 
 

@@ -1,5 +1,6 @@
 """Networks of many seeds, made and trained inside one compiled program for each width."""
 
+import functools
 import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -12,6 +13,7 @@ import optax
 from jaxtyping import Array, Float, PyTree
 
 from ..errors import Words, argument_error, check_integer, check_key, check_sequence, float_array
+from ..products import with_all_digits
 from ..types import Checked, IntLike, KeyLike, RealArrayLike, RealFunction, RealLike
 from .networks import Perceptron
 from .optimisers import Rate, optimiser
@@ -174,8 +176,7 @@ def for_every_width(
     found = []
     for index, width in enumerate(widths):
         keys = jax.random.split(jax.random.fold_in(key, index), seeds)
-        with jax.default_matmul_precision("highest"):
-            values = eqx.filter_jit(lambda keys, data, width=width: measure(width, keys, data))(keys, data)
+        values = eqx.filter_jit(with_all_digits(functools.partial(measure, width)))(keys, data)
         found.append(jax.tree.map(lambda leaf: np.asarray(leaf, float), values))
     return found
 

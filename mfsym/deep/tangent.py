@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 from scipy.special import roots_hermitenorm
 
 from ..errors import Words, argument_error, check_instance, check_integer, float_array, positive_number
+from ..products import with_all_digits
 from ..types import Checked, IntLike, RealArrayLike, RealFunction, RealLike
 from .activations import classify
 from .networks import Perceptron, powers
@@ -33,7 +34,7 @@ def kernel_parts(
     def value(weights: tuple[Array, ...], point: Array) -> Array:
         return eqx.tree_at(lambda network: network.weights, model, weights)(point)[chosen]
 
-    first, second = (jax.grad(value)(model.weights, point) for point in points)
+    first, second = (jax.grad(with_all_digits(value))(model.weights, point) for point in points)
     rates = powers(model.width, model.base_width, model.scaling.c, -1)
     return jnp.stack([rate * jnp.sum(one * two) for rate, one, two in zip(rates, first, second, strict=True)])
 

@@ -17,6 +17,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PyTree
 
 from ..errors import Words, argument_error, check_choice, check_integer, check_key, positive_number
+from ..products import with_all_digits
 from ..types import Checked, IntLike, KeyLike, RealLike
 from .fields import (
     Apply,
@@ -223,5 +224,5 @@ def _extended(basis: Float[np.ndarray, "r D"], rows: Float[np.ndarray, "n D"], t
 
 def _rows(route: Route, field: FlatField, cs: Float[Array, "N k n"], theta: Float[Array, " D"]) -> Float[Array, "N D"]:
     """One direction for every choice of fields, a block of them at a time."""
-    with jax.default_matmul_precision("highest"):
-        return jax.lax.map(lambda each: route.direction(field, each, theta), cs, batch_size=min(_BLOCK, cs.shape[0]))
+    direction = with_all_digits(route.direction)
+    return jax.lax.map(lambda each: direction(field, each, theta), cs, batch_size=min(_BLOCK, cs.shape[0]))

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from ..errors import Words, argument_error, check_choice, check_flags, check_integer, check_key
+from ..products import with_all_digits
 from ..types import Checked, IntLike, KeyLike, RealLike
 from .families import FAMILIES, AbstractFamily, Leaf
 from .fields import Apply, Space, check_apply, check_precision, count_of, outputs_of, space_of
@@ -120,8 +121,7 @@ def random_gradients(
 
     @jax.jit
     def all_of(keys):
-        with jax.default_matmul_precision("highest"):
-            return jax.lax.map(one, keys, batch_size=min(_BLOCK, count))
+        return jax.lax.map(with_all_digits(one), keys, batch_size=min(_BLOCK, count))
 
     gradients, thetas = (np.asarray(each, float) for each in all_of(jax.random.split(key, count)))
     seen = np.all(np.isfinite(gradients), axis=1)  # a network that is dead at some θ says nothing there

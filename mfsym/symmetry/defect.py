@@ -15,6 +15,7 @@ from ..neurons import Particles, dim_of
 from ..problem.empirical import Empirical
 from ..problem.inputs import AbstractInputs
 from ..problem.units import AbstractHomogeneousUnit, AbstractUnit, ReLU, homogeneous_neurons
+from ..products import with_all_digits
 from ..safe import safe_ratio
 from ..solution import Solution
 from ..types import Checked, Cloud, IntLike, RealFunction, Scalar
@@ -166,7 +167,7 @@ def _largest(defect: Defect, network: PyTree, beside: PyTree, symmetries: list[S
 @eqx.filter_jit
 def _measure(defect: Defect, network: PyTree, beside: PyTree, elements: PyTree) -> Float[Array, " g"]:
     """The defect of every element of a stack, one element at a time in memory, [g]."""
-    return jax.lax.map(lambda element: defect(network, beside, element), elements)
+    return jax.lax.map(lambda element: with_all_digits(defect)(network, beside, element), elements)
 
 
 class _Network(eqx.Module):

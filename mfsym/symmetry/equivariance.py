@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 from ..errors import Words, argument_error, check_instance, check_integer, positive_number
 from ..groups import Action
 from ..problem.units import AbstractUnit
+from ..products import with_all_digits
 from ..types import Checked, Cloud, IntLike, RealLike
 
 _SHARE = 2 / 3  # of the digits, to which a defect of rounding must vanish: 4e-11 in double precision, 2e-5 in single
@@ -104,11 +105,12 @@ def _defects(
     cloud: Cloud,
     x: Float[Array, "n d"],
 ) -> Float[Array, " q"]:
-    outputs = jax.vmap(unit)(cloud, x)
+    of_neurons = jax.vmap(with_all_digits(unit))
+    outputs = of_neurons(cloud, x)
     size = jnp.sum(outputs**2)
 
     def defect(element: Float[Array, "k k"]) -> Float[Array, ""]:
-        images = jax.vmap(unit)(action.move(element, cloud), action.move_input(element, x))
+        images = of_neurons(action.move(element, cloud), action.move_input(element, x))
         return jnp.sqrt(jnp.sum((images - action.move_output(element, outputs)) ** 2) / jnp.where(size > 0, size, 1))
 
     return jax.lax.map(defect, tried)

@@ -10,6 +10,7 @@ from jaxtyping import Array, PyTree
 
 from ..errors import Words, argument_error, is_traced, no_reduction
 from ..problem.inputs import AbstractIsotropicInputs
+from ..products import with_all_digits
 from .points import coordinate_scale, law_draws, law_points
 
 ROWS = 1024  # every evaluation has this many rows, so that one compilation serves all
@@ -74,6 +75,7 @@ class Sampled:
         self.dtype = jnp.result_type(float)
         self.eps = float(jnp.finfo(self.dtype).eps)
         self.scale = coordinate_scale(inputs)
+        function = with_all_digits(function)
         self._values, self._gradients = jax.jit(jax.vmap(function)), jax.jit(jax.vmap(jax.grad(function)))
         self.differentiable = True
         self.points = law_points(inputs, max(2 * ROWS, ROWS * -(-4 * self.dim // ROWS)))
