@@ -7,6 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from budgets import constant_budget
 
 import mfsym as mf
 
@@ -246,6 +247,7 @@ def plain_things() -> dict[str, Any]:
         ),
         "groups": _groups(),
         "own classes": Pair(Note("it's", (1.0, None)), Pair(cloud(), {"cloud": (jnp.ones(3), jnp.ones((3, 2)))})),
+        "budget": constant_budget(samples=True),
         "checkpoints": mf.Checkpoints("somewhere", every=0, keep=3),
     }
 

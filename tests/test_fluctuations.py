@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from budgets import PROBLEMS, at, run_of
 
 import mfsym as mf
 from mfsym.distances import squared_distances
@@ -18,38 +19,6 @@ from mfsym.fluctuations.response import eliminate
 from mfsym.fluctuations.sources import Sources
 from mfsym.reduced.line.isotypic import Powers, block_features, blocks_of, evaluate
 from mfsym.solution import Status
-
-
-def relu(z):
-    return jnp.maximum(z, 0.0)
-
-
-def mixed(z):
-    """He_2/√2 and half of He_1: learnt, but slowly at first."""
-    return (z**2 - 1) / np.sqrt(2) + z / 2
-
-
-PROBLEMS = {
-    "(30,5)": (30, mf.SubspaceNorm(5)),
-    "(10,2)": (10, mf.SubspaceNorm(2)),
-    "(8,2)": (8, mf.SubspaceNorm(2)),
-    "relu": (10, mf.SingleIndex(relu)),
-    "mixed": (10, mf.SingleIndex(mixed)),
-}
-
-
-@functools.cache
-def run_of(name: str, until: float = 10.0, nodes: int = 63, weight_decay: float = 0.0) -> mf.Solution:
-    dim, target = PROBLEMS[name]
-    reduced = mf.reduce(mf.Problem(mf.Gaussian(dim), target), nodes=nodes)
-    training = mf.Training(weight_decay=weight_decay)
-    options = {"method": "characteristics", "derivative": "forward"}
-    return mf.solve_reduced(reduced, mf.budget_times(until), training=training, **options)
-
-
-def at(budget, record, times):
-    return np.array([value_at(budget.ts, record, t) for t in times])
-
 
 # ---- panels ----
 

@@ -668,6 +668,7 @@ TABLE = {
             "degree": [*INTEGER, 3, 1, 8],
             "signs": [None, 3, "even", True],
             "bias": FLAG,
+            "problem": [3, "problem", later(reduced), later(lambda: mf.Problem(mf.Gaussian(7), mf.SubspaceNorm(2)))],
         },
     ),
     "equilibrium": Entry(

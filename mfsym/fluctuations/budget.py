@@ -7,16 +7,30 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ..errors import Words, argument_error, check_choice, check_flags, check_instance, check_integer, is_traced
+from ..problem.problem import Problem
 from ..reduced.angles.directions import CharacteristicState
 from ..reduced.line.angle_reduction import AngleReduction
-from ..reduced.line.isotypic import ORDERS, BlockFeatures, Blocks, Jet, Powers, block_features, blocks_of, evaluate
+from ..reduced.line.isotypic import (
+    ORDERS,
+    BlockFeatures,
+    Blocks,
+    Jet,
+    Powers,
+    block_features,
+    blocks_of,
+    dual_features,
+    evaluate,
+)
+from ..reduced.line.sample_moments import SampleLaw
 from ..solution import Solution
 from ..types import Checked, IntLike
+from .batches import batch_noise
 from .panels import Panels, panels_of
 from .passive import passive_energy
 from .paths import HIGHEST, Course, course_of
 from .report import ErrorBudget
 from .response import respond
+from .samples import Samples, covariance, fixed_noise, law_of
 from .second import Squares, means_of, squares_of
 from .sources import SIGNS, Sources
 
@@ -25,16 +39,24 @@ _LABELS = 'Solve with method="characteristics" and the default training; it may 
 
 
 def error_budget(
-    run: Checked[Solution], *, degree: IntLike = 12, signs: Checked[str] = "balanced", bias: bool = True
+    run: Checked[Solution],
+    *,
+    degree: IntLike = 12,
+    signs: Checked[str] = "balanced",
+    bias: bool = True,
+    problem: Checked[Problem | None] = None,
 ) -> ErrorBudget:
-    """What the width of a network costs, from the infinite-width run alone: no network is simulated.
+    """What the width of a network costs, its batches and its data, from the infinite-width run alone: no network is run.
 
     For m independent neurons f_m = f + m^{-1/2} f₁ + m^{-1} f₂ + …, f₁ Gaussian, along the flow on the population risk, and
 
         lim m E‖f_m − f‖² = C(t),   lim m (E F_m − F),   lim m (E mass^± − mass^±),   lim m Var of these.
 
     The flow linearised about a solution that depends on one angle splits into blocks of harmonics of the directions;
-    in each the response to the noise of the start is a small Volterra equation. (`fluctuations/response.py`.)
+    in each the response to the noise of the start is a small Volterra equation. (`fluctuations/response.py`.) So is that to
+    the noise of samples of a `problem`: with batches of B fresh samples in steps η, or on n fixed samples, to leading order
+
+        E‖f_{m,η,B} − f‖² = C/m + C_b η/B,      E‖f_{m,n} − f‖² = C/m + C_n/n.
 
     Arguments:
       run: of `mf.solve_reduced(reduced, mf.budget_times(until), method="characteristics")`. Targets of one angle, radial or
@@ -45,6 +67,8 @@ def error_budget(
       signs: "balanced", as many a > 0 as a < 0 (`mf.sphere_cloud`); "paired", every direction with either sign, so that the
         network is 0 at the start (`paired=True` there); "random", each sign by itself.
       bias: also the means of order 1/m and the scatter of risk and masses, which takes twice as long.
+      problem: the one of the run, whose samples batches and data are made of, with the noise of their labels; then the
+        budget has `by_batch` C_b and `by_samples` C_n, which takes some ten times as long.
 
     Returns an `ErrorBudget`; print it. Differentiable in everything that the run depends on.
     Raises ArgumentError for a run without such a linearisation: several angles, other activations, grids, finite steps,
@@ -55,8 +79,8 @@ def error_budget(
     degree = _checked_degree(degree, reduction)
     signs = check_choice("signs", signs, SIGNS)
     check_flags(bias=bias)
-    blocks = blocks_of(reduction, degree)
-    budget = _budget(run, panels, blocks, degree, signs, bias)
+    law = None if problem is None else law_of(problem, reduction)
+    budget = _budget(run, panels, blocks_of(reduction, degree), degree, signs, bias, law)
     if not is_traced(budget.defect) and not float(budget.defect) < _LARGEST_DEFECT:
         got = Words(f"one that departs from that flow by {float(budget.defect):.2g} between its records")
         remedy = "Use the default rates, and record at mf.budget_times(until, first=…) with shorter panels."
@@ -95,7 +119,9 @@ def _checked_degree(degree: IntLike, reduction: AngleReduction) -> int:
 
 
 @eqx.filter_jit
-def _budget(run: Solution, panels: Panels, blocks: Blocks, degree: int, signs: str, bias: bool) -> ErrorBudget:
+def _budget(
+    run: Solution, panels: Panels, blocks: Blocks, degree: int, signs: str, bias: bool, law: SampleLaw | None
+) -> ErrorBudget:
     reduction = run.model
     course = course_of(reduction, run.states.theta, run.states.log_weight, panels)
     rows = block_features(reduction, blocks, degree)
@@ -109,6 +135,7 @@ def _budget(run: Solution, panels: Panels, blocks: Blocks, degree: int, signs: s
     means, scatter = None, None
     if bias:
         means, scatter = _order_one(reduction, course, rows, degree, answers.squares, signs == "paired", width)
+    by_batch, by_samples = (None, None) if law is None else _of_samples(law, reduction, course, rows, blocks, degree)
     return ErrorBudget(
         ts=run.ts,
         risk=run.observables["risk"],
@@ -117,9 +144,12 @@ def _budget(run: Solution, panels: Panels, blocks: Blocks, degree: int, signs: s
         least=least,
         by_block=energy,
         passive=passive,
+        by_batch=by_batch,
+        by_samples=by_samples,
         bias=means,
         scatter=scatter,
         defect=course.defect,
+        dim=reduction.dim,
         blocks=blocks,
         degree=degree,
         signs=signs,
@@ -154,6 +184,23 @@ def _answers(
         return _Answers(found.energy if bias else found, jnp.sum(heard**2, axis=-1), found if bias else None)
 
     return jax.lax.map(answer, rows)  # one by one: products of batches of small matrices are slow
+
+
+def _of_samples(
+    law: SampleLaw, reduction: AngleReduction, course: Course, rows: BlockFeatures, blocks: Blocks, degree: int
+) -> tuple[Float[Array, " T"], Float[Array, " T"]]:
+    """lim (B/η) E‖f_η − f‖² and lim n E‖f_n − f‖²."""
+    samples, tables = Samples.of(law, reduction, course, degree), Powers.of(course.paths.theta, degree)
+
+    def answer(pair: tuple[BlockFeatures, BlockFeatures]):
+        block, dual = pair
+        features = features_of(block, tables, 2)
+        gamma = covariance(samples, course, block, dual)
+        batches = batch_noise(course.labels, course.paths, block, features, gamma)
+        return block.copies * jnp.stack([batches, fixed_noise(samples, course, block, dual, features)])
+
+    found = jnp.sum(jax.lax.map(answer, (rows, dual_features(reduction, blocks, degree))), axis=0)
+    return course.panels.join(found[0]), course.panels.join(found[1])
 
 
 def features_of(block: BlockFeatures, tables: Powers, orders: int = ORDERS) -> Jet:

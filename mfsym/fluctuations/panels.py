@@ -59,6 +59,13 @@ def integration_matrix() -> np.ndarray:
     return np.stack([np.polynomial.chebyshev.chebval(x, row) for row in integrals], axis=1) @ np.linalg.inv(basis) / 2
 
 
+def interpolation_matrix(known: tuple[int, ...]) -> np.ndarray:
+    """L [8, k]: values at the points of a panel of the polynomial through the `known` ones of them (host)."""
+    x = 2 * _NODES - 1
+    basis = np.polynomial.chebyshev.chebvander(x, len(known) - 1)
+    return basis @ np.linalg.inv(basis[list(known)])
+
+
 class Panels(eqx.Module):
     """The panels of a record, by their lengths [P]."""
 

@@ -108,9 +108,14 @@ def _scatter(
 
 
 def residual_of(path: Paths, block: BlockFeatures) -> Float[Array, "*P p n"]:
-    """r in the members of block (0, 0), the linear one last where there is one."""
-    even = path.residual[..., : block.slope.shape[-1]]
-    return even if block.linear is None else jnp.concatenate([even, path.residual[..., -1:]], axis=-1)
+    """r in the members of block (0, 0)."""
+    return in_members(path.residual, block)
+
+
+def in_members(values: Float[Array, "*P M"], block: BlockFeatures) -> Float[Array, "*P n"]:
+    """Numbers of all features, for the members of block (0, 0): the linear one last, where there is one."""
+    even = values[..., : block.slope.shape[-1]]
+    return even if block.linear is None else jnp.concatenate([even, values[..., -1:]], axis=-1)
 
 
 class Means(NamedTuple):

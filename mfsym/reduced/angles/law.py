@@ -29,8 +29,13 @@ def log_density(theta: np.ndarray, dim_h: int, dim_perp: int, signed: bool) -> n
 def label_angles(count: int, dim_h: int, dim_perp: int, signed: bool) -> tuple[np.ndarray, np.ndarray]:
     """Angles [count] at which labels start, crowded where the law of the angle is, and the log-density of that law there
     per unit of the variable of `node_rule`."""
+    return crowded_angles(node_rule(count, interval_end(signed))[0], dim_h, dim_perp, signed)
+
+
+def crowded_angles(nodes: np.ndarray, dim_h: int, dim_perp: int, signed: bool) -> tuple[np.ndarray, np.ndarray]:
+    """The same for any nodes of the interval; on a signed angle its middle stays where it is."""
     end, centre = interval_end(signed), np.pi / 2 if signed else np.arctan2(np.sqrt(dim_perp), np.sqrt(dim_h))
-    theta, log_slope = crowded(node_rule(count, end)[0], end, centre, _SPREAD / np.sqrt(dim_h + dim_perp))
+    theta, log_slope = crowded(nodes, end, centre, _SPREAD / np.sqrt(dim_h + dim_perp))
     return theta, log_density(theta, dim_h, dim_perp, signed) + log_slope
 
 

@@ -5,6 +5,7 @@ one function registered below. (Derived.)
 """
 
 import functools
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -107,8 +108,8 @@ def _(target: SubspaceNorm, inputs: AbstractInputs, rule: Quadrature):
 
 @multiple_of_norm.register
 def _(target: RadialIndex, inputs: AbstractInputs, rule: Quadrature):
-    mean, square = _radial_average(target, inputs, jnp.ones_like(inputs.second_moment), rule)
-    return mean / inputs.second_moment, square / 2
+    found = radial_average(target, inputs, jnp.ones_like(inputs.second_moment), rule)
+    return found.mean / inputs.second_moment, found.square / 2
 
 
 def _even_part(values, inputs: AbstractInputs, dim_h: int, count: int, theta, weight):
@@ -124,7 +125,7 @@ def _averages(target: SingleIndex | RadialIndex, inputs: AbstractInputs, cosines
     """h = E_R[R g(R c)] and E_R[g(R c)²] for every cosine c, one panel at a time: the radii of all angles would not fit
     where g needs many panels."""
     by_panel = jax.lax.map(
-        jax.vmap(lambda cosine: _radial_average(target, inputs, cosine, rule)), cosines.reshape(-1, len(rule.nodes))
+        jax.vmap(lambda cosine: radial_average(target, inputs, cosine, rule)[:2]), cosines.reshape(-1, len(rule.nodes))
     )
     return tuple(part.ravel() for part in by_panel)
 
@@ -157,13 +158,24 @@ def _angle_rule(
     return theta, density / jnp.sum(density)
 
 
-def _radial_average(target: SingleIndex | RadialIndex, inputs: AbstractInputs, cosine: Float[Array, ""], rule: Quadrature):
-    """h = E_R[R g(R cos θ)] and E_R[g(R cos θ)²] at one angle, R = ‖x‖."""
+class RadialAverage(NamedTuple):
+    """E_R[R g], E_R[g²], E_R[R² g²] and E_R[R³ g] of g = g(R cos θ) at one angle, R = ‖x‖."""
+
+    mean: Float[Array, "*N"]
+    square: Float[Array, "*N"]
+    weighted_square: Float[Array, "*N"]
+    third: Float[Array, "*N"]
+
+
+def radial_average(
+    target: SingleIndex | RadialIndex, inputs: AbstractInputs, cosine: Float[Array, ""], rule: Quadrature
+) -> RadialAverage:
+    """Of a target g at one angle."""
     scale = chi_scale(inputs)
     if scale is None:
         radius = jnp.sqrt(inputs.second_moment)
         value = target.g(radius * cosine)
-        return radius * value, value**2
+        return RadialAverage(radius * value, value**2, (radius * value) ** 2, radius**3 * value)
     dim = inputs.dim
     center = np.sqrt(max(dim - 1, 0))
     extent = rule.extent.astype(cosine.dtype)
@@ -177,7 +189,9 @@ def _radial_average(target: SingleIndex | RadialIndex, inputs: AbstractInputs, c
     density = weight * jnp.exp((dim - 1) * jnp.log(radius / max(center, 1.0)) - (radius**2 - center**2) / 2)
     density = density / jnp.sum(density)
     values = jax.vmap(target.g)(scale * jnp.clip(radius * cosine, -FARTHEST, FARTHEST))  # what counts for nothing is finite
-    return jnp.sum(density * scale * radius * values), jnp.sum(density * values**2)
+    radius = scale * radius
+    powers = radius * values, values**2, (radius * values) ** 2, radius**3 * values
+    return RadialAverage(*(jnp.sum(density * each) for each in powers))
 
 
 def _orthonormal_harmonics(count: int, dim_h: int, dim: int, theta, weight) -> Float[Array, "M N"]:

@@ -71,12 +71,25 @@ def rising(x, count: int):
 
 def block_features(reduction: AngleReduction, blocks: Blocks, degree: int) -> BlockFeatures:
     """The features of these blocks up to a degree."""
-    dim, dim_h = reduction.dim, reduction.dim_h
-    perp, even_factor, odd_slope = dim - dim_h, 2 * reduction.unit_slopes[1], reduction.unit_slopes[0]
-    count = degree // 2 + 1
-    ratio = jnp.stack([abs(2 * n - 1) / (2 * n + dim + 1) for n in range(count)])
-    even_roots = even_factor * reduction.features.even.first * jnp.cumprod(jnp.append(jnp.ones_like(dim), ratio))
-    linear_root = jnp.sqrt(reduction.second_moment) * odd_slope / dim
+    dim, even_factor, odd_slope = reduction.dim, 2 * reduction.unit_slopes[1], reduction.unit_slopes[0]
+    ratio = jnp.stack([abs(2 * n - 1) / (2 * n + dim + 1) for n in range(degree // 2 + 1)])
+    first, linear = even_factor * reduction.features.even.first, jnp.sqrt(reduction.second_moment) * odd_slope / dim
+    return _rows(reduction, blocks, first, ratio, linear)
+
+
+def dual_features(reduction: AngleReduction, blocks: Blocks, degree: int) -> BlockFeatures:
+    """sgn(a_k) p_n in the place of √λ_k p_n, as an input counts for the block:
+
+    σ(u·x) = ‖x‖/√E‖x‖² Σ φ_n(θ_u) Y(ω_u) φ°_n(θ_x) Y(ω_x) over the members of all blocks and their harmonics."""
+    one = jnp.ones_like(reduction.dim)
+    signs = jnp.asarray(np.where(np.arange(degree // 2 + 1) == 0, 1.0, -1.0), one.dtype)  # a_0, a_2 > 0 > a_4 < …
+    return _rows(reduction, blocks, one, signs, one)
+
+
+def _rows(reduction: AngleReduction, blocks: Blocks, first, ratio: Float[Array, " n"], linear_root) -> BlockFeatures:
+    """Members of degree 2j that are first·ratio_0 ⋯ ratio_{j−1} times orthonormal functions, of degree 1 `linear_root`."""
+    dim, dim_h, count = reduction.dim, reduction.dim_h, len(ratio)
+    perp, even_roots = dim - dim_h, first * jnp.cumprod(jnp.append(jnp.ones_like(dim), ratio))
     pairs = [(j % 2, j) if reduction.signed else (i, j) for i, j in blocks]
     powers = np.array(pairs)
     orders = jnp.asarray(powers, dim.dtype)

@@ -16,3 +16,8 @@ def chi_scale(inputs: AbstractInputs) -> Float[Array, ""] | None:
 @chi_scale.register
 def _(inputs: Gaussian):
     return inputs.scale
+
+
+def fourth_moment(inputs: AbstractInputs) -> Float[Array, ""]:
+    """E‖x‖⁴."""
+    return inputs.second_moment**2 * (1.0 if chi_scale(inputs) is None else 1 + 2 / inputs.dim)
