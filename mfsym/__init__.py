@@ -17,8 +17,11 @@ from .errors import NoReductionError as NoReductionError
 from .errors import NoTwinError as NoTwinError
 from .errors import SolveError as SolveError
 from .fluctuations.budget import error_budget as error_budget
+from .fluctuations.cloud import fluctuation as fluctuation
 from .fluctuations.panels import budget_times as budget_times
 from .fluctuations.report import ErrorBudget as ErrorBudget
+from .fluctuations.steady import Stability as Stability
+from .fluctuations.steady import stability as stability
 from .groups import SO as SO
 from .groups import Action as Action
 from .groups import BlockOrthogonal as BlockOrthogonal

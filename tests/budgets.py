@@ -24,6 +24,7 @@ PROBLEMS = {
     "(8,2)": (8, mf.SubspaceNorm(2)),
     "relu": (10, mf.SingleIndex(relu)),
     "mixed": (10, mf.SingleIndex(mixed)),
+    "absolute": (6, mf.SubspaceNorm(1, 2.0)),
 }
 
 
@@ -34,6 +35,11 @@ def run_of(name: str, until: float = 10.0, nodes: int = 63, weight_decay: float 
     training = mf.Training(weight_decay=weight_decay)
     options = {"method": "characteristics", "derivative": "forward"}
     return mf.solve_reduced(reduced, mf.budget_times(until), training=training, **options)
+
+
+def problem_of(name: str, **options) -> mf.Problem:
+    dim, target = PROBLEMS[name]
+    return mf.Problem(mf.Gaussian(dim), target, **options)
 
 
 def at(budget, record, times):

@@ -28,7 +28,7 @@ def trained(problem: mf.Problem, key, width: int, step: float, steps: int, batch
         z = x @ b.T
         hidden = jnp.maximum(z, 0.0)
         residual = (y - hidden @ a / width) / batch
-        slope = (residual[:, None] * (z > 0)).T @ x
+        slope = (residual[:, None] * (z > 0).astype(x.dtype)).T @ x
         return (a + step * (residual @ hidden), b + step * a[:, None] * slope), None
 
     return jax.lax.scan(move, (a, b), jax.random.split(data, steps))[0]
@@ -36,7 +36,7 @@ def trained(problem: mf.Problem, key, width: int, step: float, steps: int, batch
 
 def squared_errors(problem: mf.Problem, until: float, step: float, batch: int, fresh: bool, width: int, seeds: int, key):
     """E_x (f_net − f_∞)² of independent networks at the end [seeds], f_∞ the limit in steps of the same length."""
-    reduced = mf.reduce(problem, nodes=63)
+    reduced = mf.reduce(mf.Problem(problem.inputs, problem.target), nodes=63)  # noise of labels moves no limit
     options = {"method": "characteristics", "derivative": "forward"}
     training = mf.Training(step=step)
     reference = mf.solve_reduced(reduced, jnp.array([0.0, until]), training=training, **options)
@@ -44,10 +44,15 @@ def squared_errors(problem: mf.Problem, until: float, step: float, batch: int, f
     a, b = jax.lax.map(
         lambda k: trained(problem, k, width, step, steps, batch, fresh), jax.random.split(key, seeds), batch_size=20
     )
-    length = jnp.linalg.norm(b, axis=-1)
+    return errors_of(reference, a, b)
+
+
+def errors_of(reference: mf.Solution, a, b):
+    """E_x (f_net − f_∞)² at the end of networks a [S, m], b [S, m, d] with ReLU."""
+    length, width, reduced = jnp.linalg.norm(b, axis=-1), a.shape[1], reference.model
     charge, units = a * length, b / length[..., None]
     angle = jnp.arccos(jnp.clip(jnp.einsum("smd,snd->smn", units, units), -1, 1))
-    kernel = (jnp.sin(angle) + (np.pi - angle) * jnp.cos(angle)) / (2 * np.pi) * reduced.second_moment / problem.dim
+    kernel = (jnp.sin(angle) + (np.pi - angle) * jnp.cos(angle)) / (2 * np.pi) * reduced.second_moment / reduced.dim
     energy = jnp.einsum("sm,smn,sn->s", charge, kernel, charge) / width**2
     theta = jax.vmap(lambda rows: reduced.angles_of(rows)[:, 0])(units)
     twice = [

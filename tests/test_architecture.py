@@ -57,7 +57,7 @@ ROOMS: dict[str, set[str] | None] = {
     "invariance": {"particles", "risks", "problem", "neurons", "groups", "integrate"},
     "noether": {"problem", "groups", "products"},
     "deep": {"noether", "particles", "problem", "neurons", "products"},
-    "fluctuations": {"reduced", "problem", "solution"},
+    "fluctuations": {"reduced", "problem", "neurons", "solution"},
     "langevin": {"reduced", "problem"},
     "reduce": {"reduced", "symmetry", "problem"},
     "lift": {"reduced", "neurons", "solution"},

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from budgets import PROBLEMS, at, constant_budget, run_of
+from budgets import at, constant_budget, problem_of, run_of
 from networks_on_samples import squared_errors
 
 import mfsym as mf
@@ -20,11 +20,6 @@ PUBLISHED = {  # problem, degree: (B/η) E‖f_η − f‖² and n E‖f_n − f
     ("(30,5)", 6): ((25.447, 17.700, 4.27), (25.388, 40.241, 18.3)),
     ("relu", 12): ((0.43172, 0.7629, 0.0462), (0.43081, 2.2431, 0.2246)),
 }
-
-
-def problem_of(name: str, **options) -> mf.Problem:
-    dim, target = PROBLEMS[name]
-    return mf.Problem(mf.Gaussian(dim), target, **options)
 
 
 @functools.cache

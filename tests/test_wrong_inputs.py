@@ -27,6 +27,7 @@ RESULTS = {
     "GapReport",
     "Subspace",
     "ErrorBudget",
+    "Stability",
     "Equilibrium",
     "Relaxation",
 }

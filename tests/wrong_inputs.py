@@ -671,6 +671,18 @@ TABLE = {
             "problem": [3, "problem", later(reduced), later(lambda: mf.Problem(mf.Gaussian(7), mf.SubspaceNorm(2)))],
         },
     ),
+    "stability": Entry(
+        lambda: {"run": watched(), "degree": 2},
+        {"run": [None, 3, later(pde), later(by_labels), later(full)], "degree": [*INTEGER, 3, 1, 8]},
+    ),
+    "fluctuation": Entry(
+        lambda: {"run": watched(), "cloud": cloud()},
+        {
+            "run": [None, 3, later(pde), later(by_labels), later(full)],
+            "cloud": [None, 3, "cloud", later(lambda: cloud(5)), later(cloud)],
+            "degree": [*INTEGER, 3, 1, 8],
+        },
+    ),
     "equilibrium": Entry(
         lambda: {"problem": problem()},
         {

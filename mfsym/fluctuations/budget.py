@@ -65,30 +65,35 @@ def error_budget(
       degree: highest degree of the harmonics that answer, even; those above are moved and answer nothing, and their noise
         is added in closed form. The later the time, the more of them it takes: the bracket says.
       signs: "balanced", as many a > 0 as a < 0 (`mf.sphere_cloud`); "paired", every direction with either sign, so that the
-        network is 0 at the start (`paired=True` there); "random", each sign by itself.
+        network is 0 at the start (`signs="paired"` there); "random", each sign by itself.
       bias: also the means of order 1/m and the scatter of risk and masses, which takes twice as long.
-      problem: the one of the run, whose samples batches and data are made of, with the noise of their labels; then the
-        budget has `by_batch` C_b and `by_samples` C_n, which takes some ten times as long.
+      problem: the one of the run, whose samples batches and data are made of, with noise of their labels, if any, which
+        the run leaves out; then the budget has `by_batch` C_b and `by_samples` C_n, which takes some ten times as long.
 
     Returns an `ErrorBudget`; print it. Differentiable in everything that the run depends on.
     Raises ArgumentError for a run without such a linearisation: several angles, other activations, grids, finite steps,
     starts out of balance, or one that is not recorded at these times. (Derived; a study compares it with networks.)
     """
-    run = _checked_run(run)
+    run = checked_run(run)
     reduction, panels = run.model, panels_of(run.ts)
-    degree = _checked_degree(degree, reduction)
+    degree = checked_degree(degree, reduction)
     signs = check_choice("signs", signs, SIGNS)
     check_flags(bias=bias)
     law = None if problem is None else law_of(problem, reduction)
     budget = _budget(run, panels, blocks_of(reduction, degree), degree, signs, bias, law)
-    if not is_traced(budget.defect) and not float(budget.defect) < _LARGEST_DEFECT:
-        got = Words(f"one that departs from that flow by {float(budget.defect):.2g} between its records")
-        remedy = "Use the default rates, and record at mf.budget_times(until, first=…) with shorter panels."
-        raise argument_error("run", "a run of the flow at rates 1, resolved by its panels", got, remedy)
+    check_defect(budget.defect)
     return budget
 
 
-def _checked_run(run: object) -> Solution:
+def check_defect(defect: Float[Array, ""]) -> None:
+    """Raise where a record is not that of the flow which is linearised."""
+    if not is_traced(defect) and not float(defect) < _LARGEST_DEFECT:
+        got = Words(f"one that departs from that flow by {float(defect):.2g} between its records")
+        remedy = "Use the default rates, and record at mf.budget_times(until, first=…) with shorter panels."
+        raise argument_error("run", "a run of the flow at rates 1, resolved by its panels", got, remedy)
+
+
+def checked_run(run: object) -> Solution:
     """A run by labels in balance on one angle, complete."""
     run = check_instance("run", run, Solution, "Pass what mf.solve_reduced returned.")
     if not isinstance(run.model, AngleReduction):
@@ -109,7 +114,7 @@ def _checked_run(run: object) -> Solution:
     return run
 
 
-def _checked_degree(degree: IntLike, reduction: AngleReduction) -> int:
+def checked_degree(degree: IntLike, reduction: AngleReduction) -> int:
     degree = check_integer("degree", degree, 2, "It is the highest degree of the harmonics, an even number.")
     most = 2 * (reduction.modes - 1)
     if degree % 2 or degree > most:

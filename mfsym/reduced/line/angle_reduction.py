@@ -175,14 +175,17 @@ class AngleReduction(AbstractAngularReduction):
             "ratios": self.labels.outer.shape[-1],
         }
 
-    def sides(self, x: Float[Array, "n d"]) -> tuple[Float[Array, " n"], Float[Array, " n"]]:
-        """(‖x_H‖ or the signed coordinate, ‖x_⊥‖) of every row."""
+    def parts(self, x: Float[Array, "n d"]) -> tuple[Float[Array, "n h"], Float[Array, "n d"]]:
+        """Every row along H and along H^⊥, as vectors."""
         if self.basis is not None:
             inside = jnp.matmul(x, self.basis.T, precision=_HIGHEST)
-            outside = x - jnp.matmul(inside, self.basis, precision=_HIGHEST)
-        else:
-            within = (jnp.arange(x.shape[1], dtype=x.dtype) < self.dim_h.astype(x.dtype))[None]
-            inside, outside = jnp.where(within, x, 0.0), jnp.where(within, 0.0, x)
+            return inside, x - jnp.matmul(inside, self.basis, precision=_HIGHEST)
+        within = (jnp.arange(x.shape[1], dtype=x.dtype) < self.dim_h.astype(x.dtype))[None]
+        return jnp.where(within, x, 0.0), jnp.where(within, 0.0, x)
+
+    def sides(self, x: Float[Array, "n d"]) -> tuple[Float[Array, " n"], Float[Array, " n"]]:
+        """(‖x_H‖ or the signed coordinate, ‖x_⊥‖) of every row."""
+        inside, outside = self.parts(x)
         along = jnp.sum(inside, axis=1) if self.signed else safe_norm(inside)
         return along, safe_norm(outside)
 

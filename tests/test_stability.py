@@ -1,0 +1,65 @@
+"""Critical steps and amplification: published numbers, and networks on either side of the critical step."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from budgets import at, problem_of, run_of
+
+import mfsym as mf
+
+SHARPNESS = {  # of (8,2) at t = 0, 2, 30
+    (0, 0): (0.3388, 0.7918, 1.3731),
+    (1, 0): (0.2813, 0.7007, 1.2758),
+    (0, 1): (0.2813, 0.6324, 0.9102),
+}
+WORST = (49.8, 332.9, 497.9, 179.6)  # of block (4, 0) at t = 2, 5, 10, 30
+
+
+@functools.cache
+def stability_of(name: str) -> mf.Stability:
+    return mf.stability(run_of(name, until=30.0), degree=8)
+
+
+@pytest.mark.slow
+def test_sharpness_and_amplification_have_their_numbers():
+    found = stability_of("(8,2)")
+    for block, wanted in SHARPNESS.items():
+        record = found.sharpness[found.blocks.index(block)]
+        np.testing.assert_allclose(at(found, record, (0.0, 2.0, 30.0)), wanted, atol=6e-5)
+    record = found.worst[found.blocks.index((4, 0))]
+    np.testing.assert_allclose(at(found, record, (2.0, 5.0, 10.0, 30.0)), WORST, rtol=2e-3)
+    np.testing.assert_allclose(found.amplification[:, 0], 1, rtol=1e-12)
+    assert found.sharpest == (0, 0) and "critical step" in repr(found)
+    assert float(found.critical_step[-1]) == pytest.approx(2 / 1.37312, rel=1e-5)
+
+
+def risks_in_steps(name: str, step: float, count: int = 400, width: int = 256) -> np.ndarray:
+    """The risk of a network after each of the last 20 steps."""
+    problem = problem_of(name)
+    cloud = mf.sphere_cloud(problem, width=width, key=jax.random.key(5))
+    ts = jnp.concatenate([jnp.zeros(1), step * jnp.arange(count - 19.0, count + 1)])
+    run = mf.solve_particles(problem, cloud, ts, training=mf.Training(step=step))
+    return np.asarray(run.risk)[1:]
+
+
+def check_critical_step(name: str):
+    """At .95 of the critical step the risk falls to the end; at 1.1 it stays up."""
+    critical = float(stability_of(name).critical_step[-1])
+    below, above = (risks_in_steps(name, factor * critical) for factor in (0.95, 1.1))
+    print(f"{name}: critical step {critical:.4g}; risks {below[-1]:.3g} at .95 of it, {above.min():.3g} at 1.1")
+    assert np.all(np.diff(below) < 0) and above.min() > 10 * below[-1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["(8,2)", "relu"])
+def test_networks_stand_steps_below_the_critical_one(name):
+    check_critical_step(name)
+
+
+@pytest.mark.study
+@pytest.mark.parametrize("name", ["(30,5)", "(10,2)", "mixed", "absolute"])
+def test_networks_of_more_problems_stand_steps_below_the_critical_one(name):
+    check_critical_step(name)
