@@ -34,10 +34,10 @@ def trained_errors(name: str, run: mf.Solution, clouds: list[mf.Particles]) -> n
 
 @pytest.mark.slow
 def test_a_cloud_does_what_is_said_of_it():
-    """(10,2): at t = 0 to seven digits; at t = 1 clouds of 256 neurons of all signs to a tenth of what clouds differ by."""
+    """(10,2): at t = 0 to seven digits; at t = 1 clouds of 256 neurons to 10 %, 1.6 m^{-1/2}, where they differ by half."""
     run, width = run_of("(10,2)", until=1.0), 256
     problem = problem_of("(10,2)")
-    kinds = enumerate(("paired", "random", "balanced", "balanced"))
+    kinds = enumerate(("paired", "random", "balanced"))
     clouds = [mf.sphere_cloud(problem, width=width, key=jax.random.key(seed), signs=signs) for seed, signs in kinds]
     predicted = np.array([mf.fluctuation(run, cloud, degree=8) for cloud in clouds]) * width
     for cloud, found in zip(clouds, predicted, strict=True):
@@ -47,8 +47,8 @@ def test_a_cloud_does_what_is_said_of_it():
         assert found[0] == pytest.approx(float(cloud.a @ kernel @ cloud.a) / width, abs=1e-7)
     measured = trained_errors("(10,2)", run, clouds) * width
     print("predicted", predicted[:, -1], "measured", measured)
-    assert np.max(np.abs(measured - predicted[:, -1])) < 0.03
-    assert np.std(predicted[1:, -1]) > 0.05
+    assert np.max(np.abs(measured / predicted[:, -1] - 1)) < 0.1
+    assert np.ptp(predicted[:, -1]) > 0.5
 
 
 @pytest.mark.study

@@ -36,21 +36,22 @@ def test_sharpness_and_amplification_have_their_numbers():
     assert float(found.critical_step[-1]) == pytest.approx(2 / 1.37312, rel=1e-5)
 
 
-def risks_in_steps(name: str, step: float, count: int = 400, width: int = 256) -> np.ndarray:
-    """The risk of a network after each of the last 20 steps."""
-    problem = problem_of(name)
+def check_critical_step(name: str, width: int = 256, count: int = 80):
+    """A network that the flow has trained goes on by 80 steps: its risk falls at .95 of the critical step, and rises at 1.1.
+
+    Only nearby: above it a network leaves for flatter minima, and may find one (ReLU(x_1) does, (8,2) does not in 400).
+    """
+    problem, critical = problem_of(name), float(stability_of(name).critical_step[-1])
     cloud = mf.sphere_cloud(problem, width=width, key=jax.random.key(5))
-    ts = jnp.concatenate([jnp.zeros(1), step * jnp.arange(count - 19.0, count + 1)])
-    run = mf.solve_particles(problem, cloud, ts, training=mf.Training(step=step))
-    return np.asarray(run.risk)[1:]
-
-
-def check_critical_step(name: str):
-    """At .95 of the critical step the risk falls to the end; at 1.1 it stays up."""
-    critical = float(stability_of(name).critical_step[-1])
-    below, above = (risks_in_steps(name, factor * critical) for factor in (0.95, 1.1))
-    print(f"{name}: critical step {critical:.4g}; risks {below[-1]:.3g} at .95 of it, {above.min():.3g} at 1.1")
-    assert np.all(np.diff(below) < 0) and above.min() > 10 * below[-1]
+    trained = mf.solve_particles(problem, cloud, jnp.array([0.0, 30.0])).final
+    below, above = (
+        np.asarray(mf.solve_particles(problem, trained, ts, training=mf.Training(step=ts[1])).risk)
+        for ts in (factor * critical * jnp.arange(count + 1.0) for factor in (0.95, 1.1))
+    )
+    ends = f"{below[-1]:.3g} at .95 of it, at most {above.max():.3g} at 1.1"
+    print(f"{name}: critical step {critical:.4g}; risk {below[0]:.3g} by the flow, then {ends}")
+    assert np.all(np.diff(below[1:]) < 0) and below[-1] < below[0]
+    assert above.max() > 10 * above[0]
 
 
 @pytest.mark.slow

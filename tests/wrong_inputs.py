@@ -676,7 +676,7 @@ TABLE = {
         {"run": [None, 3, later(pde), later(by_labels), later(full)], "degree": [*INTEGER, 3, 1, 8]},
     ),
     "fluctuation": Entry(
-        lambda: {"run": watched(), "cloud": cloud()},
+        lambda: {"run": watched(), "cloud": cloud(), "degree": 2},
         {
             "run": [None, 3, later(pde), later(by_labels), later(full)],
             "cloud": [None, 3, "cloud", later(lambda: cloud(5)), later(cloud)],

@@ -60,9 +60,9 @@ def fluctuation(run: Checked[Solution], cloud: Checked[Particles], *, degree: In
     sample of the start of the run. (Derived.)
     """
     run = checked_run(run)
-    degree = checked_degree(degree, run.model)
+    panels, degree = panels_of(run.ts), checked_degree(degree, run.model)
     neurons = _checked_cloud(cloud, run)
-    found, defect = _fluctuation(run, panels_of(run.ts), blocks_of(run.model, degree), degree, neurons)
+    found, defect = _fluctuation(run, panels, blocks_of(run.model, degree), degree, neurons)
     check_defect(defect)
     return found / len(neurons.sign)
 

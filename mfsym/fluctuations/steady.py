@@ -70,8 +70,8 @@ def stability(run: Checked[Solution], *, degree: IntLike = 12) -> Stability:
     Returns a `Stability`; print it. Raises ArgumentError where `mf.error_budget` does.
     """
     run = checked_run(run)
-    degree = checked_degree(degree, run.model)
-    found, defect = _stability(run, panels_of(run.ts), blocks_of(run.model, degree), degree)
+    panels, degree = panels_of(run.ts), checked_degree(degree, run.model)
+    found, defect = _stability(run, panels, blocks_of(run.model, degree), degree)
     check_defect(defect)
     return found
 
