@@ -116,7 +116,8 @@ def test_a_wrong_scaling_is_caught(name):
 def test_wrong_scalings_are_caught_every_time(name):
     make, claimed = sabotaged(name)
     verdicts = [
-        checked(make, (64, 128, 256), scaling=claimed, seeds=4, key=jax.random.key(100 + seed)).verdict for seed in range(20)
+        checked(make, (64, 128, 256, 512), scaling=claimed, seeds=4, key=jax.random.key(100 + seed)).verdict
+        for seed in range(20)
     ]
     print(f"{name}: {verdicts.count('disagree')} of 20 disagree")
     assert verdicts == ["disagree"] * 20
@@ -144,6 +145,7 @@ def test_predictions_of_another_depth_are_caught():
         (0.6, 0.02, 0.6, "", "disagree"),
         (0.6, 0.02, 0.2, "", "undecided"),  # bends towards the prediction
         (0.6, 0.02, 1.0, "", "disagree"),  # bends away from it
+        (1.0, 0.02, 0.7, "", "disagree"),  # bends, but nowhere near it
         (0.3, 0.05, 0.3, "", "undecided"),
         (0.6, 0.02, 0.6, "rounding", "undecided"),
         (np.nan, np.nan, np.nan, "", "undecided"),
