@@ -71,3 +71,10 @@ def constant_budget(samples: bool) -> mf.ErrorBudget:
         degree=12,
         signs="balanced",
     )
+
+
+def constant_stability() -> mf.Stability:
+    """One whose records do not depend on time."""
+    ts = mf.budget_times(1.0)
+    records = (jnp.stack([jnp.full_like(ts, value), jnp.full_like(ts, value / 2)]) for value in (2.0, 3.0, 4.0))
+    return mf.Stability(ts, *records, ((0, 0), (1, 0)), 2)

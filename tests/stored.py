@@ -7,7 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from budgets import constant_budget
+from budgets import constant_budget, constant_stability
 
 import mfsym as mf
 
@@ -248,6 +248,7 @@ def plain_things() -> dict[str, Any]:
         "groups": _groups(),
         "own classes": Pair(Note("it's", (1.0, None)), Pair(cloud(), {"cloud": (jnp.ones(3), jnp.ones((3, 2)))})),
         "budget": constant_budget(samples=True),
+        "stability": constant_stability(),
         "checkpoints": mf.Checkpoints("somewhere", every=0, keep=3),
     }
 

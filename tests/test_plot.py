@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import matplotlib
 import numpy as np
 import pytest
+from budgets import constant_budget
 from matplotlib import pyplot
 from matplotlib.figure import Figure
 from PIL import Image
@@ -253,6 +254,16 @@ def test_rates_without_an_angle_or_a_spread(report):
     judgement = Judgement("agree", "agree.", {"risk": comparison}, np.full((3, 6), np.nan))
     found = artists(plot.rates(CrossCheckReport(report.runs, {}, {"grid": judgement}, "agree")))
     assert (0, "spread:risk") not in found and found[2, "limit:grid:risk"].get_xdata().size == 0
+
+
+def test_a_budget_is_stacked_to_its_coefficient():
+    """C = 1 of one block .9 and what is unanswered, beside 2F m = m: the stack ends at C, lines are where they should be."""
+    figure = plot.budget(constant_budget(samples=False))
+    (ax,) = figure.axes
+    tops = [collection.get_paths()[0].vertices[:, 1].max() for collection in ax.collections]
+    assert tops == pytest.approx([0.9, 0.9, 1.0])
+    assert [float(line.get_ydata()[0]) for line in ax.lines] == pytest.approx([1.0, 1.0, 2.0, 4.0])
+    assert [text.get_text() for text in ax.get_legend().get_texts()][:3] == ["unanswered", "other blocks", "$(0,0)$"]
 
 
 def test_figures_go_where_they_are_asked_to(pde, full, report):

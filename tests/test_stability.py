@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from budgets import at, problem_of, run_of
+from budgets import at, constant_stability, problem_of, run_of
 
 import mfsym as mf
 
@@ -21,6 +21,12 @@ WORST = (49.8, 332.9, 497.9, 179.6)  # of block (4, 0) at t = 2, 5, 10, 30
 @functools.cache
 def stability_of(name: str) -> mf.Stability:
     return mf.stability(run_of(name, until=30.0), degree=8)
+
+
+def test_the_critical_step_is_that_of_the_sharpest_block():
+    found = constant_stability()
+    np.testing.assert_allclose(found.critical_step, 1.0)
+    assert found.sharpest == (0, 0) and "critical step 1," in repr(found)
 
 
 @pytest.mark.slow

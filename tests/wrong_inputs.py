@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from budgets import constant_budget
 from jax.sharding import AxisType, Mesh
 
 import mfsym as mf
@@ -1021,6 +1022,10 @@ TABLE = {
     ),
     "plot.rates": Entry(
         lambda: {"report": report()}, {"report": [None, 3, later(runs)], "axes": [3, "ax", [None, None, None]]}
+    ),
+    "plot.budget": Entry(
+        lambda: {"budget": constant_budget(samples=False)},
+        {"budget": [None, 3, later(watched)], "axes": [3, "ax", [None, None]]},
     ),
     "plot.coordinates": Entry(lambda: {"check": sizes()}, {"check": [None, 3, later(losses)], "axes": [3, "ax", [None]]}),
     "plot.slopes": Entry(

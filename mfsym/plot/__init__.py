@@ -1,4 +1,4 @@
-"""Figures: both routes side by side, densities over the angle and their film, and the rates of a cross-check.
+"""Figures: both routes side by side, densities over the angle and their film, rates of a cross-check, budgets of errors.
 
 Everything is drawn on figures of their own: no backend is chosen, no setting is changed and nothing is shown. τ⁺ is
 orange and τ⁻ blue throughout (the palette of Okabe & Ito); the reduced route is a line, clouds are markers or bars.
@@ -9,6 +9,7 @@ from .angle import densities as densities
 from .film import film as film
 from .rates import rates as rates
 from .record import overview as overview
+from .stacks import budget as budget
 from .widths import coordinates as coordinates
 from .widths import slopes as slopes
 from .widths import transfer as transfer
