@@ -130,10 +130,11 @@ def test_the_flow_and_short_steps_have_one_law():
 @pytest.mark.float32
 def test_confined_noise_stays():
     """E|P⊥z|² = 2 T t · 2 where the noise is free, and rounding where it is confined; the path along is the same."""
-    single, across = (
-        START.dtype == jnp.float32,
-        lambda z: float(jnp.mean(jnp.sum((z - Swap().project(z)) ** 2, axis=(1, 2)))),
-    )
+    single = START.dtype == jnp.float32
+
+    def across(cloud):
+        return float(jnp.mean(jnp.sum((cloud - Swap().project(cloud)) ** 2, axis=(1, 2))))
+
     free, confined = (
         flow(FLAT, [0.0, 0.2, 0.5], jnp.zeros(SHAPE), mf.Training(**HOT, confine=how)).final for how in (None, Swap())
     )

@@ -123,15 +123,16 @@ def solve_particles(
     `risk`, an `mfsym.risks.AbstractRisk`, is followed in place of that of the problem, which may then be None: the cloud
     is in that case any pytree of floating arrays, with or without an axis of neurons.
     `observe`, a dict from names to functions of the cloud, records what each returns, an array [T, …] in `observables`; an
-    `Action` records `distance_fixed` = W₂(ν, P#ν), from the neurons that it fixes, and `rmd_fixed`, relative and squared.
+    `Action` records `distance_fixed` = W₂(ν, P#ν), from the neurons that it fixes, `rmd_fixed`, relative and squared, and
+    for a problem `function_defect`, how far their own network is from equivariance: E|f(ρx) − ρ̂ f(x)|² / E|f(x)|².
     Returns a Solution: `risk`, `mass_plus`, `mass_minus`, `alignment_plus`, `alignment_minus`, `distance_plus`,
     `distance_minus`, each [T], and `final`, the last cloud, from which a run can be restarted.
     Raises ArgumentError before anything is compiled, and SolveError if the run ends early and `throw`: also where a
     neuron reaches b = 0, as one with |a| > ‖b‖ can, from where the ReLU flow is not unique.
     (Hajjar & Chizat 2022, §2.)
     """
-    control = Control(stop, checkpoint, progress, observers_of(observe))
     problem = check_problem_beside(risk, problem)
+    control = Control(stop, checkpoint, progress, observers_of(observe, problem))
     cloud = floating_cloud(cloud, problem, dtype)
     check_training(training, cloud, step)
     check_flags(throw=throw, save_states=save_states)
