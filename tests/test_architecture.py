@@ -94,7 +94,7 @@ ROOMS: dict[str, set[str] | None] = {
         "invariance",
         "solution",
     },
-    "plot": {"reduced", "lift", "neurons", "solution", "crosscheck", "extrapolation", "deep", "fluctuations"},
+    "plot": {"reduced", "lift", "neurons", "solution", "crosscheck", "extrapolation", "noether", "deep", "fluctuations"},
     "__main__": None,
     "__init__": None,
 }

@@ -13,6 +13,7 @@ import pytest
 
 import mfsym as mf
 from mfsym.deep.slopes import Slopes, judge
+from mfsym.deep.spoiled import spoiled
 
 deep = mf.deep
 LOSS = optax.softmax_cross_entropy
@@ -164,6 +165,17 @@ def test_a_step_that_is_not_yet_larger_than_its_start_is_named():
     found = checked(deep.standard(3), (32, 64, 128), seeds=2)
     assert found.verdict != "disagree", found
     assert "layer 2 still bends" in found.spoiled["update"][2] and found.spoiled["update"][1] == ""
+
+
+def test_a_step_that_saturates_its_layer_is_named():
+    """Above a layer of tanh that moves by 5 times its start, updates meet inputs that gradients had not seen."""
+    values = {name: np.ones((2, 2, 3)) for name in ("forward", "update", "change")}
+    values["change"][:, :, 0] = 5.0
+    flat = {"forward": (0.0,) * 3, "update": (0.0,) * 3, "change": (0.0,) * 3}
+    for bounded in (True, False):
+        notes = spoiled([], values, flat, bounded)
+        assert notes["change"][0] == "" == notes["forward"][1]
+        assert all(("saturated by a step of 5 times" in notes[name][2]) == bounded for name in ("update", "change"))
 
 
 @pytest.mark.slow

@@ -76,3 +76,13 @@ def test_what_was_found_is_stored(tmp_path):
     mf.save(tmp_path / "thing", found)
     again = mf.load(tmp_path / "thing")
     assert [float(law(params)) for law in again.laws] == [float(law(params)) for law in found.laws]
+
+
+def test_equal_names_are_numbered():
+    """Two laws of one kind are two rows and two entries."""
+    params, entry = {"v": jnp.ones(3), "w": jnp.ones(3)}, mf.noether.squared_norm
+    laws = [entry(lambda p: p["v"]), entry(lambda p: p["w"]), entry(lambda p: p["w"])]
+    drift = mf.noether.drift(mf.noether.track(laws).init(params))
+    name = laws[0].name
+    assert drift.names == (name, f"{name} (2)", f"{name} (3)") and tuple(drift.as_dict()) == drift.names
+    assert len(str(drift).splitlines()) == 5

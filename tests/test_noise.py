@@ -117,7 +117,7 @@ def test_noise_and_fresh_inputs_are_two_streams():
     fresh = {"samples": 3, "key": key}
     hot, cold = (mf.solve_particles(problem, cloud, [0.0, 0.1], training=t, **fresh) for t in (NOISY, mf.Training(step=0.1)))
     assert float(hot.risk[0]) == float(cold.risk[0])
-    noise = thermal_noise(NOISY, 0.1, key)
+    noise = thermal_noise(NOISY, key)
     kick = noise.kick(jnp.asarray(0), jnp.asarray(0.1), cloud)
     np.testing.assert_allclose(hot.final.b - cold.final.b, kick.b, atol=1e-15)
     later = noise.kick(jnp.asarray(1), jnp.asarray(0.1), cloud)
@@ -140,7 +140,6 @@ def test_steps_of_the_solver_are_steps_with_noise():
 REDUCIBLE = mf.Problem(mf.Gaussian(4), mf.SubspaceNorm(2))
 HOT = mf.Training(temperature=0.1)
 REFUSED = {
-    "no step": (lambda: noisy_run(HOT), "`step` must be given where `training` has a temperature"),
     "no key": (
         lambda: mf.solve_particles(None, matrices(), [0.0, 50.0], risk=Nothing(), training=heated()),
         "`key` must be a JAX random key where `training` has a temperature",

@@ -341,3 +341,28 @@ def test_neurons_of_any_unit_have_sizes_in_place_of_masses(pde, biased):
         assert np.array_equal(drawn[f"reduced:{name}"].get_ydata(), TIMES + i)
     assert figure.axes[2].get_visible() == biased
     assert next(text.get_text() for text in figure.axes[1].get_legend().get_texts()) == "$a^2$"
+
+
+def test_laws_over_the_updates():
+    """The part of each that moved most, its prediction, the six that moved most of eight, and how many were kept."""
+
+    def seen(steps):
+        values = [np.array([1.0, 1.0 + steps * size]) for size in np.arange(8.0)]
+        predicted = [value if law < 3 else 0.5 * (value + 1) for law, value in enumerate(values)]
+        names, start, path = tuple(f"law {law}" for law in range(8)), (np.ones(2),) * 8, (np.full(2, 10.0),) * 8
+        return mf.noether.Drift(names, start, tuple(values), tuple(predicted), path, steps)
+
+    figure = plot.charges([seen(5), seen(10)])
+    drawn = {line.get_gid(): line for line in figure.axes[0].get_lines() if ":" in str(line.get_gid())}
+    assert set(drawn) == {f"{kind}:{law}" for kind in ("value", "predicted") for law in range(2, 8)}
+    assert np.array_equal(drawn["value:7"].get_xdata(), [0, 5, 10])
+    assert np.array_equal(drawn["value:7"].get_ydata(), [0, 35, 70])
+    assert np.array_equal(drawn["predicted:7"].get_ydata(), [0, 17.5, 35])
+    assert (
+        figure._supxlabel.get_text() == "after 10 steps 3 of 8 laws kept up to finite steps; drawn are the 6 that moved most"
+    )
+    texts = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert texts[0] == "law 7" and texts[-2:] == ["by finite steps alone", "broken by the optimiser"]
+    alone, ax = plot.charges(seen(10)), Figure().subplots()
+    assert np.array_equal(alone.axes[0].get_lines()[0].get_xdata(), [0, 10])
+    assert plot.charges(seen(10), axes=ax) is ax.figure

@@ -41,6 +41,22 @@ def test_distances_to_the_fixed_neurons():
     np.testing.assert_allclose([run.rmd_fixed[0], run.distance_fixed[0]], [0.5, 10.0**0.5], rtol=1e-13)
 
 
+def test_the_function_defect_of_a_run():
+    """E|f(gx) − g f(x)|² / E|f(x)|² of the neurons themselves, by hand; rounding on a union of orbits that is off E^G."""
+    x = np.random.default_rng(1).standard_normal((6, 2))
+    problem = mf.Problem(mf.Empirical(x, x[:, ::-1] ** 3), unit=UNIT)
+    run = mf.descend(problem, cloud_of("C2", 3), 2, learning_rate=0.5, observe=C2, record_every=2)
+    here, there = (np.mean(1 / (1 + np.exp(-np.einsum("mij,nj->nmi", run.final, at))), axis=1) for at in (x, x[:, ::-1]))
+    by_hand = np.sum((there - here[:, ::-1]) ** 2) / np.sum(here**2)
+    np.testing.assert_allclose(run.function_defect[-1], by_hand, rtol=1e-12)
+    asked = mf.symmetry_defect(run.final, C2, inputs=problem.inputs, unit=UNIT)
+    assert by_hand > 1e-4 and asked == pytest.approx(by_hand, rel=1e-12)
+    closed = mf.orbit_cloud(cloud_of("C2", 2), C2)
+    how = mf.DataAugmentation(C2)
+    run = mf.descend(problem, closed, 2, learning_rate=0.5, observe=C2, record_every=2, scheme=how)
+    assert np.all(run.function_defect < 1e-28) and np.all(run.distance_fixed > 0.01)
+
+
 def test_sampled_augmentation_has_the_mean_of_the_full_one():
     """Over the steps of one key; every input has an element of its own, and inputs are those of the plain run."""
     problem, cloud = problem_of("C2"), cloud_of("C2", 3)
@@ -218,6 +234,10 @@ REFUSED = {
     "a frame that is none": (
         lambda: mf.canonical(data_of("C2"), C2, frame=lambda x: jnp.eye(2)),
         "`frame` must be one that moves a whole orbit to one place",
+    ),
+    "an action on other inputs": (
+        lambda: mf.descend(problem_of("C2"), cloud_of("C2", 2), 1, learning_rate=0.1, observe=rotations()[0]),
+        "`observe` must be an action on inputs of dimension 2",
     ),
     "distances of other neurons": (
         lambda: mf.solve_particles(None, jnp.ones((3, 4)), [0.0, 1.0], risk=Sizes(), observe=C2, step=0.5),

@@ -217,3 +217,40 @@ def test_an_equivariant_target_that_no_fixed_neuron_sees():
     assert jnp.sum(data.mean(values**2)) == pytest.approx(0.0216011511, abs=1e-9)
     with pytest.raises(mf.ArgumentError, match="fixes only 0"):
         mf.restrict(mf.Problem(data, target, unit), action)
+
+
+@pytest.mark.slow
+def test_what_fixed_pairs_of_vectors_cannot_learn():
+    """v σ(u·x/2) under the swap: on E^G a function of s = (x_1 + x_2)/√2 times (1, 1)/√2, a constant and odd functions of s.
+
+    What is left of the published matrices, taken as rows u and v with their images, is the even part of E[f*|s] about its
+    mean and all that depends on x beside s. Least squares on a dictionary of fixed neurons come down to it, and a weakly
+    invariant law, the teacher, has no risk.
+    """
+    swap = mf.generate(SWAP)
+    unit = mf.VectorUnit(jax.nn.sigmoid, scale=0.5)
+    action = mf.action(unit, swap.standard, swap.standard)
+    rows = TEACHERS["WI"].cloud[:5]  # their images as pairs are (g u, g v)
+    cloud = mf.orbit_cloud((rows[:, 0], rows[:, 1]), action)
+    problem = mf.Problem(mf.cubature(mf.Gaussian(2, 4.0), nodes=60), mf.Teacher(cloud, unit), unit)
+    nothing = jax.tree.map(lambda leaf: 0 * leaf[:1], cloud)
+    assert 2 * mf.risk_of(problem).value(nothing) == pytest.approx(0.0223669497, abs=1e-9)
+    assert mf.symmetric_floor(problem, action) < 1e-30 and action.dim_fixed == 2
+    nodes, weights = np.polynomial.hermite_e.hermegauss(100)
+    weights = weights / weights.sum()
+    along, across = np.meshgrid(4 * nodes, 4 * nodes, indexing="ij")
+    points = np.stack([along + across, along - across], axis=-1).reshape(-1, 2) / np.sqrt(2)
+    values = np.asarray(mf.predict(cloud, points, unit=unit)).reshape(100, 100, 2)
+    seen = values.sum(axis=-1) / np.sqrt(2) @ weights
+    best = (seen - seen[::-1]) / 2 + weights @ seen
+    least = weights @ np.sum(values**2, axis=-1) @ weights - weights @ best**2
+    assert least == pytest.approx(0.0003099305, abs=1e-9)
+    x, w = np.asarray(problem.inputs.x), np.sqrt(np.asarray(problem.inputs.weights))[:, None]
+    slopes = np.geomspace(0.05, 0.8, 10)
+    neurons = [(jnp.full((1, 2), slope), jnp.ones((1, 2))) for slope in slopes]
+    columns = np.stack([(w * mf.predict(neuron, x, unit=unit)).ravel() for neuron in neurons])
+    wanted = (w * mf.predict(cloud, x, unit=unit)).ravel()
+    amplitudes = np.linalg.lstsq(columns.T, wanted, rcond=1e-12)[0]
+    found = np.sum((columns.T @ amplitudes - wanted) ** 2)
+    print(f"least risk {least:.10f}, by a dictionary {found - least:.1e} more")
+    assert found == pytest.approx(least, abs=1e-12)

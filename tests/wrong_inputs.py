@@ -210,6 +210,11 @@ def losses() -> mf.deep.TransferCheck:
     return mf.deep.TransferCheck((4, 8), np.array([0.5, 1.0, 2.0]), np.ones((2, 3, 2)), 5)
 
 
+def drifted(steps: int, name: str = "h") -> mf.noether.Drift:
+    one = (np.ones(2),)
+    return mf.noether.Drift((name,), one, one, one, one, steps)
+
+
 def key() -> jax.Array:
     return jax.random.key(0)
 
@@ -1031,6 +1036,17 @@ TABLE = {
     "plot.slopes": Entry(
         lambda: {"checks": {"mup": sizes()}},
         {"checks": [None, 3, {}, later(sizes), {"mup": 3}, {3: None}], "axes": [3, "ax", [None]]},
+    ),
+    "plot.charges": Entry(
+        lambda: {"drifts": drifted(2)},
+        {
+            "drifts": [
+                None, 3, "drift", [], [3], later(losses), later(lambda: [drifted(2), drifted(2)]),
+                later(lambda: [drifted(4), drifted(2)]), later(lambda: drifted(0)),
+                later(lambda: [drifted(2), drifted(4, "g")]),
+            ],
+            "axes": [3, "ax", [None], [None, None]],
+        },
     ),
     "plot.transfer": Entry(lambda: {"check": losses()}, {"check": [None, 3, later(sizes)], "axes": [3, "ax", [None]]}),
 }  # fmt: skip

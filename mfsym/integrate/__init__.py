@@ -9,6 +9,7 @@ from .meter import close_meter as close_meter
 from .meter import open_meter as open_meter
 from .meter import step_meter as step_meter
 from .methods import SSPRK104 as SSPRK104
+from .noise import AbstractNoise as AbstractNoise
 from .run import integrate as integrate
 from .run import require_complete as require_complete
 from .stepping import MAX_STEPS as MAX_STEPS

@@ -14,6 +14,7 @@ from .controllers import LandingController
 from .dynamics import AbstractDynamics, relative_speed
 from .meter import meter
 from .methods import ADJOINTS, METHODS, SSP_COEFFICIENT
+from .noise import FINEST, AbstractNoise, brownian_term
 from .stepping import Stepping
 
 # Which states of a system have more than one future.
@@ -21,12 +22,13 @@ NotUnique: TypeAlias = Callable[[Any, PyTree], Bool[Array, ""]]
 
 
 def start_of_steps(
-    dynamics: AbstractDynamics, state: State, ts: Float[Array, " T"], stepping: Stepping
+    dynamics: AbstractDynamics, state: State, ts: Float[Array, " T"], stepping: Stepping, noise: AbstractNoise | None
 ) -> tuple[LandingController, Array]:
     """The step control of a run, and its first step."""
     assert stepping.method is not None and stepping.rtol is not None and stepping.atol is not None  # by `with_defaults`
     ssp = SSP_COEFFICIENT.get(stepping.method)
-    control = diffrax.PIDController(stepping.rtol, stepping.atol, dtmin=1e-13 * ts[-1], force_dtmin=False, factormax=5.0)
+    shortest = (1e-13 if noise is None else FINEST) * ts[-1]
+    control = diffrax.PIDController(stepping.rtol, stepping.atol, dtmin=shortest, force_dtmin=False, factormax=5.0)
     # A guess that error control mends at once: a search for the first step would compile the velocity twice more.
     first_step = jax.lax.stop_gradient(dynamics.largest_step(state)) if ssp else 0.01 * ts[1]
     return LandingController(control, ts, ssp or 1.0), first_step
@@ -37,8 +39,11 @@ def observed(dynamics: AbstractDynamics, t: Array, state: State, stepping: Stepp
     return dynamics.observe(t, state) | stepping.control.observers(state)
 
 
-def solve_loop(dynamics, state, t0, ts, stepping, not_unique, controller, first_step, **segment: Any) -> Any:
+def solve_loop(dynamics, state, t0, ts, stepping, not_unique, noise, controller, first_step, **segment: Any) -> Any:
     """Step from `t0` to ts[-1] and record at `ts`; `segment` replaces options of diffrax for a part of a run.
+
+    Noise is the same for all states, so that adaptive steps converge along its path; ShARK is of strong order 3/2 for it
+    (Foster, dos Reis & Strange 2024).
 
     Where something may end a run, the start is recorded by itself, as that may be the end.
     """
@@ -55,9 +60,12 @@ def solve_loop(dynamics, state, t0, ts, stepping, not_unique, controller, first_
         "max_steps": stepping.bound,
         "progress_meter": meter(stepping.control.progress),
     }
+    terms, solver = diffrax.ODETerm(lambda t, y, args: args.velocity(t, y)), METHODS[stepping.method]()
+    if noise is not None:
+        terms, solver = diffrax.MultiTerm(terms, brownian_term(noise, ts[-1], state)), diffrax.ShARK()
     return diffrax.diffeqsolve(
-        diffrax.ODETerm(lambda t, y, args: args.velocity(t, y)),
-        METHODS[stepping.method](),
+        terms,
+        solver,
         t0,
         ts[-1],
         first_step,

@@ -37,17 +37,17 @@ class Place(eqx.Module):
         return self.accepted + self.rejected
 
 
-def integrate_in_segments(dynamics, state, ts, stepping, not_unique):
+def integrate_in_segments(dynamics, state, ts, stepping, not_unique, noise):
     """What `integrate` needs of a run: observables, states, final state, stats, status, valid."""
     control = stepping.control
     # A later call may allow more steps; everything else that compiled code sees is fixed.
     numerics = dataclasses.replace(stepping, control=control.bare(), max_steps=1)
-    mark = ("integrate", dynamics, state, ts, numerics, not_unique)
-    prepared, start = _begin(dynamics, state, ts, numerics)
+    mark = ("integrate", dynamics, state, ts, numerics, not_unique, noise)
+    prepared, start = _begin(dynamics, state, ts, numerics, noise)
     start = eqx.tree_at(lambda place: place.state, start, state)  # on the devices where the caller put it
 
     def advance(place: Place, most: int) -> Place:
-        return _advance(prepared, place, ts, numerics, not_unique, jnp.asarray(most))
+        return _advance(prepared, place, ts, numerics, not_unique, noise, jnp.asarray(most))
 
     place, reason = run_segments(control, mark, start, advance, lambda p: p.t / ts[-1], stepping.bound)
     observables, states = place.records
@@ -62,10 +62,10 @@ def integrate_in_segments(dynamics, state, ts, stepping, not_unique):
 
 
 @eqx.filter_jit
-def _begin(dynamics, state, ts, stepping) -> tuple[AbstractDynamics, Place]:
+def _begin(dynamics, state, ts, stepping, noise) -> tuple[AbstractDynamics, Place]:
     """The prepared system, and the place at ts[0] with the first record."""
     dynamics = dynamics.prepare()
-    controller, first_step = start_of_steps(dynamics, state, ts, stepping)
+    controller, first_step = start_of_steps(dynamics, state, ts, stepping, noise)
     memory = begin_control(controller, ts[0], ts[-1], state, first_step, dynamics)
     row = (observed(dynamics, ts[0], state, stepping), state if stepping.save_states else None)
     row = cast_floats(row, jnp.result_type(*jax.tree.leaves(state)))
@@ -77,14 +77,15 @@ def _begin(dynamics, state, ts, stepping) -> tuple[AbstractDynamics, Place]:
 
 
 @eqx.filter_jit
-def _advance(dynamics, place: Place, ts, stepping, not_unique, most) -> Place:
+def _advance(dynamics, place: Place, ts, stepping, not_unique, noise, most) -> Place:
     """At most `most` steps further."""
-    controller, _ = start_of_steps(dynamics, place.state, ts, stepping)
+    controller, _ = start_of_steps(dynamics, place.state, ts, stepping, noise)
     controller = SegmentController(controller, place.control, most)
     # The times to come first, then the last one again and again: shapes do not depend on the place.
     coming = jnp.arange(len(ts)) < len(ts) - place.index
     times = jnp.where(coming, jnp.roll(ts, -place.index), ts[-1])
-    out = solve_loop(dynamics, place.state, place.t, times, stepping, not_unique, controller, None, **with_forward_mode())
+    start = (dynamics, place.state, place.t, times, stepping, not_unique, noise)
+    out = solve_loop(*start, controller, None, **with_forward_mode())
     saved = cast_floats(dict(out.ys or {}), jnp.result_type(*jax.tree.leaves(place.state)))
     t, state = jax.tree.map(lambda leaf: leaf[-1], saved["end"])
     new = jnp.isfinite(out.ts["record"]) & coming

@@ -2,7 +2,6 @@
 
 from .descent import Descent as Descent
 from .descent import OptimisedDescent as OptimisedDescent
-from .langevin import AbstractNoise as AbstractNoise
 from .langevin import Langevin as Langevin
 from .rule import AbstractRule as AbstractRule
 from .run import iterate as iterate

@@ -1,22 +1,11 @@
 """Steps with noise: the Langevin rule."""
 
-import abc
-
-import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, PyTree
+from jaxtyping import Array, Float
 
-from ..integrate import AbstractDynamics
+from ..integrate import AbstractDynamics, AbstractNoise
 from .rule import AbstractRule
-
-
-class AbstractNoise(eqx.Module):
-    """What is added to a state at every step, drawn from a key of its own folded with the number of the step."""
-
-    @abc.abstractmethod
-    def kick(self, index: Int[Array, ""], step: Float[Array, ""], state: PyTree) -> PyTree:
-        """That of step k = `index` of length `step`, a tree like the state."""
 
 
 class Langevin(AbstractRule):

@@ -30,6 +30,15 @@ def lines_of(names: Sequence[str]) -> list[Line]:
     return sorted(found, key=lambda line: line.members)
 
 
+def distinct(names: Sequence[str]) -> tuple[str, ...]:
+    """The same, where one that was there before is numbered: "h", "h (2)"."""
+    found: list[str] = []
+    for name in names:
+        free = itertools.chain([name], (f"{name} ({count})" for count in itertools.count(2)))
+        found.append(next(each for each in free if each not in found))
+    return tuple(found)
+
+
 def _lines(skeleton: str, members: list[tuple[int, Places]], names: Sequence[str]) -> list[Line]:
     places = tuple(place for place, _ in members)
     columns = list(zip(*(numbers for _, numbers in members), strict=True))

@@ -18,7 +18,7 @@ from jaxtyping import Array, Float, PyTree
 from ..errors import Words, argument_error, check_instance
 from ..types import Checked, RealLike
 from .laws import Law, check_laws, gradient_norms, plain_number
-from .lists import lines_of
+from .lists import distinct, lines_of
 
 _SIZES = ("drift", "broken")
 _BROKEN = {"float64": 1e-6, "float32": 1e-3}  # of what could have been broken
@@ -39,7 +39,8 @@ class Tracked(eqx.Module):
 class Drift(NamedTuple):
     """What happened to laws: value − start = (predicted − start) + broken, part by part, exactly. It prints as a table.
 
-    - `names`; `start`, `value`, `predicted`: one array for each law. `path`: what could have been broken.
+    - `names`, of which equal ones are numbered; `start`, `value`, `predicted`: one array for each law.
+    - `path`: what could have been broken.
     - `steps`: how many updates were seen.
     """
 
@@ -106,7 +107,7 @@ def track(
 
     def init(params: PyTree) -> PyTree:
         values = tuple(jnp.asarray(law(params)) for law in laws)
-        names, zeros = tuple(law.name for law in laws), tuple(map(jnp.zeros_like, values))
+        names, zeros = distinct([law.name for law in laws]), tuple(map(jnp.zeros_like, values))
         steep = tuple(_steepness(law, params) for law in laws)
         return Tracked(names, values, values, values, zeros, steep, jnp.zeros((), jnp.int32))
 

@@ -60,8 +60,8 @@ def descend(
     Returns a Solution as `solve_particles` does. Raises ArgumentError before anything is compiled, and SolveError if
     the risk stops being finite and `throw`.
     """
-    control = Control(stop, checkpoint, progress, observers_of(observe))
     problem = check_problem_beside(risk, problem)
+    control = Control(stop, checkpoint, progress, observers_of(observe, problem))
     cloud = floating_cloud(cloud, problem, dtype)
     steps = check_integer("steps", steps, 1, "It is the number of steps.")
     record_every = check_integer("record_every", record_every, 1, "It is the number of steps between two records.")

@@ -103,8 +103,10 @@ def solve_particles(
     """Move a cloud along the Wasserstein gradient flow, z_j' = −m ∇_{z_j} F.
 
     Arguments: `cloud` at time 0, any pytree with a leading particle axis; `ts` [T] flow times, starting at 0.
-    `training` changes the dynamics: rates of the layers, weight decay, and gradient descent, the heavy ball or steps with
-    noise, which is drawn from `key` too, in steps of `training.step`, of which `ts` must then be multiples.
+    `training` changes the dynamics: rates of the layers, weight decay, noise, which is drawn from `key` too, and gradient
+    descent, the heavy ball or steps with noise in steps of `training.step`, of which `ts` must then be multiples. The flow
+    with noise takes adaptive steps of strong order 3/2 (ShARK), by default with `rtol` 1e-3 and `atol` 1e-5, along a path
+    that the key and the last time decide: finer steps, other records and a run that goes on from a checkpoint keep it.
     `scheme`, a `DataAugmentation`, `FeatureAveraging` or `EquivariantArchitecture`, has the cloud descend its transform of
     the risk; weight decay and noise act on the neurons themselves, and observables other than `risk` are theirs, while
     `mf.predict(solution, x)` is the network of the scheme.
@@ -121,22 +123,23 @@ def solve_particles(
     `risk`, an `mfsym.risks.AbstractRisk`, is followed in place of that of the problem, which may then be None: the cloud
     is in that case any pytree of floating arrays, with or without an axis of neurons.
     `observe`, a dict from names to functions of the cloud, records what each returns, an array [T, …] in `observables`; an
-    `Action` records `distance_fixed` = W₂(ν, P#ν), from the neurons that it fixes, and `rmd_fixed`, relative and squared.
+    `Action` records `distance_fixed` = W₂(ν, P#ν), from the neurons that it fixes, `rmd_fixed`, relative and squared, and
+    for a problem `function_defect`, how far their own network is from equivariance: E|f(ρx) − ρ̂ f(x)|² / E|f(x)|².
     Returns a Solution: `risk`, `mass_plus`, `mass_minus`, `alignment_plus`, `alignment_minus`, `distance_plus`,
     `distance_minus`, each [T], and `final`, the last cloud, from which a run can be restarted.
     Raises ArgumentError before anything is compiled, and SolveError if the run ends early and `throw`: also where a
     neuron reaches b = 0, as one with |a| > ‖b‖ can, from where the ReLU flow is not unique.
     (Hajjar & Chizat 2022, §2.)
     """
-    control = Control(stop, checkpoint, progress, observers_of(observe))
     problem = check_problem_beside(risk, problem)
+    control = Control(stop, checkpoint, progress, observers_of(observe, problem))
     cloud = floating_cloud(cloud, problem, dtype)
     check_training(training, cloud, step)
     check_flags(throw=throw, save_states=save_states)
     times = check_times(ts)
     whole, step = step is None, training.step if step is None and training is not None else step
     check_sampling(samples, step, training)
-    noise = thermal_noise(training, step, key)
+    noise = thermal_noise(training, key)
     of_inputs = None if noise is not None and samples is None else key
     drawn = {"samples": samples, "key": of_inputs, "step": step, "block_size": block_size}
     risk = risk_to_follow(problem, cloud, risk, scheme=scheme, **drawn)
@@ -144,10 +147,11 @@ def solve_particles(
     stepping, model = Stepping(rtol=rtol, atol=atol, **options), model_of(problem, scheme)
     dynamics = ParticleDynamics(risk, measurement(problem, cloud), training)
     if step is None:
-        stepping = stepping.with_defaults("tsit5", *tolerances(cloud))
+        stepping = stepping.with_defaults("tsit5", *tolerances(cloud, noise))
         assert stepping.atol is not None
-        nearest = nearest_to_zero(None if problem is None else problem.unit, training, cloud, stepping.atol)
-        dynamics = dataclasses.replace(dynamics, nearest=nearest)
+        if noise is None:  # which carries a neuron past b = 0, and makes the flow unique
+            nearest = nearest_to_zero(None if problem is None else problem.unit, training, cloud, stepping.atol)
+            dynamics = dataclasses.replace(dynamics, nearest=nearest)
     else:
         schedule = None if training is None else training.schedule
         whole = whole or noise is not None
@@ -166,7 +170,8 @@ def follow(
 ) -> Solution:
     """The record of one cloud at flow times [T], or in steps of length `step` at `StepTimes`, which are counted in them."""
     if step is None:
-        solution = integrate(dynamics, cloud, times, stepping, model, None if dynamics.nearest is None else reaches_zero)
+        not_unique = None if dynamics.nearest is None else reaches_zero
+        solution = integrate(dynamics, cloud, times, stepping, model, not_unique, noise)
     else:  # finite steps pass b = 0 in any case
         training, control = dynamics.training, stepping.control
         assert training is None or training.heated == (noise is not None)
@@ -222,11 +227,16 @@ def _size_where_it_lies(leaf: Array) -> tuple[Array, Array]:
     return _size(leaf, jnp)
 
 
-def tolerances(cloud: PyTree) -> tuple[float, float]:
-    """The usual ones. Absolute ones are meant for neurons of size 1; smaller ones need smaller tolerances."""
+def tolerances(cloud: PyTree, noise: ThermalNoise | None = None) -> tuple[float, float]:
+    """The usual ones. Absolute ones are meant for neurons of size 1; smaller ones need smaller tolerances.
+
+    A path with noise is followed with fewer digits: its steps fall like the tolerance to the power 2/3.
+    """
     single = jnp.finfo(jnp.result_type(*jax.tree.leaves(cloud))).bits < 64
     known = not any(map(is_traced, jax.tree.leaves(cloud)))
     smallest = min([1.0, *(size for size in _sizes(cloud) if size > 0)]) if known else 1.0
+    if noise is not None:
+        return 1e-3, 1e-5 * smallest
     return (1e-4, 1e-6 * smallest) if single else (1e-6, 1e-9 * smallest)
 
 

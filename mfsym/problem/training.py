@@ -31,10 +31,11 @@ class Training(eqx.Module):
     With a `step` η it is gradient descent: explicit Euler steps of length η, at times t = η·step. `momentum` β
     makes that the heavy ball from rest, u ← β u + velocity(z), z ← z + η u (Polyak 1964); its t = η·step is no flow
     time: for small η it is at t about where the flow is at t/(1−β). A `schedule` [K] of factors makes the length of step k
-    η_k = η·schedule_k, in both rules, and t = η_0 + … + η_{k−1} after k of them. A `temperature` T adds noise to every step,
-    z ← z + η velocity + √(2 T η rate) P ξ with independent standard normal ξ, which descends F + T ∫ log μ dμ; P is the
-    identity, or the projection of `confine`, an object with `project(cloud)` such as an action: then the noise does not
-    leave the neurons that it fixes, and log μ is that of their law on this subspace.
+    η_k = η·schedule_k, in both rules, and t = η_0 + … + η_{k−1} after k of them. A `temperature` T adds noise: the flow is
+    dz = velocity dt + √(2 T rate) P dW with a Brownian motion W, which descends F + T ∫ log μ dμ, and a step is
+    z ← z + η velocity + √(2 T η rate) P ξ with independent standard normal ξ; P is the identity, or the projection of
+    `confine`, an object with `project(cloud)` such as an action: then the noise does not leave the neurons that it fixes,
+    and log μ is that of their law on this subspace.
 
     Numbers are array leaves and can be differentiated; `same_rates`, `unit_rates` and `decays` say what is known of them
     at construction, where rate_a and rate_b that are one traced number count as the same.
@@ -84,11 +85,11 @@ class Training(eqx.Module):
         if self.momentum is not None and not is_traced(momentum) and float(momentum) >= 1:
             raise argument_error("momentum", "a number in [0, 1)", momentum, "Pass for example momentum=0.9.")
         self.schedule = None if schedule is None else _checked_schedule(schedule)
-        remedy = "It is T of the noise √(2 T η) ξ in a step η."
+        remedy = "It is T of the noise √(2 T) dW, √(2 T η) ξ in a step η."
         self.temperature = positive_number("temperature", temperature, remedy, strict=False)
         self.confine = None if confine is None else _checked_confinement(confine, self.heated)
         if self.heated and (self.momentum is not None or self.schedule is not None):
-            remedy = "Noise is added to plain gradient steps of one length."
+            remedy = "Noise is added to the flow, or to plain gradient steps of one length."
             raise argument_error("temperature", "0 where there is momentum or a schedule", temperature, remedy)
 
     def times(self, steps: RealArrayLike) -> Float[np.ndarray, " T"]:

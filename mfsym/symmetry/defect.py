@@ -16,11 +16,11 @@ from ..problem.empirical import Empirical
 from ..problem.inputs import AbstractInputs
 from ..problem.units import AbstractHomogeneousUnit, AbstractUnit, ReLU, homogeneous_neurons
 from ..products import with_all_digits
-from ..safe import safe_ratio
 from ..solution import Solution
 from ..types import Checked, Cloud, IntLike, RealFunction, Scalar
 from .action import act
 from .fixed_distance import FixedDistance
+from .function_defect import FunctionDefect, Network, elements_tried, relative_gap
 from .points import evaluation_points
 
 _EXACT = jax.lax.Precision.HIGHEST
@@ -79,7 +79,7 @@ def symmetry_defect(
     if homogeneous_neurons(own_unit, cloud) is not None and inputs.rotation_invariant:
         return _largest(_exact_defect, cloud, own_unit, symmetries)
     if not callable(cloud):
-        cloud = _Network(cloud, own_unit)
+        cloud = Network(cloud, own_unit)
     points = evaluation_points(inputs, samples, jnp.result_type(float))
     return _largest(_sampled_defect, cloud, points, symmetries)
 
@@ -116,15 +116,12 @@ def _defect_of_action(
         )
     if space == "fixed":
         return FixedDistance(action, True)(network)
-    group = action.group
-    tried = group.elements if group.order is not None else group.sample(jax.random.key(0), elements)
-    tried = jnp.concatenate([group.components.astype(tried.dtype), tried])
+    tried = elements_tried(action.group, elements)
     if space == "parameter":
         return jnp.max(_measure(_action_law_defect, network, action, tried))
     points = evaluation_points(_checked_inputs(inputs, action.inputs.size), samples, jnp.result_type(float))
-    if neurons:
-        network = _Network(network, check_instance("unit", unit, AbstractUnit, "Pass problem.unit."))
-    return jnp.max(_measure(_action_function_defect, network, (action, points), tried))
+    own = check_instance("unit", unit, AbstractUnit, "Pass problem.unit.") if neurons else None
+    return eqx.filter_jit(FunctionDefect(action, points, tried, own))(network)
 
 
 _GROUP = "Pass a Symmetry, a list of them, mf.generate(...) or mf.BlockOrthogonal(...)."
@@ -170,31 +167,9 @@ def _measure(defect: Defect, network: PyTree, beside: PyTree, elements: PyTree) 
     return jax.lax.map(lambda element: with_all_digits(defect)(network, beside, element), elements)
 
 
-class _Network(eqx.Module):
-    """x ↦ (1/m) Σ_j σ*(x; z_j) for one input."""
-
-    cloud: PyTree
-    unit: AbstractUnit
-
-    def __call__(self, x: Float[Array, " d"]) -> Float[Array, "*out"]:
-        return jnp.mean(jax.vmap(self.unit, in_axes=(0, None))(self.cloud, x), axis=0)
-
-
 def _sampled_defect(function: Callable[[Array], Array], points: Empirical, symmetry: Symmetry) -> Float[Array, ""]:
     here, there = jax.vmap(function)(points.x), jax.vmap(function)(act(symmetry, points.x))
-    return _relative_gap(points, here, there - symmetry.sign.astype(here.dtype) * here)
-
-
-def _action_function_defect(
-    function: Callable[[Array], Array], beside: tuple[Action, Empirical], element: Float[Array, "k k"]
-) -> Float[Array, ""]:
-    action, points = beside
-    here, there = jax.vmap(function)(points.x), jax.vmap(function)(action.move_input(element, points.x))
-    return _relative_gap(points, here, there - action.move_output(element, here))
-
-
-def _relative_gap(points: Empirical, values: Float[Array, "n *out"], gap: Float[Array, "n *out"]) -> Float[Array, ""]:
-    return safe_ratio(jnp.sum(points.mean(gap**2)), jnp.sum(points.mean(values**2)), 0.0)
+    return relative_gap(points, here, there - symmetry.sign.astype(here.dtype) * here)
 
 
 def _exact_defect(cloud: Particles, unit: AbstractHomogeneousUnit, symmetry: Symmetry) -> Float[Array, ""]:
