@@ -24,6 +24,7 @@ PROBLEMS = {
     "(8,2)": (8, mf.SubspaceNorm(2)),
     "relu": (10, mf.SingleIndex(relu)),
     "mixed": (10, mf.SingleIndex(mixed)),
+    "(6,3)": (6, mf.SubspaceNorm(3)),
     "absolute": (6, mf.SubspaceNorm(1, 2.0)),
 }
 

@@ -45,7 +45,8 @@ def test_sharpness_and_amplification_have_their_numbers():
 def check_critical_step(name: str, width: int = 256, count: int = 80):
     """A network that the flow has trained goes on by 80 steps: its risk falls at .95 of the critical step, and rises at 1.1.
 
-    Only nearby: above it a network leaves for flatter minima, and may find one (ReLU(x_1) does, (8,2) does not in 400).
+    Where the flow is done: He_2 with He_1 has F = .09 at t = 30, and its sharpness grows on. And only nearby: above the
+    critical step a network leaves for flatter minima, and may find one (ReLU(x_1) does, (8,2) does not in 400 steps).
     """
     problem, critical = problem_of(name), float(stability_of(name).critical_step[-1])
     cloud = mf.sphere_cloud(problem, width=width, key=jax.random.key(5))
@@ -67,6 +68,6 @@ def test_networks_stand_steps_below_the_critical_one(name):
 
 
 @pytest.mark.study
-@pytest.mark.parametrize("name", ["(30,5)", "(10,2)", "mixed", "absolute"])
+@pytest.mark.parametrize("name", ["(30,5)", "(10,2)", "(6,3)", "absolute"])
 def test_networks_of_more_problems_stand_steps_below_the_critical_one(name):
     check_critical_step(name)
