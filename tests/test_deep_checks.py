@@ -13,6 +13,7 @@ import pytest
 
 import mfsym as mf
 from mfsym.deep.slopes import Slopes, judge
+from mfsym.deep.spoiled import spoiled
 
 deep = mf.deep
 LOSS = optax.softmax_cross_entropy
@@ -116,7 +117,8 @@ def test_a_wrong_scaling_is_caught(name):
 def test_wrong_scalings_are_caught_every_time(name):
     make, claimed = sabotaged(name)
     verdicts = [
-        checked(make, (64, 128, 256), scaling=claimed, seeds=4, key=jax.random.key(100 + seed)).verdict for seed in range(20)
+        checked(make, (64, 128, 256, 512), scaling=claimed, seeds=4, key=jax.random.key(100 + seed)).verdict
+        for seed in range(20)
     ]
     print(f"{name}: {verdicts.count('disagree')} of 20 disagree")
     assert verdicts == ["disagree"] * 20
@@ -144,6 +146,7 @@ def test_predictions_of_another_depth_are_caught():
         (0.6, 0.02, 0.6, "", "disagree"),
         (0.6, 0.02, 0.2, "", "undecided"),  # bends towards the prediction
         (0.6, 0.02, 1.0, "", "disagree"),  # bends away from it
+        (1.0, 0.02, 0.7, "", "disagree"),  # bends, but nowhere near it
         (0.3, 0.05, 0.3, "", "undecided"),
         (0.6, 0.02, 0.6, "rounding", "undecided"),
         (np.nan, np.nan, np.nan, "", "undecided"),
@@ -162,6 +165,17 @@ def test_a_step_that_is_not_yet_larger_than_its_start_is_named():
     found = checked(deep.standard(3), (32, 64, 128), seeds=2)
     assert found.verdict != "disagree", found
     assert "layer 2 still bends" in found.spoiled["update"][2] and found.spoiled["update"][1] == ""
+
+
+def test_a_step_that_saturates_its_layer_is_named():
+    """Above a layer of tanh that moves by 5 times its start, updates meet inputs that gradients had not seen."""
+    values = {name: np.ones((2, 2, 3)) for name in ("forward", "update", "change")}
+    values["change"][:, :, 0] = 5.0
+    flat = {"forward": (0.0,) * 3, "update": (0.0,) * 3, "change": (0.0,) * 3}
+    for bounded in (True, False):
+        notes = spoiled([], values, flat, bounded)
+        assert notes["change"][0] == "" == notes["forward"][1]
+        assert all(("saturated by a step of 5 times" in notes[name][2]) == bounded for name in ("update", "change"))
 
 
 @pytest.mark.slow

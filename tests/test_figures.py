@@ -528,6 +528,6 @@ def test_deep_networks_are_drawn(standard_promotion):
     assert record.losses.shape == (2, 2, 20) and record.accuracies.shape == (4, 1)
     assert np.all((record.accuracies >= 0) & (record.accuracies <= 1))
     assert np.all(record.escapes[4].steps.mean() > record.escapes[2].steps.mean())
-    assert record.outputs.shape == (2, 6, 13) and record.limits.shape == (2, 13)
+    assert [each.shape for each in (record.outputs["mup"], record.limits["mup"])] == [(6, 13), (13,)]
     figure = FIGURES["deep"].draw(record)
     assert len(figure.axes) == 8

@@ -184,7 +184,11 @@ def coordinate_check(
     found = for_every_width(measure, widths, seeds, key, data)
     values = {name: np.stack([sizes[name] for sizes in found]) for name in _TITLES if name in found[0]}
     predicted = _predicted(scaling, activation, bias, steps, outputs_of(data.y), values)
-    return CoordinateCheck(widths, values, predicted, spoiled(found, values, predicted))
+    return CoordinateCheck(widths, values, predicted, spoiled(found, values, predicted, _bounded(activation)))
+
+
+def _bounded(activation: RealFunction | None) -> bool:
+    return activation is not None and classify(activation).growth == 0
 
 
 def _predicted(

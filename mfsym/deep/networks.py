@@ -189,9 +189,9 @@ def check_layers(weights: Sequence[Array], scaling: Scaling) -> tuple[int, int]:
     return int(widths.pop()), int(dim)
 
 
-def _gain(activation: RealFunction | None, gain: RealLike | None) -> float:
+def _gain(activation: RealFunction | None, gain: RealLike | None) -> float | Float[Array, ""]:
     if gain is not None:
-        return float(positive_number("gain", gain, "It multiplies the Gaussian weights of hidden layers."))
+        return positive_number("gain", gain, "It multiplies the Gaussian weights of hidden layers.")
     if activation is None:
         raise argument_error(
             "gain", "given where the activation is not known", None, "Pass activation=jax.nn.relu, or gain=."
@@ -200,7 +200,13 @@ def _gain(activation: RealFunction | None, gain: RealLike | None) -> float:
 
 
 def _draw(
-    scaling: Scaling, shapes: Sequence[tuple[int, ...]], width: int, base: int, gain: float, dim: int, key: Array
+    scaling: Scaling,
+    shapes: Sequence[tuple[int, ...]],
+    width: int,
+    base: int,
+    gain: float | Float[Array, ""],
+    dim: int,
+    key: Array,
 ) -> tuple[Array, ...]:
     """Weights of these shapes: gain/√d in the first layer, gain in hidden ones, 1 in the output, times m^{−b_l}."""
     gains = (gain / np.sqrt(dim), *(gain,) * (scaling.depth - 1), 1.0)

@@ -119,12 +119,12 @@ def maker_of(
 ) -> Maker:
     """make(width, key, rate) of Perceptrons in a Scaling, or of a function of the user's, which takes some of these.
 
-    Options of Perceptrons are refused for the latter, apart from the activation, which may be what a prediction is for.
+    Options of Perceptrons are refused for the latter, apart from the activation and the bias: predictions may be for them.
     """
     if isinstance(make, Scaling):
         base = 1 if base_width is None else base_width
         return of_scaling(make, data, activation, gain, first_rates, epsilon, bias, base)
-    check_absent(gain=gain, bias=bias, first_rates=first_rates, epsilon=epsilon, base_width=base_width)
+    check_absent(gain=gain, first_rates=first_rates, epsilon=epsilon, base_width=base_width)
     own = check_make(make, arguments)
     return lambda width, key, rate: made(own, *(width, key, rate)[: len(arguments)])
 

@@ -42,7 +42,8 @@ def judge(name: str, found: Slopes, predicted: tuple[float, ...], spoiled: tuple
 
     With gap = |slope − predicted|: agree where gap + 2 error ≤ tolerance, disagree where gap − 3 error > tolerance,
     otherwise undecided; and undecided, never disagree, where `spoiled` says why the numbers mean nothing, or where the slope
-    of the last pair of widths is nearer to the prediction by more than .15: asymptotics that have not begun.
+    of the last pair of widths is nearer to the prediction by more than .15 and by half of the way: asymptotics that have
+    not begun. A last pair that is a little nearer is scatter, which must not excuse a wrong exponent.
     """
     hidden, output = TOLERANCES[name]
     found_of = zip(found.slope, found.error, found.local, predicted, spoiled, strict=True)
@@ -57,10 +58,10 @@ def _judge(slope: float, error: float, local: float, predicted: float, spoiled: 
         return UNDECIDED, "sizes are 0 or no numbers"
     if not np.isfinite(predicted):
         return UNDECIDED, "nothing is predicted"
-    gap, closer = abs(slope - predicted), abs(slope - predicted) - abs(local - predicted)
+    gap, last = abs(slope - predicted), abs(local - predicted)
     if gap + 2 * error <= tolerance:
         return AGREE, ""
-    if closer > BENT:
+    if gap - last > BENT and last <= gap / 2:
         return UNDECIDED, f"still bending, {local:+.2f} at the last pair of widths"
     if gap - 3 * error > tolerance:
         return DISAGREE, f"off by {slope - predicted:+.2f}, tolerance {tolerance:g}"

@@ -149,7 +149,7 @@ def transfer_check(
         )
     loss = check_loss(loss, outputs_of(data.y) if isinstance(make, Scaling) else None, data.y)
     if not isinstance(make, Scaling):
-        check_absent(activation=activation)
+        check_absent(activation=activation, bias=bias)
     options: Any = {"gain": gain, "bias": bool(bias), "first_rates": first_rates, "base_width": base_width}
     maker = maker_of(make, ("width", "key", "rate"), data, activation=activation, **options)
 
