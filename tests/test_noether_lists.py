@@ -9,6 +9,7 @@ from test_noether_laws import network
 
 import mfsym as mf
 from mfsym.noether.lists import lines_of
+from mfsym.noether.sparse import sparse_basis
 
 
 @pytest.mark.parametrize(
@@ -42,6 +43,19 @@ def heads(number=2, size=2, dim=3):
         return jnp.einsum("hds,hns->nd", params["o"], jax.nn.softmax(jnp.einsum("hns,hms->hnm", q, k)) @ v)
 
     return params, apply, jax.random.normal(jax.random.key(5), (12, 3, dim))
+
+
+def test_sums_that_nearly_tie_are_told_apart():
+    """Units of two layers that share the entries of a kernel: 13 entries on one side of it, 11 on the other."""
+    entering, leaving = np.repeat(np.eye(2), 5, axis=1), np.repeat(np.eye(2), 3, axis=1)
+    before, after = np.repeat(np.eye(2), 8, axis=1), np.tile(np.eye(2), 8)
+    nothing = np.zeros((2, 10)), np.zeros((2, 6))
+    laws = np.concatenate([np.hstack([-entering, before, nothing[1]]), np.hstack([nothing[0], -after, leaving])])
+    space = np.linalg.qr(laws.T @ np.random.default_rng(0).standard_normal((4, 4)))[0].T
+    found = sparse_basis(space, np.zeros((0, laws.shape[1])))
+    signed = {tuple(np.rint(sign * row).astype(int)) for row in laws for sign in (-1, 1)}
+    assert np.array_equal(found, np.rint(found)) and {tuple(row.astype(int)) for row in found} <= signed
+    assert np.linalg.matrix_rank(found) == 4
 
 
 @pytest.mark.slow

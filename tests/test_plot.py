@@ -358,9 +358,7 @@ def test_laws_over_the_updates():
     assert np.array_equal(drawn["value:7"].get_xdata(), [0, 5, 10])
     assert np.array_equal(drawn["value:7"].get_ydata(), [0, 35, 70])
     assert np.array_equal(drawn["predicted:7"].get_ydata(), [0, 17.5, 35])
-    assert (
-        figure._supxlabel.get_text() == "after 10 steps 3 of 8 laws kept up to finite steps; drawn are the 6 that moved most"
-    )
+    assert figure.get_supxlabel() == "after 10 steps 3 of 8 laws kept up to finite steps; drawn are the 6 that moved most"
     texts = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
     assert texts[0] == "law 7" and texts[-2:] == ["by finite steps alone", "broken by the optimiser"]
     alone, ax = plot.charges(seen(10)), Figure().subplots()

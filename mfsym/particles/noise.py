@@ -40,4 +40,4 @@ def thermal_noise(training: Training | None, key: KeyLike | None) -> ThermalNois
     if key is None:
         remedy = "Pass for example jax.random.key(0)."
         raise argument_error("key", "a JAX random key where `training` has a temperature", None, remedy)
-    return ThermalNoise(training, stream(check_key(key), "noise"))
+    return ThermalNoise(key=stream(check_key(key), "noise"), training=training)

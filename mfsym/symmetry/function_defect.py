@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
-from ..groups import AbstractGroup, Action
+from ..groups import AbstractCompactGroup, Action
 from ..problem.empirical import Empirical
 from ..problem.units import AbstractUnit
 from ..products import with_all_digits
@@ -51,7 +51,7 @@ def relative_gap(points: Empirical, values: Float[Array, "n *out"], gap: Float[A
     return safe_ratio(jnp.sum(points.mean(gap**2)), jnp.sum(points.mean(values**2)), 0.0)
 
 
-def elements_tried(group: AbstractGroup, count: int) -> Float[Array, "g k k"]:
+def elements_tried(group: AbstractCompactGroup, count: int) -> Float[Array, "g k k"]:
     """All elements of a finite group; of others a representative of every component, and random ones from a fixed key."""
     tried = group.elements if group.order is not None else group.sample(jax.random.key(0), count)
     return jnp.concatenate([group.components.astype(tried.dtype), tried])
