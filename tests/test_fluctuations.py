@@ -287,7 +287,7 @@ def test_a_budget_answers_for_one_width():
     assert budget.breaks_at(4096) is None
     crossing = budget.breaks_at(8)
     assert crossing is not None and budget.error(crossing, 8).next_order == pytest.approx(1, abs=0.02)
-    assert "largest blocks" in repr(budget) and "E‖f_m − f_∞‖²" in str(found)
+    assert "largest blocks" in repr(budget) and "E‖f_net − f_∞‖²" in str(found)
 
 
 @pytest.mark.study
