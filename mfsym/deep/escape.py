@@ -2,7 +2,6 @@
 
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -145,8 +144,7 @@ def _steps(
 
     def step(carry: Any) -> Any:
         params, state, count, _, gradient = carry
-        change, state = rule.update(gradient, state, params)
-        params = eqx.apply_updates(params, change)
+        params, state, _ = loop.moved(gradient, params, state)
         return params, state, count + 1, *jax.value_and_grad(loop.mean)(params)
 
     start = (params, rule.init(params), jnp.zeros((), int), *jax.value_and_grad(loop.mean)(params))

@@ -195,7 +195,11 @@ class Trainer(NamedTuple):
 
     def step(self, params: PyTree, state: PyTree) -> tuple[PyTree, PyTree, PyTree]:
         """Parameters and state after a step, and what was added."""
-        change, state = self.rule.update(jax.grad(self.mean)(params), state, params)
+        return self.moved(jax.grad(self.mean)(params), params, state)
+
+    def moved(self, gradient: PyTree, params: PyTree, state: PyTree) -> tuple[PyTree, PyTree, PyTree]:
+        """The same, given the gradient there."""
+        change, state = self.rule.update(gradient, state, params)
         return eqx.apply_updates(params, change), state, change
 
     def steps(self, params: PyTree, state: PyTree, count: int) -> tuple[PyTree, PyTree, PyTree]:

@@ -37,6 +37,7 @@ def train(model: Perceptron, rule: optax.GradientTransformation, data: Images, s
 
 
 def losses_of_ip(depth: int, width: int, data: Images, steps: int, key: PRNGKeyArray) -> np.ndarray:
+    """Of ReLU networks, before each step."""
     model = Perceptron(ip(depth), 64, width, 10, jax.nn.relu, key=key)
     return np.asarray(train(model, optimiser(model.scaling, width, _RATE), data, steps)[1])
 

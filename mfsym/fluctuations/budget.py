@@ -115,6 +115,7 @@ def checked_run(run: object) -> Solution:
 
 
 def checked_degree(degree: IntLike, reduction: AngleReduction) -> int:
+    """An even degree, of harmonics that the run has."""
     degree = check_integer("degree", degree, 2, "It is the highest degree of the harmonics, an even number.")
     most = 2 * (reduction.modes - 1)
     if degree % 2 or degree > most:

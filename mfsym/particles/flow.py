@@ -154,8 +154,7 @@ def solve_particles(
             dynamics = dataclasses.replace(dynamics, nearest=nearest)
     else:
         schedule = None if training is None else training.schedule
-        whole = whole or noise is not None
-        times = times_of_whole_steps(ts, step, schedule) if whole else times_between_steps(ts, step)
+        times = times_of_whole_steps(ts, step, schedule) if whole or noise is not None else times_between_steps(ts, step)
     return require_complete(follow(dynamics, cloud, times, stepping, model, step, noise), throw)
 
 
